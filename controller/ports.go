@@ -1,0 +1,147 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// The ports of the controller, declared here because it is their user. internal/porttest holds a conformance suite for
+// each; internal/sqlite, internal/kafka and internal/redis implement them.
+
+// TaskFilter selects tasks. Zero fields select all. Text matches exactly, but IDContains, which is a case-insensitive part
+// of the id (no regular expression).
+type TaskFilter struct {
+	States     []skalds.State
+	ClassName  string
+	Executor   string
+	IDContains string
+	Mode       skalds.Mode
+	Labels     map[string]string
+	Offset     int
+	Limit      int // 0: 100
+	// Cursor, when set, continues after the task it names; Offset is ignored. Order is createDateTime descending, then id.
+	Cursor string
+}
+
+// TaskPage is one page of tasks.
+type TaskPage struct {
+	Items []*skalds.Task
+	Total int    // of all that match
+	Next  string // cursor of the next page; empty at the end
+}
+
+// TaskStore keeps tasks. Implementations are safe for concurrent use. Methods that change something return only after it
+// is durable in the store's sense; Create and final states survive a power cut.
+type TaskStore interface {
+	// Create inserts a task with Revision 1. It fails with skalds.ErrConflict where the id exists, and returns the earlier
+	// task and false where the idempotency key has been used before.
+	Create(ctx context.Context, t *skalds.Task) (stored *skalds.Task, created bool, err error)
+	// Task reads one task; skalds.ErrNotFound.
+	Task(ctx context.Context, id string) (*skalds.Task, error)
+	// Save stores t if the stored revision is t.Revision, and raises t.Revision (in t) by one. It fails with
+	// skalds.ErrRevision where the stored one differs and skalds.ErrNotFound where there is none. A final state is written
+	// with full synchronisation.
+	Save(ctx context.Context, t *skalds.Task) error
+	// Tasks lists, newest first.
+	Tasks(ctx context.Context, f TaskFilter) (TaskPage, error)
+	// Queue lists tasks in state Created that are not quarantined, priority descending, oldest first.
+	Queue(ctx context.Context, limit int) ([]*skalds.Task, error)
+	// OnNode lists the tasks that belong to a node (Assigning, Running, Paused with that executor).
+	OnNode(ctx context.Context, node string) ([]*skalds.Task, error)
+	// Unacked lists tasks on nodes whose AckedRevision is behind their DesiredRevision, final ones included.
+	Unacked(ctx context.Context, limit int) ([]*skalds.Task, error)
+	// CountByState counts; a className of "" means all.
+	CountByState(ctx context.Context, className string) (map[skalds.State]int, error)
+	// ClassNames lists the classes of all tasks, sorted.
+	ClassNames(ctx context.Context) ([]string, error)
+	// Prune removes final tasks that ended before the time (ms), and the oldest final ones beyond keep, with their records.
+	Prune(ctx context.Context, before int64, keep int) (removed []string, err error)
+}
+
+// RecordStore keeps what belongs to tasks but is not their document.
+type RecordStore interface {
+	// PutOutcome inserts by key; a repeated key changes nothing but an attempt without an end, and artifacts, which are replaced.
+	PutOutcome(ctx context.Context, o skalds.Outcome) error
+	Attempts(ctx context.Context, taskID string) ([]skalds.Attempt, error) // oldest first
+	Artifacts(ctx context.Context, taskID string, limit int) ([]skalds.Artifact, error)
+	Audit(ctx context.Context, e AuditEntry) error
+	Audits(ctx context.Context, taskID string, limit int) ([]AuditEntry, error)
+}
+
+// AuditEntry says who changed what.
+type AuditEntry struct {
+	At     int64           `json:"at"` // ms since epoch
+	Who    string          `json:"who"`
+	Action string          `json:"action"`
+	TaskID string          `json:"taskId,omitempty"`
+	NodeID string          `json:"nodeId,omitempty"`
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// NodeStore keeps nodes, the workers seen, and the store's own numbers.
+type NodeStore interface {
+	SaveNode(ctx context.Context, n skalds.Node) error
+	Nodes(ctx context.Context) ([]skalds.Node, error)
+	SaveWorkers(ctx context.Context, nodeID string, workers []skalds.WorkerInfo) error // replaces the node's set
+	Workers(ctx context.Context) ([]WorkerOnNodes, error)
+	Generation(ctx context.Context) (int64, error) // raised when a backup is restored
+	// SaveOffset and Offset keep how far a stream of the bus has been applied.
+	SaveOffset(ctx context.Context, stream string, offset string) error
+	Offset(ctx context.Context, stream string) (string, error)
+}
+
+// WorkerOnNodes is a plugin and the nodes that have it.
+type WorkerOnNodes struct {
+	skalds.WorkerInfo
+	Nodes []string `json:"nodes"`
+}
+
+// Store is what a controller keeps things in.
+type Store interface {
+	TaskStore
+	RecordStore
+	NodeStore
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Bus carries commands to hosts and reports back. Sends return after the bus has the message durably (acks from all
+// replicas); they are safe for concurrent use and keep the order of one caller.
+type Bus interface {
+	// Send delivers messages to the nodes that read the partition, in order.
+	Send(ctx context.Context, partition int32, msgs ...skalds.NodeMessage) error
+	// Reports blocks and calls fn for every message of hosts, in order per node, from the offset on ("" = the beginning of
+	// what the bus still holds). fn gets the offset to continue after it. It returns nil when ctx ends.
+	// caughtUp (may be nil) is called once when the end seen at the start has been reached.
+	Reports(ctx context.Context, from string, caughtUp func(), fn func(ctx context.Context, m skalds.HostMessage, next string)) error
+	// Heartbeats blocks and calls fn for every short heartbeat from now on. alive is called at least every second as long
+	// as the bus answers and has been read to its end.
+	Heartbeats(ctx context.Context, alive func(), fn func(skalds.ShortHeartbeat)) error
+	// PublishChange announces an applied change.
+	PublishChange(ctx context.Context, c skalds.Change) error
+	// Changes blocks and calls fn for every change. after is the id of the last one seen ("" = from now on). fn gets the
+	// event's id; reset is called instead of a replay where after is unknown.
+	Changes(ctx context.Context, after string, reset func(), fn func(id string, c skalds.Change)) error
+	// Requests blocks and calls fn for every event of the original's topics from now on, but for those that controllers wrote.
+	Requests(ctx context.Context, fn func(topic string, e skalds.TaskEvent)) error
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// HeartbeatStore holds the latest heartbeat of every node, with a time to live.
+type HeartbeatStore interface {
+	// Heartbeats reads all of them in one round trip.
+	Heartbeats(ctx context.Context) ([]skalds.Heartbeat, error)
+	// Forget removes a node's keys.
+	Forget(ctx context.Context, nodeID string) error
+	Ping(ctx context.Context) error
+}
+
+// Clock tells the time; a fake one drives the tests of the pure parts.
+type Clock interface {
+	Now() time.Time
+}

@@ -1,0 +1,396 @@
+package rtsptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Config of a Camera.
+type Config struct {
+	// Listen is the TCP address; default 127.0.0.1:0.
+	Listen string
+	// Path of the stream; default /stream.
+	Path string
+	// User and Password, when set, are asked for.
+	User, Password string
+	// Auth is the way to ask: "digest" (MD5, the default), "sha256" or "basic".
+	Auth string
+	// FPS is the number of pictures a second; default 10. The clip has a key frame every ten pictures.
+	FPS int
+	// Clip is "320x180" (default) or "192x108".
+	Clip string
+	// MTU is the largest RTP payload; default 1200.
+	MTU int
+	// SessionTimeout is what the camera announces; sessions over UDP end when the client is silent for longer. Default 60 s.
+	SessionTimeout time.Duration
+	// Faults happen by themselves.
+	Faults []Fault
+	// Seed makes the random faults repeatable.
+	Seed uint64
+}
+
+// Validate says what is wrong with c.
+func (c Config) Validate() error {
+	var errs []error
+	switch c.Auth {
+	case "", "digest", "sha256", "basic":
+	default:
+		errs = append(errs, fmt.Errorf("auth %q is unknown: use digest, sha256 or basic", c.Auth))
+	}
+	switch c.Clip {
+	case "", "320x180", "192x108":
+	default:
+		errs = append(errs, fmt.Errorf("clip %q is unknown: use 320x180 or 192x108", c.Clip))
+	}
+	if c.FPS < 0 || c.FPS > 200 {
+		errs = append(errs, fmt.Errorf("fps %d is outside 1 to 200", c.FPS))
+	}
+	for _, f := range c.Faults {
+		errs = append(errs, f.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// Camera is an RTSP server that loops a clip. Its methods may be called from any goroutine.
+type Camera struct {
+	cfg   Config
+	log   hclog.Logger
+	clips [2]clip
+	addr  string
+
+	frames  atomic.Int64
+	packets atomic.Int64
+	lost    atomic.Int64
+	denied  atomic.Int64
+	played  atomic.Int64
+	reports atomic.Int64
+
+	// mu guards what follows.
+	mu       sync.Mutex
+	rng      *rand.Rand
+	listener net.Listener
+	closed   bool
+	until    map[string]time.Time // end of each lasting fault
+	rates    map[string]float64
+	jump     uint32 // added to every RTP timestamp
+	garbage  int    // number of garbage faults so far
+	sessions map[*session]struct{}
+	changed  chan struct{} // closed and replaced when a fault begins
+}
+
+// NewCamera listens at once, so that Addr and URL are known; Run serves.
+func NewCamera(cfg Config, log hclog.Logger) (*Camera, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure camera: %w", err)
+	}
+	if cfg.Listen == "" {
+		cfg.Listen = "127.0.0.1:0"
+	}
+	if cfg.Path == "" {
+		cfg.Path = "/stream"
+	}
+	if cfg.Path[0] != '/' {
+		cfg.Path = "/" + cfg.Path
+	}
+	if cfg.FPS == 0 {
+		cfg.FPS = 10
+	}
+	if cfg.MTU == 0 {
+		cfg.MTU = 1200
+	}
+	if cfg.SessionTimeout == 0 {
+		cfg.SessionTimeout = time.Minute
+	}
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	c := &Camera{
+		cfg: cfg, log: log, clips: [2]clip{cutClip(clip320), cutClip(clip192)}, rng: rand.New(rand.NewPCG(cfg.Seed, 1)),
+		until: map[string]time.Time{}, rates: map[string]float64{}, sessions: map[*session]struct{}{}, changed: make(chan struct{}),
+	}
+	if cfg.Clip == "192x108" {
+		c.clips[0], c.clips[1] = c.clips[1], c.clips[0]
+	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("start camera: %w (another program on that port? choose another listen address)", err)
+	}
+	c.listener, c.addr = l, l.Addr().String()
+	return c, nil
+}
+
+// Addr is the host and port on which the camera answers.
+func (c *Camera) Addr() string { return c.addr }
+
+// URL is the address for a client, with user and password.
+func (c *Camera) URL() string {
+	u := url.URL{Scheme: "rtsp", Host: c.addr, Path: c.cfg.Path}
+	if c.cfg.User != "" {
+		u.User = url.UserPassword(c.cfg.User, c.cfg.Password)
+	}
+	return u.String()
+}
+
+// FramesSent is the number of pictures sent so far, to all clients together, those with dropped packets included.
+func (c *Camera) FramesSent() int64 { return c.frames.Load() }
+
+// PacketsDropped is the number of RTP packets that faults kept back.
+func (c *Camera) PacketsDropped() int64 { return c.lost.Load() }
+
+// Denied is the number of requests answered with 401 although they carried credentials.
+func (c *Camera) Denied() int64 { return c.denied.Load() }
+
+// Plays is the number of PLAY requests so far.
+func (c *Camera) Plays() int64 { return c.played.Load() }
+
+// Reports is the number of RTCP packets that clients sent.
+func (c *Camera) Reports() int64 { return c.reports.Load() }
+
+// Clients is the number of connections that are open.
+func (c *Camera) Clients() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.sessions)
+}
+
+// Close stops listening and drops all clients. Calling it again does nothing.
+func (c *Camera) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	l := c.listener
+	c.listener = nil
+	c.mu.Unlock()
+	c.drop(false)
+	if l == nil {
+		return nil
+	}
+	return l.Close()
+}
+
+// Run serves until ctx ends; then all clients are dropped and nil is returned.
+func (c *Camera) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer func() { _ = c.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	for _, f := range c.cfg.Faults {
+		wg.Go(func() { c.happen(ctx, f) })
+	}
+	for {
+		l := c.currentListener()
+		if l == nil {
+			if ctx.Err() != nil || !c.waitListening(ctx) {
+				return nil
+			}
+			continue
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if c.currentListener() == l {
+				return fmt.Errorf("accept client: %w", err)
+			}
+			continue
+		}
+		s := newSession(c, conn)
+		if !c.add(s) {
+			s.reset()
+			continue
+		}
+		wg.Go(func() {
+			defer c.remove(s)
+			s.serve(ctx)
+		})
+	}
+}
+
+func (c *Camera) currentListener() net.Listener {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.listener
+}
+
+// waitListening waits until a refusal is over and listens again on the same address.
+func (c *Camera) waitListening(ctx context.Context) bool {
+	for {
+		left, closed := c.left(FaultRefuse)
+		if closed {
+			return false
+		}
+		if left <= 0 {
+			l, err := net.Listen("tcp", c.addr)
+			if err == nil {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				if c.closed {
+					_ = l.Close()
+					return false
+				}
+				c.listener = l
+				return true
+			}
+			c.log.Warn("cannot listen again", "address", c.addr, "err", err)
+			left = 100 * time.Millisecond
+		}
+		if !sleep(ctx, left) {
+			return false
+		}
+	}
+}
+
+func (c *Camera) left(kind string) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Until(c.until[kind]), c.closed
+}
+
+func (c *Camera) add(s *session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || time.Now().Before(c.until[FaultRefuse]) {
+		return false
+	}
+	c.sessions[s] = struct{}{}
+	return true
+}
+
+func (c *Camera) remove(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sessions, s)
+}
+
+func (c *Camera) drop(reset bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s := range c.sessions {
+		if reset {
+			s.reset()
+		} else {
+			s.close()
+		}
+	}
+}
+
+// Inject lets f happen now (After is ignored). It returns when the fault has begun.
+func (c *Camera) Inject(f Fault) error {
+	if err := f.Validate(); err != nil {
+		return fmt.Errorf("inject fault: %w", err)
+	}
+	c.begin(f)
+	return nil
+}
+
+func (c *Camera) happen(ctx context.Context, f Fault) {
+	if sleep(ctx, f.After) {
+		c.begin(f)
+	}
+}
+
+func (c *Camera) begin(f Fault) {
+	c.log.Info("fault begins", "kind", f.Kind, "duration", f.Duration)
+	end := time.Now().Add(f.Duration)
+	if f.Duration == 0 {
+		end = time.Now().AddDate(10, 0, 0)
+	}
+	switch f.Kind {
+	case FaultReset, FaultClose:
+		c.drop(f.Kind == FaultReset)
+		return
+	case FaultGarbage, FaultClockJump:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if f.Kind == FaultGarbage {
+			c.garbage++
+		} else {
+			c.jump += 5 * 3600 * 90000
+		}
+		return
+	}
+	c.mu.Lock()
+	c.until[f.Kind], c.rates[f.Kind] = end, f.rate()
+	close(c.changed)
+	c.changed = make(chan struct{})
+	l := c.listener
+	if f.Kind == FaultRefuse {
+		c.listener = nil
+	}
+	c.mu.Unlock()
+	if f.Kind == FaultRefuse && l != nil {
+		_ = l.Close()
+		c.drop(true)
+	}
+}
+
+// Heal ends all lasting faults.
+func (c *Camera) Heal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.until)
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// holds says whether a lasting fault is on.
+func (c *Camera) holds(kind string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Before(c.until[kind])
+}
+
+// hits says whether a fault with a rate strikes this packet.
+func (c *Camera) hits(kind string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Before(c.until[kind]) && c.rng.Float64() < c.rates[kind]
+}
+
+func (c *Camera) random(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rng.IntN(n)
+}
+
+// waitWhile blocks while a lasting fault is on; false when ctx ended first.
+func (c *Camera) waitWhile(ctx context.Context, kind string) bool {
+	for {
+		c.mu.Lock()
+		left, changed := time.Until(c.until[kind]), c.changed
+		c.mu.Unlock()
+		if left <= 0 {
+			return ctx.Err() == nil
+		}
+		t := time.NewTimer(left)
+		select {
+		case <-t.C:
+		case <-changed:
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		}
+		t.Stop()
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,2 @@
+// Package host runs tasks on one machine.
+package host

@@ -1,0 +1,2 @@
+// Package sdk is all that a worker author imports.
+package sdk

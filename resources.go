@@ -1,0 +1,75 @@
+package skalds
+
+// Four words that are never mixed: Resources are requested, Limits are enforced, Usage is measured, Capacity is what a
+// node has. CPU is in cores (1.5 = one and a half), memory in bytes.
+
+// Resources are what a task asks for; the dispatcher reserves them until measurements take over.
+type Resources struct {
+	CPUCores    float64 `json:"cpuCores,omitempty" yaml:"cpuCores,omitempty"`
+	MemoryBytes int64   `json:"memoryBytes,omitempty" yaml:"memoryBytes,omitempty"`
+}
+
+// Add returns r + o.
+func (r Resources) Add(o Resources) Resources {
+	return Resources{r.CPUCores + o.CPUCores, r.MemoryBytes + o.MemoryBytes}
+}
+
+// Limits are what is enforced on the whole process tree of a task. Zero means no limit.
+type Limits struct {
+	CPUCores    float64 `json:"cpuCores,omitempty" yaml:"cpuCores,omitempty"`
+	MemoryBytes int64   `json:"memoryBytes,omitempty" yaml:"memoryBytes,omitempty"`
+	PIDs        int     `json:"pids,omitempty" yaml:"pids,omitempty"`
+}
+
+// IsZero reports whether nothing is limited.
+func (l Limits) IsZero() bool { return l == Limits{} }
+
+// Usage is what was measured: CPU averaged over the last sampling round, memory as cgroup memory or PSS, never RSS.
+type Usage struct {
+	CPUCores    float64 `json:"cpuCores"`
+	MemoryBytes int64   `json:"memoryBytes"`
+}
+
+// Max returns the larger of each figure.
+func (u Usage) Max(o Usage) Usage {
+	return Usage{max(u.CPUCores, o.CPUCores), max(u.MemoryBytes, o.MemoryBytes)}
+}
+
+// Capacity is what a node has to give to tasks.
+type Capacity struct {
+	CPUCores    float64 `json:"cpuCores"`
+	MemoryBytes int64   `json:"memoryBytes"`
+}
+
+// UsageSample is one point of a task's usage history.
+type UsageSample struct {
+	At       int64   `json:"at"` // ms since epoch
+	Usage    Usage   `json:"usage"`
+	Progress float64 `json:"progress,omitempty"` // percent
+}
+
+// Mechanism says what holds a limit on a node.
+type Mechanism string
+
+// The mechanisms that can hold a limit.
+const (
+	MechanismCgroup2   Mechanism = "cgroup2"
+	MechanismCgroup1   Mechanism = "cgroup1"
+	MechanismRlimit    Mechanism = "rlimit"
+	MechanismWatchdog  Mechanism = "watchdog"
+	MechanismDutyCycle Mechanism = "dutycycle"
+	MechanismNone      Mechanism = "none"
+)
+
+// Enforced says by what a limit is held on a node and what it is worth.
+type Enforced struct {
+	Mechanism Mechanism `json:"mechanism"`
+	Overshoot string    `json:"overshoot,omitempty"` // how far beyond the limit a task can get, in words with a unit
+}
+
+// Enforcement lists it for each limit.
+type Enforcement struct {
+	Memory Enforced `json:"memory"`
+	CPU    Enforced `json:"cpu"`
+	PIDs   Enforced `json:"pids"`
+}
