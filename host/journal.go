@@ -1,0 +1,299 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// compactAt is the size beyond which a journal that has doubled since is written anew.
+const compactAt = 1 << 20
+
+// journal keeps on disk what no controller knows yet and what must outlive the host: its incarnation, the highest command
+// per task, open outcomes and final reports, and the edge records. Appends are ordered; Sync makes everything appended so
+// far durable, sharing one fsync among all who wait.
+//
+// A disk that takes nothing more does not stop the host: the state stays complete in memory, and the file is written anew
+// as soon as there is room.
+type journal struct {
+	path string
+	log  hclog.Logger
+
+	mu      sync.Mutex // guards all below
+	cond    *sync.Cond
+	file    *os.File
+	state   *journalState
+	size    int64
+	base    int64 // size after the last compaction
+	written int64 // counts appends
+	synced  int64 // the append up to which everything is durable
+	syncing bool
+	failed  error     // the last write failed: the file lacks something
+	retryAt time.Time // when to try a failed file again
+	closed  bool
+}
+
+// openJournal opens or creates the journal in dir and raises the incarnation. It fails where another host uses the folder.
+func openJournal(dir string, log hclog.Logger) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	path := filepath.Join(dir, "journal")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	j := &journal{path: path, log: log, file: f, state: newJournalState()}
+	j.cond = sync.NewCond(&j.mu)
+	if err := j.load(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	j.state.meta.Incarnation++
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.compact(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open journal: %w", err), j.file.Close())
+	}
+	return j, nil
+}
+
+// load reads the file into the state and cuts off a torn tail; the part cut off is kept beside it.
+func (j *journal) load() error {
+	good, err := readJournal(j.file, j.state.apply)
+	if err != nil && !errors.Is(err, errTorn) {
+		return fmt.Errorf("%s: %w: move it away to start with an empty one", j.path, err)
+	}
+	if err != nil {
+		damaged := j.path + ".damaged"
+		n, copyErr := keepTail(j.file, good, damaged)
+		j.log.Warn("the journal ends in a torn record, as after a power cut: the rest is dropped", "path", j.path, "dropped_bytes", n, "kept_in", damaged, "err", copyErr)
+	}
+	j.size = good
+	return nil
+}
+
+func keepTail(f *os.File, from int64, path string) (int64, error) {
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return 0, err
+	}
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(out, f)
+	return n, errors.Join(err, out.Close())
+}
+
+// add appends records and applies them to the state. It does not wait for the disk: see sync.
+func (j *journal) add(rs ...record) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var buf []byte
+	for _, r := range rs {
+		j.state.apply(r)
+		b, err := appendRecord(buf, r)
+		if err != nil {
+			j.log.Error("cannot write to the journal", "err", err)
+			continue
+		}
+		buf = b
+	}
+	j.written++
+	if j.closed || len(buf) == 0 {
+		return
+	}
+	if j.failed != nil {
+		j.repair()
+		return
+	}
+	if _, err := j.file.WriteAt(buf, j.size); err != nil {
+		j.fail(errors.Join(err, j.file.Truncate(j.size)))
+		return
+	}
+	j.size += int64(len(buf))
+	if j.size > compactAt && j.size > 2*j.base && !j.syncing {
+		if err := j.compact(); err != nil {
+			j.log.Warn("cannot compact the journal", "path", j.path, "err", err)
+			j.base = j.size // try again when it has doubled
+		}
+	}
+}
+
+func (j *journal) fail(err error) {
+	if j.failed == nil {
+		j.log.Error("cannot write the journal: outcomes stay in memory until the disk takes them", "path", j.path, "err", err)
+	}
+	j.failed, j.retryAt = err, time.Now().Add(time.Second)
+}
+
+// repair writes a file that lacks something anew. The mutex is held.
+func (j *journal) repair() {
+	if j.syncing || time.Now().Before(j.retryAt) {
+		return
+	}
+	if err := j.compact(); err != nil {
+		j.fail(err)
+		return
+	}
+	j.failed = nil
+	j.log.Info("the journal can be written again", "path", j.path)
+}
+
+// sync returns when everything added before is durable.
+func (j *journal) sync() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	target := j.written
+	for j.synced < target {
+		if j.failed != nil {
+			if j.repair(); j.failed != nil {
+				return fmt.Errorf("write journal: %w", j.failed)
+			}
+			continue
+		}
+		if j.closed {
+			return errors.New("write journal: it is closed")
+		}
+		if j.syncing {
+			j.cond.Wait()
+			continue
+		}
+		j.syncing = true
+		upTo, f := j.written, j.file
+		j.mu.Unlock()
+		err := syncData(f)
+		j.mu.Lock()
+		j.syncing = false
+		j.cond.Broadcast()
+		if err != nil {
+			j.fail(err)
+			continue
+		}
+		j.synced = max(j.synced, upTo)
+	}
+	return nil
+}
+
+// compact writes the state into a new file and puts it in place of the old one, durably. The mutex is held.
+func (j *journal) compact() error {
+	if lost := j.state.prune(time.Now()); lost > 0 {
+		j.log.Warn("too many outcomes wait for a controller: the oldest artifacts are forgotten", "dropped", lost, "kept", maxOpenOutcomes)
+	}
+	buf := []byte(journalMagic)
+	for _, r := range j.state.records() {
+		b, err := appendRecord(buf, r)
+		if err != nil {
+			return err
+		}
+		buf = b
+	}
+	tmp := j.path + ".new"
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(buf); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = os.Rename(tmp, j.path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(j.path))
+	}
+	if err != nil {
+		return errors.Join(err, f.Close(), os.Remove(tmp))
+	}
+	old := j.file
+	j.file, j.size, j.base, j.synced = f, int64(len(buf)), int64(len(buf)), j.written
+	return old.Close()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Close makes everything durable and closes the file.
+func (j *journal) Close() error {
+	err := j.sync()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	return errors.Join(err, j.file.Close())
+}
+
+// read calls fn with the state, which fn must not keep.
+func (j *journal) read(fn func(*journalState)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fn(j.state)
+}
+
+func (j *journal) incarnation() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.meta.Incarnation
+}
+
+func (j *journal) mark(taskID string) (m mark, ok bool) {
+	j.read(func(s *journalState) { m, ok = s.marks[taskID] })
+	return m, ok
+}
+
+func (j *journal) edge(taskID string) (e edgeRecord, ok bool) {
+	j.read(func(s *journalState) { e, ok = s.edges[taskID] })
+	return e, ok
+}
+
+// sent notes that an outcome has been sent; acked forgets it once every sending has been answered.
+func (j *journal) sent(key skalds.OutcomeKey) {
+	j.read(func(s *journalState) {
+		if o, ok := s.open[key]; ok {
+			o.unacked++
+		}
+	})
+}
+
+func (j *journal) acked(keys []skalds.OutcomeKey) {
+	var rs []record
+	j.read(func(s *journalState) {
+		for _, k := range keys {
+			o, ok := s.open[k]
+			if !ok {
+				continue
+			}
+			if o.unacked--; o.unacked <= 0 {
+				rs = append(rs, record{Acked: &k})
+			}
+		}
+	})
+	if len(rs) > 0 {
+		j.add(rs...)
+	}
+}
+
+// unsent lists all open outcomes and counts them as not sent: they are about to be sent anew.
+func (j *journal) unsent() (out []skalds.Outcome) {
+	j.read(func(s *journalState) {
+		for _, o := range s.open {
+			o.unacked = 0
+		}
+		out = s.outcomes()
+	})
+	return out
+}

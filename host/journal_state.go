@@ -1,0 +1,141 @@
+package host
+
+import (
+	"slices"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of what a host remembers.
+const (
+	tombstoneAge      = 24 * time.Hour
+	maxTombstones     = 20_000
+	maxOpenOutcomes   = 100_000
+	outcomesDroppedBy = 1_000 // at once, when there are too many
+)
+
+// journalState is what the records of a journal add up to.
+type journalState struct {
+	meta   metaRecord
+	marks  map[string]mark
+	open   map[skalds.OutcomeKey]*openOutcome
+	order  int64 // of the next open outcome
+	finals map[string]skalds.Report
+	edges  map[string]edgeRecord
+}
+
+// openOutcome is an outcome that no controller has acknowledged.
+type openOutcome struct {
+	outcome skalds.Outcome
+	order   int64
+	unacked int // sendings without an answer: an outcome that was replaced waits for the answer to its last version
+}
+
+func newJournalState() *journalState {
+	return &journalState{
+		marks:  map[string]mark{},
+		open:   map[skalds.OutcomeKey]*openOutcome{},
+		finals: map[string]skalds.Report{},
+		edges:  map[string]edgeRecord{},
+	}
+}
+
+// apply adds one record.
+func (s *journalState) apply(r record) {
+	switch {
+	case r.Meta != nil:
+		s.meta = *r.Meta
+	case r.Mark != nil:
+		s.marks[r.Mark.TaskID] = *r.Mark
+	case r.Open != nil:
+		if o, ok := s.open[r.Open.OutcomeKey]; ok {
+			o.outcome = *r.Open
+			return
+		}
+		s.order++
+		s.open[r.Open.OutcomeKey] = &openOutcome{outcome: *r.Open, order: s.order}
+	case r.Acked != nil:
+		delete(s.open, *r.Acked)
+		if f, ok := s.finals[r.Acked.TaskID]; ok && r.Acked.Kind == skalds.OutcomeExit && f.Epoch == r.Acked.Epoch && f.Attempt <= r.Acked.Attempt {
+			delete(s.finals, r.Acked.TaskID)
+		}
+	case r.Final != nil:
+		s.finals[r.Final.TaskID] = *r.Final
+	case r.Told != "":
+		delete(s.finals, r.Told)
+	case r.Edge != nil:
+		s.edges[r.Edge.TaskID] = *r.Edge
+	case r.Forget != "":
+		delete(s.edges, r.Forget)
+	}
+}
+
+// prune forgets tombstones that are too old or too many, and the oldest open artifacts beyond the bound; it returns how
+// many outcomes were given up.
+func (s *journalState) prune(now time.Time) (lost int) {
+	var closed []mark
+	for id, m := range s.marks {
+		if !m.Closed {
+			continue
+		}
+		if now.Sub(time.UnixMilli(m.At)) > tombstoneAge {
+			delete(s.marks, id)
+			continue
+		}
+		closed = append(closed, m)
+	}
+	if len(closed) > maxTombstones {
+		slices.SortFunc(closed, func(a, b mark) int { return int(a.At - b.At) })
+		for _, m := range closed[:len(closed)-maxTombstones] {
+			delete(s.marks, m.TaskID)
+		}
+	}
+	if len(s.open) <= maxOpenOutcomes {
+		return 0
+	}
+	for _, o := range s.outcomes() {
+		if o.Kind == skalds.OutcomeArtifact {
+			delete(s.open, o.OutcomeKey)
+			lost++
+		}
+		if lost == outcomesDroppedBy {
+			break
+		}
+	}
+	return lost
+}
+
+// outcomes lists the open outcomes, oldest first.
+func (s *journalState) outcomes() []skalds.Outcome {
+	list := make([]*openOutcome, 0, len(s.open))
+	for _, o := range s.open {
+		list = append(list, o)
+	}
+	slices.SortFunc(list, func(a, b *openOutcome) int { return int(a.order - b.order) })
+	out := make([]skalds.Outcome, len(list))
+	for i, o := range list {
+		out[i] = o.outcome
+	}
+	return out
+}
+
+// records is the state as the shortest list of records.
+func (s *journalState) records() []record {
+	rs := make([]record, 0, 1+len(s.marks)+len(s.open)+len(s.finals)+len(s.edges))
+	meta := s.meta
+	rs = append(rs, record{Meta: &meta})
+	for _, m := range s.marks {
+		rs = append(rs, record{Mark: &m})
+	}
+	for _, o := range s.outcomes() {
+		rs = append(rs, record{Open: &o})
+	}
+	for _, f := range s.finals {
+		rs = append(rs, record{Final: &f})
+	}
+	for _, e := range s.edges {
+		rs = append(rs, record{Edge: &e})
+	}
+	return rs
+}

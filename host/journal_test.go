@@ -1,0 +1,223 @@
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+func openTestJournal(t *testing.T, dir string) *journal {
+	t.Helper()
+	j, err := openJournal(dir, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	return j
+}
+
+func exitOutcome(task string, epoch int64, attempt int) skalds.Outcome {
+	return skalds.Outcome{
+		OutcomeKey: skalds.OutcomeKey{TaskID: task, Epoch: epoch, Attempt: attempt, Kind: skalds.OutcomeExit},
+		Exit:       &skalds.Attempt{TaskID: task, Epoch: epoch, Attempt: attempt, Exit: &skalds.Exit{Kind: skalds.ExitCompleted}},
+	}
+}
+
+func TestJournalOutlivesItsHost(t *testing.T) {
+	dir := t.TempDir()
+	j := openTestJournal(t, dir)
+	if got := j.incarnation(); got != 1 {
+		t.Fatalf("first incarnation is %d", got)
+	}
+	a, b := exitOutcome("a", 3, 1), exitOutcome("b", 1, 1)
+	j.add(
+		record{Mark: &mark{TaskID: "a", Epoch: 3, DesiredRevision: 2, Desired: skalds.DesiredRunning, At: time.Now().UnixMilli()}},
+		record{Final: &skalds.Report{TaskID: "a", Epoch: 3, Attempt: 1, State: skalds.Finished}},
+		record{Open: &a}, record{Open: &b},
+		record{Edge: &edgeRecord{TaskID: "cam", Epoch: 7, State: skalds.Running}},
+	)
+	j.sent(b.OutcomeKey)
+	j.acked([]skalds.OutcomeKey{b.OutcomeKey})
+	// No Close: the host was killed.
+	if err := j.sync(); err != nil {
+		t.Fatal(err)
+	}
+
+	j = openTestJournal(t, dir)
+	if got := j.incarnation(); got != 2 {
+		t.Errorf("second incarnation is %d", got)
+	}
+	if m, ok := j.mark("a"); !ok || m.Epoch != 3 || m.DesiredRevision != 2 {
+		t.Errorf("mark: %+v %v", m, ok)
+	}
+	if e, ok := j.edge("cam"); !ok || e.Epoch != 7 {
+		t.Errorf("edge: %+v %v", e, ok)
+	}
+	if d := cmp.Diff([]skalds.Outcome{a}, j.unsent()); d != "" {
+		t.Error(d)
+	}
+	j.sent(a.OutcomeKey)
+	j.acked([]skalds.OutcomeKey{a.OutcomeKey})
+	j.read(func(s *journalState) {
+		if len(s.open) != 0 || len(s.finals) != 0 {
+			t.Errorf("left: %v %v", s.open, s.finals)
+		}
+	})
+}
+
+func TestJournalKeepsAReplacedOutcomeUntilItsLastVersionIsAcknowledged(t *testing.T) {
+	j := openTestJournal(t, t.TempDir())
+	o := skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: "a", Epoch: 1, Attempt: 1, Kind: skalds.OutcomeArtifact, Name: "x.mp4"}}
+	j.add(record{Open: &o})
+	j.sent(o.OutcomeKey)
+	closed := o
+	closed.Artifact = &skalds.Artifact{Path: "x.mp4", EndedAt: 5}
+	j.add(record{Open: &closed})
+	j.sent(o.OutcomeKey)
+	j.acked([]skalds.OutcomeKey{o.OutcomeKey})
+	if len(j.unsent()) != 1 {
+		t.Fatal("the answer to the first version forgot the second")
+	}
+	j.sent(o.OutcomeKey)
+	j.acked([]skalds.OutcomeKey{o.OutcomeKey})
+	if len(j.unsent()) != 0 {
+		t.Fatal("acknowledged, and still open")
+	}
+}
+
+func TestJournalDropsATornTail(t *testing.T) {
+	dir := t.TempDir()
+	j := openTestJournal(t, dir)
+	for i := range 5 {
+		o := exitOutcome(fmt.Sprintf("task%d", i), 1, 1)
+		j.add(record{Open: &o})
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "journal")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range []int{1, 7, 9, 40} {
+		if err := os.WriteFile(path, whole[:len(whole)-cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := openTestJournal(t, dir)
+		if got := len(j.unsent()); got != 4 {
+			t.Errorf("cut by %d bytes: %d outcomes left, want 4", cut, got)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("a foreign file is refused", func(t *testing.T) {
+		if err := os.WriteFile(path, []byte("hello, world"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openJournal(dir, hclog.NewNullLogger()); err == nil {
+			t.Error("opened")
+		}
+	})
+}
+
+func TestJournalCompactsAndShrinks(t *testing.T) {
+	dir := t.TempDir()
+	j := openTestJournal(t, dir)
+	for i := range 3000 {
+		o := exitOutcome("a", 1, i)
+		o.Exit.LogTail = string(bytes.Repeat([]byte("x"), 1000))
+		j.add(record{Open: &o})
+		j.sent(o.OutcomeKey)
+		j.acked([]skalds.OutcomeKey{o.OutcomeKey})
+	}
+	st, err := os.Stat(filepath.Join(dir, "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Size() > 2*compactAt {
+		t.Errorf("%d bytes after 3000 acknowledged outcomes", st.Size())
+	}
+}
+
+func TestJournalSharesOneSyncAmongMany(t *testing.T) {
+	j := openTestJournal(t, t.TempDir())
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			o := exitOutcome("a", 1, i)
+			j.add(record{Open: &o})
+			if err := j.sync(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := len(j.unsent()); got != 32 {
+		t.Errorf("%d of 32 outcomes", got)
+	}
+}
+
+func TestJournalForgetsTombstones(t *testing.T) {
+	s := newJournalState()
+	now := time.Now()
+	s.apply(record{Mark: &mark{TaskID: "old", Closed: true, At: now.Add(-25 * time.Hour).UnixMilli()}})
+	s.apply(record{Mark: &mark{TaskID: "new", Closed: true, At: now.UnixMilli()}})
+	s.apply(record{Mark: &mark{TaskID: "running", At: now.Add(-99 * time.Hour).UnixMilli()}})
+	for i := range maxOpenOutcomes + 1 {
+		s.apply(record{Open: &skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: "a", Attempt: i, Kind: skalds.OutcomeArtifact}}})
+	}
+	if lost := s.prune(now); lost != outcomesDroppedBy {
+		t.Errorf("gave up %d outcomes", lost)
+	}
+	if _, ok := s.marks["old"]; ok || len(s.marks) != 2 {
+		t.Errorf("marks: %v", s.marks)
+	}
+	if first := s.outcomes()[0]; first.Attempt != outcomesDroppedBy {
+		t.Errorf("the oldest left is number %d", first.Attempt)
+	}
+}
+
+func FuzzReadJournal(f *testing.F) {
+	buf := []byte(journalMagic)
+	for _, r := range []record{
+		{Meta: &metaRecord{Incarnation: 4, Generation: 1}},
+		{Mark: &mark{TaskID: "a", Epoch: 2}},
+		{Edge: &edgeRecord{TaskID: "cam", Overlay: []byte(`{"a":1}`)}},
+		{Told: "a"},
+	} {
+		b, err := appendRecord(buf, r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		buf = b
+	}
+	f.Add(buf)
+	f.Add(buf[:len(buf)-3])
+	f.Add([]byte("SKJ"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := newJournalState()
+		good, err := readJournal(bytes.NewReader(data), s.apply)
+		if good > int64(len(data)) {
+			t.Fatalf("%d good bytes of %d", good, len(data))
+		}
+		again := newJournalState()
+		if good >= int64(len(journalMagic)) {
+			if g, err2 := readJournal(bytes.NewReader(data[:good]), again.apply); err2 != nil || g != good {
+				t.Fatalf("the good part does not read: %d of %d, %v (first: %v)", g, good, err2, err)
+			}
+		}
+		_ = s.records()
+	})
+}
