@@ -1,0 +1,64 @@
+package sdk
+
+import "context"
+
+// Worker is what an author writes for a class whose attachments are an A. Only Main is required; every other hook is a
+// small interface that the same type may implement, found by assertion and announced in Describe.
+//
+// Order of one attempt, all on the task's own goroutine: Restore (with a checkpoint only), Before, Main, After (Main
+// returned nil), OnError (a hook failed or panicked), Release (always).
+type Worker[A any] interface {
+	// Main does the work. Returning nil finishes the task; an error fails the attempt, which the retry policy may repeat;
+	// Permanent(err) ends the task at once. ctx ends when the task is stopped: return soon, with or without an error.
+	Main(ctx context.Context, t *Task[A]) error
+}
+
+// Beforer runs once before Main. An error fails the attempt; Main and After are not called.
+type Beforer[A any] interface {
+	Before(ctx context.Context, t *Task[A]) error
+}
+
+// Afterer runs once after a Main that returned nil, never after a stop. An error fails the attempt.
+type Afterer[A any] interface {
+	After(ctx context.Context, t *Task[A]) error
+}
+
+// Releaser runs exactly once at the end of every attempt, also after an error, a panic or a stop: close what was opened.
+// ctx ends with the stop's grace; a process that is killed does not get here.
+type Releaser[A any] interface {
+	Release(ctx context.Context, t *Task[A]) error
+}
+
+// OnErrorer is told once of what made Before, Main or After fail, a panic included, before Release. Not called for a stop.
+type OnErrorer[A any] interface {
+	OnError(ctx context.Context, t *Task[A], err error)
+}
+
+// Updater is asked when the attachments are changed while the task runs: t.Attachments() is the new value, old the former
+// one. An error refuses the change and the old value holds. It runs on the task's goroutine at a safe point (Task.Sleep,
+// Task.Yield, the borders of a stage), so that it never meets Main; with ConcurrentHooks at once on a goroutine of its own.
+// Without this hook the value is exchanged and Main sees it at its next t.Attachments().
+type Updater[A any] interface {
+	Update(ctx context.Context, t *Task[A], old A) error
+}
+
+// Pauser is asked to pause and resume: after Pause returns the task must use no CPU worth the name. It runs where Update
+// runs. Without ConcurrentHooks the task's goroutine is held between Pause and Resume. A class without it is frozen by the
+// host from outside, which needs no code at all.
+type Pauser[A any] interface {
+	Pause(ctx context.Context, t *Task[A]) error
+	Resume(ctx context.Context, t *Task[A]) error
+}
+
+// Checkpointer gives the task's state, at most 1 MiB, and starts from one. Checkpoint runs where Update runs; Restore once
+// before Before, when there is a state to start from.
+type Checkpointer[A any] interface {
+	Checkpoint(ctx context.Context, t *Task[A]) ([]byte, error)
+	Restore(ctx context.Context, t *Task[A], state []byte) error
+}
+
+// PressureReliever is told that memory is short and returns how many bytes it gave up. It runs at once, on a goroutine of
+// its own, whatever the other hooks do: guard what it touches.
+type PressureReliever[A any] interface {
+	OnPressure(ctx context.Context, t *Task[A], bytesOver int64) (freed int64, err error)
+}

@@ -1,0 +1,87 @@
+package sdk
+
+import (
+	"sync"
+	"time"
+
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+// progressInterval is the shortest time between two progress events; in between they are merged.
+const progressInterval = 100 * time.Millisecond
+
+// outbox holds events until the stream takes them: the worker never waits for the host, and progress is merged, so a
+// worker that counts a million units a second costs ten messages.
+type outbox struct {
+	mu       sync.Mutex // guards queue, progress and have
+	queue    []protocol.RunEvent
+	progress protocol.Progress
+	have     bool
+
+	wake chan struct{} // holds one token when there may be something to send
+}
+
+func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
+
+// put adds an event. Progress seen before it is sent before it.
+func (o *outbox) put(e protocol.RunEvent) {
+	o.mu.Lock()
+	if e.Kind == protocol.EventProgress {
+		o.progress, o.have = e.Progress, true
+	} else {
+		o.flushProgressLocked()
+		o.queue = append(o.queue, e)
+	}
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (o *outbox) flushProgressLocked() {
+	if o.have {
+		o.queue = append(o.queue, protocol.RunEvent{Kind: protocol.EventProgress, Progress: o.progress})
+		o.have = false
+	}
+}
+
+// take removes what is due. withProgress also takes merged progress.
+func (o *outbox) take(withProgress bool) (events []protocol.RunEvent, progressLeft bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if withProgress {
+		o.flushProgressLocked()
+	}
+	events, o.queue = o.queue, nil
+	return events, o.have
+}
+
+// pump emits events in order until the finished one has been emitted.
+func (o *outbox) pump(emit func(protocol.RunEvent)) {
+	var last time.Time
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait := time.Until(last.Add(progressInterval))
+		events, left := o.take(wait <= 0)
+		for _, e := range events {
+			if e.Kind == protocol.EventProgress {
+				last = time.Now()
+			}
+			emit(e)
+			if e.Kind == protocol.EventFinished {
+				return
+			}
+		}
+		if left && wait > 0 {
+			timer.Reset(wait)
+		} else {
+			timer.Reset(time.Hour)
+		}
+		select {
+		case <-o.wake:
+		case <-timer.C:
+		}
+	}
+}

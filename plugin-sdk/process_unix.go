@@ -1,0 +1,68 @@
+//go:build unix
+
+package sdk
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+// redirectStdout keeps the real standard output for the handshake, which go-plugin prints to os.Stdout, and lets file
+// descriptor 1 be standard error, so that prints of C code and children neither break the handshake nor are lost.
+func redirectStdout(stderr *os.File) {
+	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return // standard output is closed: the handshake will say so
+	}
+	if err := dup2(int(stderr.Fd()), 1); err != nil {
+		_ = unix.Close(fd)
+		return
+	}
+	os.Stdout = os.NewFile(uintptr(fd), "handshake")
+}
+
+// watchLiveness ends the whole process group as soon as the host's end of the liveness pipe is closed, which happens
+// when the host dies, however it dies.
+func watchLiveness() {
+	fd, err := strconv.Atoi(os.Getenv(protocol.EnvLivenessFD))
+	if err != nil || fd < 3 {
+		return
+	}
+	unix.CloseOnExec(fd)
+	pipe := os.NewFile(uintptr(fd), "liveness")
+	go func() {
+		var b [1]byte
+		for {
+			_, err := pipe.Read(b[:])
+			if errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.EAGAIN) {
+				continue
+			}
+			if err != nil {
+				if pgid, perr := unix.Getpgid(0); perr == nil && pgid == os.Getpid() {
+					_ = unix.Kill(-pgid, unix.SIGKILL) // takes this process along
+				}
+				os.Exit(1)
+			}
+		}
+	}()
+}
+
+// Command is exec.CommandContext for children of a worker: the child gets none of the worker's own descriptors, its output
+// goes to the task's log unless Stdout and Stderr are set, it is killed when ctx ends (SIGTERM, then SIGKILL after 2 s), and
+// the host kills it together with the worker, because it stays in the worker's process group.
+func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, name, args...)
+	c.Stdout, c.Stderr = os.Stderr, os.Stderr
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = 2 * time.Second
+	return c
+}
