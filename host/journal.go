@@ -260,11 +260,12 @@ func (j *journal) edge(taskID string) (e edgeRecord, ok bool) {
 	return e, ok
 }
 
-// sent notes that an outcome has been sent; acked forgets it once every sending has been answered.
-func (j *journal) sent(key skalds.OutcomeKey) {
+// sent notes that an outcome is being sent; acked forgets it once every sending has been answered.
+func (j *journal) sent(key skalds.OutcomeKey, at time.Time) {
 	j.read(func(s *journalState) {
 		if o, ok := s.open[key]; ok {
 			o.unacked++
+			o.sentAt = at
 		}
 	})
 }
@@ -294,6 +295,19 @@ func (j *journal) unsent() (out []skalds.Outcome) {
 			o.unacked = 0
 		}
 		out = s.outcomes()
+	})
+	return out
+}
+
+// stale lists the open outcomes last sent before the time, and counts them as not sent.
+func (j *journal) stale(before time.Time) (out []skalds.Outcome) {
+	j.read(func(s *journalState) {
+		for _, o := range s.outcomes() {
+			if e := s.open[o.OutcomeKey]; e.sentAt.Before(before) {
+				e.unacked = 0
+				out = append(out, o)
+			}
+		}
 	})
 	return out
 }

@@ -29,6 +29,7 @@ type journalState struct {
 type openOutcome struct {
 	outcome skalds.Outcome
 	order   int64
+	sentAt  time.Time
 	unacked int // sendings without an answer: an outcome that was replaced waits for the answer to its last version
 }
 
@@ -48,6 +49,9 @@ func (s *journalState) apply(r record) {
 		s.meta = *r.Meta
 	case r.Mark != nil:
 		s.marks[r.Mark.TaskID] = *r.Mark
+		if f, ok := s.finals[r.Mark.TaskID]; ok && f.Epoch < r.Mark.Epoch {
+			delete(s.finals, r.Mark.TaskID) // handed out anew: the store knew
+		}
 	case r.Open != nil:
 		if o, ok := s.open[r.Open.OutcomeKey]; ok {
 			o.outcome = *r.Open
@@ -89,6 +93,11 @@ func (s *journalState) prune(now time.Time) (lost int) {
 		slices.SortFunc(closed, func(a, b mark) int { return int(a.At - b.At) })
 		for _, m := range closed[:len(closed)-maxTombstones] {
 			delete(s.marks, m.TaskID)
+		}
+	}
+	for id, f := range s.finals {
+		if now.Sub(time.UnixMilli(f.At)) > tombstoneAge {
+			delete(s.finals, id)
 		}
 	}
 	if len(s.open) <= maxOpenOutcomes {

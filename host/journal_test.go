@@ -45,7 +45,7 @@ func TestJournalOutlivesItsHost(t *testing.T) {
 		record{Open: &a}, record{Open: &b},
 		record{Edge: &edgeRecord{TaskID: "cam", Epoch: 7, State: skalds.Running}},
 	)
-	j.sent(b.OutcomeKey)
+	j.sent(b.OutcomeKey, time.Now())
 	j.acked([]skalds.OutcomeKey{b.OutcomeKey})
 	// No Close: the host was killed.
 	if err := j.sync(); err != nil {
@@ -65,7 +65,7 @@ func TestJournalOutlivesItsHost(t *testing.T) {
 	if d := cmp.Diff([]skalds.Outcome{a}, j.unsent()); d != "" {
 		t.Error(d)
 	}
-	j.sent(a.OutcomeKey)
+	j.sent(a.OutcomeKey, time.Now())
 	j.acked([]skalds.OutcomeKey{a.OutcomeKey})
 	j.read(func(s *journalState) {
 		if len(s.open) != 0 || len(s.finals) != 0 {
@@ -78,16 +78,16 @@ func TestJournalKeepsAReplacedOutcomeUntilItsLastVersionIsAcknowledged(t *testin
 	j := openTestJournal(t, t.TempDir())
 	o := skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: "a", Epoch: 1, Attempt: 1, Kind: skalds.OutcomeArtifact, Name: "x.mp4"}}
 	j.add(record{Open: &o})
-	j.sent(o.OutcomeKey)
+	j.sent(o.OutcomeKey, time.Now())
 	closed := o
 	closed.Artifact = &skalds.Artifact{Path: "x.mp4", EndedAt: 5}
 	j.add(record{Open: &closed})
-	j.sent(o.OutcomeKey)
+	j.sent(o.OutcomeKey, time.Now())
 	j.acked([]skalds.OutcomeKey{o.OutcomeKey})
 	if len(j.unsent()) != 1 {
 		t.Fatal("the answer to the first version forgot the second")
 	}
-	j.sent(o.OutcomeKey)
+	j.sent(o.OutcomeKey, time.Now())
 	j.acked([]skalds.OutcomeKey{o.OutcomeKey})
 	if len(j.unsent()) != 0 {
 		t.Fatal("acknowledged, and still open")
@@ -138,7 +138,7 @@ func TestJournalCompactsAndShrinks(t *testing.T) {
 		o := exitOutcome("a", 1, i)
 		o.Exit.LogTail = string(bytes.Repeat([]byte("x"), 1000))
 		j.add(record{Open: &o})
-		j.sent(o.OutcomeKey)
+		j.sent(o.OutcomeKey, time.Now())
 		j.acked([]skalds.OutcomeKey{o.OutcomeKey})
 	}
 	st, err := os.Stat(filepath.Join(dir, "journal"))

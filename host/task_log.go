@@ -1,0 +1,337 @@
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/DeRuina/timberjack"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of what is kept of a task's log in memory.
+const (
+	logRingBytes   = 32 << 10 // the last lines of a task, for exit reports and, without a file, for readers
+	followBuffer   = 512      // lines that a slow reader may lag behind before some are dropped
+	attemptLogTail = 16 << 10 // of an exit report
+)
+
+// taskLogs keeps the logs of this host's tasks: a file each, rotated and removed by age, or only the last lines in memory.
+type taskLogs struct {
+	dir       string // empty: no files
+	rotateMB  int
+	retention time.Duration
+	console   hclog.Logger
+
+	mu   sync.Mutex // guards live
+	live map[string]*taskLog
+}
+
+func newTaskLogs(cfg Config, console hclog.Logger) *taskLogs {
+	l := &taskLogs{rotateMB: cfg.LogRotationMB, retention: cfg.LogRetention, console: console, live: map[string]*taskLog{}}
+	if cfg.LogSplit {
+		if l.dir = cfg.LogDir; l.dir == "" {
+			l.dir = filepath.Join(cfg.DataDir, "logs")
+		}
+	}
+	return l
+}
+
+func (l *taskLogs) path(taskID string) string {
+	return filepath.Join(l.dir, skalds.FileName(taskID)+".log")
+}
+
+// open returns the log of a task that is about to run. Close it when the task has left this host.
+func (l *taskLogs) open(taskID string) (*taskLog, error) {
+	t := &taskLog{taskID: taskID, owner: l, console: l.console.Named(taskID), readers: map[*logReader]struct{}{}}
+	if l.dir != "" {
+		if err := os.MkdirAll(l.dir, 0o755); err != nil {
+			return nil, fmt.Errorf("open the log of task %s: %w", taskID, err)
+		}
+		t.file = &timberjack.Logger{
+			Filename: l.path(taskID), MaxSize: max(l.rotateMB, 1), FileMode: 0o644,
+			MaxAge: int(math.Ceil(l.retention.Hours() / 24)),
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.live[taskID] = t
+	return t, nil
+}
+
+// tail returns the last n lines of a task's log, running or not.
+func (l *taskLogs) tail(taskID string, n int) ([]string, error) {
+	l.mu.Lock()
+	t := l.live[taskID]
+	l.mu.Unlock()
+	if t != nil {
+		return t.tail(n)
+	}
+	if l.dir == "" {
+		return nil, nil
+	}
+	return tailFiles(l.path(taskID), n)
+}
+
+// follow returns the last n lines and a reader of those to come; the reader is nil where the task does not run here.
+func (l *taskLogs) follow(taskID string, n int) ([]string, *logReader, error) {
+	l.mu.Lock()
+	t := l.live[taskID]
+	l.mu.Unlock()
+	if t == nil {
+		lines, err := l.tail(taskID, n)
+		return lines, nil, err
+	}
+	return t.follow(n)
+}
+
+// sweep removes the files of tasks that have not written for longer than the retention.
+func (l *taskLogs) sweep(now time.Time) (removed int) {
+	if l.dir == "" || l.retention <= 0 {
+		return 0
+	}
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return 0
+	}
+	l.mu.Lock()
+	keep := map[string]bool{}
+	for id := range l.live {
+		keep[filepath.Base(l.path(id))] = true
+	}
+	l.mu.Unlock()
+	for _, e := range entries {
+		if keep[e.Name()] || e.IsDir() || !strings.HasSuffix(e.Name(), ".log") {
+			continue
+		}
+		if st, err := e.Info(); err == nil && now.Sub(st.ModTime()) > l.retention && os.Remove(filepath.Join(l.dir, e.Name())) == nil {
+			removed++
+		}
+	}
+	return removed
+}
+
+// taskLog takes the lines of one task, over all its attempts here.
+type taskLog struct {
+	taskID  string
+	owner   *taskLogs
+	console hclog.Logger
+
+	mu      sync.Mutex // guards all below, and the order of lines
+	file    *timberjack.Logger
+	failed  bool // the last write to the file failed; said once
+	ring    []string
+	ringLen int
+	readers map[*logReader]struct{}
+	closed  bool
+}
+
+// logReader receives lines as they come. Lines is closed when the task has left this host.
+type logReader struct {
+	Lines   chan string
+	log     *taskLog
+	dropped int
+}
+
+// write takes one line of the worker, or one of ours about it.
+func (t *taskLog) write(at time.Time, level hclog.Level, attempt int, text string) {
+	if level == hclog.NoLevel {
+		level = hclog.Info
+	}
+	line := fmt.Sprintf("%s [%-5s] #%d %s", at.UTC().Format("2006-01-02T15:04:05.000Z"), strings.ToUpper(level.String()), attempt, text)
+	shown := level
+	t.mu.Lock()
+	if !t.closed {
+		t.remember(line)
+		if t.file != nil {
+			if shown < hclog.Warn {
+				shown = hclog.Debug // the file has it
+			}
+			_, err := t.file.Write([]byte(line + "\n"))
+			if err != nil && !t.failed {
+				t.console.Warn("cannot write the log file of the task", "task_id", t.taskID, "err", err)
+			}
+			t.failed = err != nil
+		}
+		for r := range t.readers {
+			r.offer(line)
+		}
+	}
+	t.mu.Unlock()
+	t.console.Log(shown, text, "attempt", attempt)
+}
+
+func (t *taskLog) remember(line string) {
+	t.ring = append(t.ring, line)
+	t.ringLen += len(line) + 1
+	for t.ringLen > logRingBytes && len(t.ring) > 1 {
+		t.ringLen -= len(t.ring[0]) + 1
+		t.ring = t.ring[1:]
+	}
+}
+
+// recent is the end of the log, at most limit bytes, for an exit report.
+func (t *taskLog) recent(limit int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	from, size := len(t.ring), 0
+	for from > 0 && size+len(t.ring[from-1])+1 <= limit {
+		from--
+		size += len(t.ring[from]) + 1
+	}
+	if from == len(t.ring) && from > 0 { // one line longer than all there is room for
+		last := t.ring[from-1]
+		return last[len(last)-min(limit, len(last)):]
+	}
+	return strings.Join(t.ring[from:], "\n")
+}
+
+func (t *taskLog) tail(n int) ([]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tailLocked(n)
+}
+
+func (t *taskLog) tailLocked(n int) ([]string, error) {
+	if t.file != nil && !t.failed {
+		return tailFiles(t.file.Filename, n)
+	}
+	return append([]string(nil), t.ring[max(0, len(t.ring)-n):]...), nil
+}
+
+func (t *taskLog) follow(n int) ([]string, *logReader, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines, err := t.tailLocked(n)
+	if err != nil || t.closed {
+		return lines, nil, err
+	}
+	r := &logReader{Lines: make(chan string, followBuffer), log: t}
+	t.readers[r] = struct{}{}
+	return lines, r, nil
+}
+
+// offer never blocks: a reader that lags too far behind is told how many lines it has missed.
+func (r *logReader) offer(line string) {
+	if r.dropped > 0 {
+		select {
+		case r.Lines <- fmt.Sprintf("… %d lines dropped: the reader is too slow", r.dropped):
+			r.dropped = 0
+		default:
+			r.dropped++
+			return
+		}
+	}
+	select {
+	case r.Lines <- line:
+	default:
+		r.dropped++
+	}
+}
+
+// Close ends the reading.
+func (r *logReader) Close() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	delete(r.log.readers, r)
+}
+
+// Close ends the log: readers see its end.
+func (t *taskLog) Close() error {
+	t.owner.mu.Lock()
+	if t.owner.live[t.taskID] == t {
+		delete(t.owner.live, t.taskID)
+	}
+	t.owner.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	for r := range t.readers {
+		close(r.Lines)
+	}
+	t.readers = nil
+	if t.file == nil {
+		return nil
+	}
+	return t.file.Close()
+}
+
+// tailFiles reads the last n lines of a log file and, where it has fewer, of the file that was rotated last.
+func tailFiles(path string, n int) ([]string, error) {
+	lines, err := tailFile(path, n)
+	if err != nil || len(lines) >= n {
+		return lines, err
+	}
+	if older := newestBackup(path); older != "" {
+		if more, err := tailFile(older, n-len(lines)); err == nil {
+			lines = append(more, lines...)
+		}
+	}
+	return lines, nil
+}
+
+// newestBackup finds the rotated file; its name is <name>-<time>-<reason>.log, and another task's name may start alike.
+func newestBackup(path string) string {
+	const layout = "2006-01-02T15-04-05.000"
+	stem := strings.TrimSuffix(filepath.Base(path), ".log") + "-"
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return ""
+	}
+	newest := ""
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), stem)
+		if !ok || len(rest) < len(layout) || e.Name() <= newest {
+			continue
+		}
+		if _, err := time.Parse(layout, rest[:len(layout)]); err == nil {
+			newest = e.Name()
+		}
+	}
+	if newest == "" {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(path), newest)
+}
+
+func tailFile(path string, n int) ([]string, error) {
+	f, err := os.Open(path)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	const block = 64 << 10
+	var buf []byte
+	for at := st.Size(); at > 0 && bytes.Count(buf, []byte("\n")) <= n && len(buf) < 16<<20; {
+		size := min(int64(block), at)
+		at -= size
+		chunk := make([]byte, size)
+		if _, err := f.ReadAt(chunk, at); err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		buf = append(chunk, buf...)
+	}
+	text := strings.TrimSuffix(string(buf), "\n")
+	if text == "" || n <= 0 {
+		return nil, nil
+	}
+	lines := strings.Split(text, "\n")
+	return lines[max(0, len(lines)-n):], nil
+}
