@@ -10,7 +10,7 @@ import (
 // handed in; one goroutine uses it.
 type deadlines struct {
 	timeouts skalds.Timeouts
-	launched time.Time
+	launched time.Time // the process answers; zero: not yet
 	started  time.Time // Main was entered; zero: not yet
 	paused   time.Time // since when; zero: not paused
 	rested   time.Duration
@@ -83,7 +83,7 @@ func (d *deadlines) next() time.Time {
 	switch {
 	case !d.paused.IsZero():
 	case d.started.IsZero():
-		if d.timeouts.Start > 0 {
+		if d.timeouts.Start > 0 && !d.launched.IsZero() {
 			sooner(d.launched.Add(d.timeouts.Start.D()))
 		}
 	default:

@@ -250,6 +250,16 @@ func (j *journal) incarnation() int64 {
 	return j.state.meta.Incarnation
 }
 
+// raiseGeneration remembers the highest generation of the store that was seen.
+func (j *journal) raiseGeneration(g int64) {
+	var meta metaRecord
+	j.read(func(s *journalState) { meta = s.meta })
+	if g > meta.Generation {
+		meta.Generation = g
+		j.add(record{Meta: &meta})
+	}
+}
+
 func (j *journal) mark(taskID string) (m mark, ok bool) {
 	j.read(func(s *journalState) { m, ok = s.marks[taskID] })
 	return m, ok

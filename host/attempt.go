@@ -1,0 +1,179 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins"
+)
+
+// attempt is one run of a task in one process. Its hooks run on its own goroutine; what it has to say goes to the runner,
+// which owns all decisions. Fields of the first group are set before it starts, those of the second by hooks, in order.
+type attempt struct {
+	task        skalds.Spec
+	number      int
+	epoch       atomic.Int64 // an edge host may renumber a running assignment
+	stages      map[string]json.RawMessage
+	attachments json.RawMessage // as wanted, secrets not filled in
+	deps        *runnerDeps
+	log         hclog.Logger
+	taskLog     *taskLog
+	tell        func(any)
+
+	plugin     *plugins.Plugin
+	class      *skalds.ClassInfo
+	filled     json.RawMessage // attachments with secrets
+	limits     skalds.Limits
+	dataDir    string
+	checkpoint []byte
+	services   *hostServices
+	instance   *plugins.Instance
+	finished   *protocol.Finished
+	runErr     error
+
+	launchedAt time.Time
+	err        error // of the hook that failed
+
+	mu       sync.Mutex // guards what heartbeats read while the attempt runs
+	progress skalds.Progress
+	lastUnit time.Time
+	trouble  string // the last error that did not end the task
+}
+
+// Messages from an attempt to its runner.
+type (
+	attemptResolved struct{ attempt *attempt }
+	attemptLaunched struct{ attempt *attempt }
+	attemptStarted  struct{ attempt *attempt }
+	attemptTrouble  struct{ attempt *attempt }
+	attemptStage    struct {
+		attempt *attempt
+		name    string
+		value   json.RawMessage
+	}
+	attemptContract struct {
+		attempt *attempt
+		unit    string
+		budget  time.Duration
+	}
+	attemptEnded struct {
+		attempt *attempt
+		exit    skalds.Exit
+		record  skalds.Attempt
+	}
+)
+
+// run takes the attempt through its hooks and tells how it ended.
+func (a *attempt) run(ctx context.Context) {
+	hooks := attemptHooks()
+	done := 0
+	for _, h := range hooks {
+		done++
+		if a.err = h.before(ctx, a); a.err != nil {
+			break
+		}
+	}
+	for done--; done >= 0; done-- {
+		hooks[done].after(a)
+	}
+	exit := a.explain(ctx)
+	a.tell(attemptEnded{a, exit, a.record(exit)})
+}
+
+// explain says why the attempt ended.
+func (a *attempt) explain(ctx context.Context) skalds.Exit {
+	var refused *refusal
+	var launch *plugins.LaunchError
+	switch {
+	case a.instance != nil:
+		return a.instance.Explain(a.finished, a.runErr)
+	case errors.As(a.err, &refused):
+		return skalds.Exit{Kind: skalds.ExitError, Code: -1, Message: refused.Error(), Permanent: refused.permanent}
+	case ctx.Err() != nil:
+		return skalds.Exit{Kind: skalds.ExitCancelled, Code: -1, Message: context.Cause(ctx).Error()}
+	case errors.As(a.err, &launch):
+		return launch.Exit()
+	case a.err != nil:
+		return skalds.Exit{Kind: skalds.ExitError, Code: -1, Message: a.err.Error()}
+	}
+	return skalds.Exit{Kind: skalds.ExitError, Code: -1, Message: "the attempt ended before its process was launched"}
+}
+
+// record is the exit report.
+func (a *attempt) record(exit skalds.Exit) skalds.Attempt {
+	r := skalds.Attempt{
+		TaskID: a.task.ID, Epoch: a.epoch.Load(), Attempt: a.number, Node: a.deps.nodeID,
+		StartedAt: a.launchedAt.UnixMilli(), EndedAt: a.deps.now().UnixMilli(), Exit: &exit,
+		LogTail: a.taskLog.recent(attemptLogTail),
+	}
+	if a.plugin != nil {
+		r.Version, r.Digest = a.plugin.Info.Ref(), a.plugin.Info.Digest
+	}
+	if a.instance != nil {
+		r.PID, r.StartedAt = a.instance.PID(), a.instance.StartedAt().UnixMilli()
+		r.Peak, r.LastUsage = a.instance.Peak(), a.instance.Usage()
+		if r.LogTail == "" {
+			r.LogTail = a.instance.StderrTail()
+		}
+	}
+	return r
+}
+
+// onEvent takes what the worker says. It runs on the goroutine of the Run call, one event after the other; a runner that
+// is slow holds the worker back, but progress never waits for it.
+func (a *attempt) onEvent(e protocol.RunEvent) {
+	switch e.Kind {
+	case protocol.EventStarted:
+		a.tell(attemptStarted{a})
+	case protocol.EventProgress:
+		a.onProgress(e.Progress)
+	case protocol.EventStageFinished:
+		a.deps.reporter.outcome(skalds.Outcome{OutcomeKey: a.key(skalds.OutcomeStage, e.Stage), Value: e.Value})
+		a.tell(attemptStage{a, e.Stage, e.Value})
+	case protocol.EventError:
+		a.mu.Lock()
+		a.trouble = e.Message
+		a.mu.Unlock()
+		a.tell(attemptTrouble{a})
+	case protocol.EventResult:
+		if len(e.Value) > skalds.MaxResultBytes {
+			a.taskLog.write(a.deps.now(), hclog.Error, a.number, "the result is larger than 128 KiB and was dropped: pass large data by reference")
+			return
+		}
+		a.deps.reporter.outcome(skalds.Outcome{OutcomeKey: a.key(skalds.OutcomeResult, ""), Value: e.Value})
+	case protocol.EventContract:
+		a.tell(attemptContract{a, e.Unit, e.Budget})
+	case protocol.EventFinished:
+		f := e.Finished
+		a.finished = &f
+	}
+}
+
+func (a *attempt) onProgress(p protocol.Progress) {
+	now := a.deps.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.Units > a.progress.Units || p.Percent > a.progress.Percent {
+		a.lastUnit = now
+	}
+	a.progress = skalds.Progress{Percent: p.Percent, Units: p.Units, Unit: p.Unit, Stage: p.Stage, At: now.UnixMilli()}
+}
+
+func (a *attempt) key(kind skalds.OutcomeKind, name string) skalds.OutcomeKey {
+	return skalds.OutcomeKey{TaskID: a.task.ID, Epoch: a.epoch.Load(), Attempt: a.number, Kind: kind, Name: name}
+}
+
+// live is what heartbeats show.
+func (a *attempt) live() (p skalds.Progress, lastUnit time.Time, trouble string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.progress, a.lastUnit, a.trouble
+}

@@ -1,0 +1,34 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+// dataDirHook makes the folder for what the task writes; it stays when the task has ended. It also reads the last
+// checkpoint of a class that can be started from one.
+type dataDirHook struct{}
+
+func (dataDirHook) before(_ context.Context, a *attempt) error {
+	dir := filepath.Join(a.deps.dataDir, "recordings", skalds.FileName(a.task.ID))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return &refusal{reason: fmt.Sprintf("make the task's folder: %v: free some space on this node, or give it another data folder", err)}
+	}
+	a.dataDir = dir
+	if slices.Contains(a.class.Capabilities, protocol.CapabilityCheckpoint) {
+		state, _, err := a.deps.checkpoints.load(a.task.ID)
+		if err != nil {
+			a.log.Warn("cannot read the last checkpoint: the attempt starts without", "err", err)
+		}
+		a.checkpoint = state
+	}
+	return nil
+}
+
+func (dataDirHook) after(*attempt) {}

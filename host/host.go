@@ -1,0 +1,288 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugins"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+// Bounds of a shutdown, beyond the grace of the workers.
+const (
+	flushTimeout  = 3 * time.Second
+	logSweepEvery = time.Hour
+	// firstScan is how long the first look at the workers may hold up the sources: one that hangs delays no task for long.
+	firstScan = 3 * time.Second
+)
+
+// Deps are what a host works with. Bus, Beats and Cache may be nil: a host alone.
+type Deps struct {
+	Catalog  *plugins.Catalog
+	Launcher *plugins.Launcher
+	Sampler  *procstats.Sampler
+	Bus      Bus
+	Beats    HeartbeatStore
+	Cache    Cache
+}
+
+// Host runs tasks on this machine.
+type Host struct {
+	cfg  Config
+	deps Deps
+	log  hclog.Logger
+}
+
+// New checks the configuration. Run does the rest.
+func New(cfg Config, d Deps, log hclog.Logger) (*Host, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if d.Catalog == nil || d.Launcher == nil || d.Sampler == nil {
+		return nil, errors.New("new host: catalog, launcher and sampler are needed")
+	}
+	if cfg.Node && d.Bus == nil {
+		return nil, skalds.Errorf(skalds.CodeInvalid, "a host in node mode needs a bus: name one with --kafka or --join, or start it with --mode edge")
+	}
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	return &Host{cfg: cfg, deps: d, log: log.Named("host")}, nil
+}
+
+// session is one run of a host: everything that lives between claiming its data folder and letting go of it.
+type session struct {
+	cfg      Config
+	deps     Deps
+	log      hclog.Logger
+	id       *identity
+	journal  *journal
+	reporter *reporter
+	logs     *taskLogs
+	roster   *roster
+	beats    *heartbeats
+	node     *nodeSource // nil: no bus
+	edge     *edgeSource // nil: no edge source
+	streams  *streams
+	onReady  func() // called once, when tasks can be started; may be nil
+
+	failOnce sync.Once
+	failed   chan error // why the host cannot go on
+}
+
+// open claims the data folder and puts the parts together; nothing runs yet but the journal.
+func (h *Host) open() (*session, error) {
+	dataDir, err := filepath.Abs(h.cfg.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("start host: %w", err)
+	}
+	s := &session{cfg: h.cfg, deps: h.deps, log: h.log, failed: make(chan error, 1)}
+	s.cfg.DataDir = dataDir
+	dir := filepath.Join(dataDir, "host")
+	if s.id, err = claim(dir, h.cfg.NodeID); err != nil {
+		return nil, fmt.Errorf("start host: %w", err)
+	}
+	if s.journal, err = openJournal(dir, h.log.Named("journal")); err != nil {
+		return nil, errors.Join(fmt.Errorf("start host: %w", err), s.id.Close())
+	}
+	s.log = h.log.With("node_id", s.id.NodeID)
+	s.wire()
+	return s, nil
+}
+
+// wire connects the parts.
+func (s *session) wire() {
+	nodeID, incarnation := s.id.NodeID, s.journal.incarnation()
+	cache := s.deps.Cache
+	if cache == nil {
+		cache = newMemoryCache(time.Now)
+	}
+	s.reporter = newReporter(nodeID, s.journal, s.deps.Bus, s.deps.Beats, time.Now, s.log.Named("reporter"))
+	s.logs = newTaskLogs(s.cfg, s.log.Named("task"))
+	s.streams = newStreams(s.logs, s.log.Named("streams"))
+	s.roster = newRoster(s.log.Named("runner"))
+	s.beats = &heartbeats{
+		cfg: s.cfg, nodeID: nodeID, incarnation: incarnation, bus: s.deps.Bus, beats: s.deps.Beats, roster: s.roster,
+		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement(),
+		partition: func() int32 { return 0 }, regained: func() {}, duplicate: s.fail,
+		expired: s.leaseLost, log: s.log.Named("heartbeat"),
+		kick: make(chan struct{}, 1), lease: lease{length: s.cfg.Lease},
+	}
+	s.roster.deps = &runnerDeps{
+		nodeID: nodeID, dataDir: s.cfg.DataDir, grace: s.cfg.Grace, workerRetry: s.cfg.WorkerRetry,
+		catalog: s.deps.Catalog, launcher: s.deps.Launcher, journal: s.journal, reporter: s.reporter, logs: s.logs, cache: cache,
+		checkpoints: checkpoints{filepath.Join(s.cfg.DataDir, "checkpoints")}, secrets: secrets{filepath.Join(s.cfg.DataDir, "secrets")},
+		schemas: &schemaCache{}, now: time.Now, random: rand.Float64,
+		running: s.roster.running, changed: s.beats.changed, ended: s.taskEnded,
+	}
+	if s.cfg.Edge && s.cfg.WorkersFile != "" {
+		s.edge = newEdgeSource(s.cfg, nodeID, s.journal, s.reporter, s.roster, s.log.Named("edge"))
+	}
+	if s.deps.Bus != nil {
+		s.node = &nodeSource{
+			nodeID: nodeID, cfg: s.cfg, bus: s.deps.Bus, journal: s.journal, reporter: s.reporter, roster: s.roster,
+			workers: s.deps.Catalog.Workers, attached: s.attached, leaseOK: s.beats.holds, refuse: s.fail, log: s.log.Named("node"),
+		}
+		if s.edge != nil {
+			s.node.edge, s.node.command = s.edge.answered, s.edge.commanded
+		}
+		s.beats.partition, s.beats.regained = s.node.position, s.node.hello
+	}
+}
+
+// fail ends the host with an error.
+func (s *session) fail(err error) {
+	s.failOnce.Do(func() { s.failed <- err })
+}
+
+// attached hears that a controller has answered a hello.
+func (s *session) attached(a skalds.HelloAnswer) {
+	s.beats.attach()
+	if s.edge != nil {
+		s.edge.attached(a)
+	}
+}
+
+// leaseLost kills what another node may run from now on.
+func (s *session) leaseLost() {
+	for _, t := range s.roster.all() {
+		if t.stopsWithoutLease() {
+			t.leave(departure{kind: skalds.ExitLeaseLost, message: "no heartbeat of this node got through for the length of its lease", atOnce: true})
+		}
+	}
+}
+
+// taskEnded hears of every runner that has come to its end.
+func (s *session) taskEnded(t *taskRunner, state skalds.State) {
+	if s.edge != nil && t.origin == fromFile {
+		s.edge.ended(t.taskID, t.seen().epoch, state)
+	}
+	s.beats.changed()
+}
+
+// Run runs the host until ctx ends or it cannot go on; then it stops every instance within its grace, gives dispatched
+// tasks back, and returns when no process and no goroutine of it is left.
+func (h *Host) Run(ctx context.Context) error {
+	s, err := h.open()
+	if err != nil {
+		return err
+	}
+	err = s.run(ctx)
+	return errors.Join(err, s.journal.Close(), s.id.Close())
+}
+
+func (s *session) run(ctx context.Context) error {
+	base := context.WithoutCancel(ctx)
+	if err := watchBeforeStart(ctx, s.deps.Beats, s.id.NodeID, s.journal.incarnation(), s.cfg.Heartbeat); err != nil {
+		return err
+	}
+	if n, err := s.deps.Launcher.Sweep(ctx); err != nil || n > 0 {
+		s.log.Warn("a former host left processes behind: they are killed", "killed", n, "err", err)
+	}
+	processes, endProcesses := context.WithCancel(base) // the launcher: last to go
+	defer endProcesses()
+	services, endServices := context.WithCancel(base) // reports and heartbeats: after the tasks
+	defer endServices()
+	sources, endSources := context.WithCancel(base) // whatever brings new work: first to go
+	defer endSources()
+	s.roster.ctx = base
+
+	var last, middle, first sync.WaitGroup
+	last.Go(func() { s.must("launcher", s.deps.Launcher.Run(processes)) })
+	scanned := make(chan struct{})
+	last.Go(func() {
+		if err := s.deps.Catalog.Scan(processes); err != nil {
+			s.log.Error("cannot look for workers", "err", err)
+		}
+		close(scanned)
+		s.must("catalog", s.deps.Catalog.Run(processes))
+	})
+	middle.Go(func() { s.must("reporter", s.reporter.Run(services)) })
+	middle.Go(func() { s.must("heartbeat", s.beats.Run(services)) })
+	select { // tasks that come before their worker is known have to wait longer
+	case <-scanned:
+	case <-ctx.Done():
+	case <-time.After(firstScan):
+	}
+	unsubscribe := s.deps.Catalog.Subscribe(s.workersChanged)
+	if s.edge != nil {
+		first.Go(func() { s.must("edge source", s.edge.Run(sources)) })
+	}
+	if s.node != nil {
+		s.node.stream = func(r skalds.StreamRequest) { s.streams.serve(services, r) }
+		first.Go(func() { s.must("node source", s.node.Run(sources)) })
+	}
+	if s.onReady != nil {
+		s.onReady()
+	}
+	first.Go(func() { s.sweepLogs(sources) })
+	s.log.Info("host runs", "incarnation", s.journal.incarnation(), "node", s.cfg.Node, "edge", s.edge != nil, "data_dir", s.cfg.DataDir)
+
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping", "reason", context.Cause(ctx), "tasks", len(s.roster.all()))
+	case err = <-s.failed:
+		s.log.Error("the host cannot go on", "err", err)
+	}
+	unsubscribe()
+	endSources()
+	first.Wait()
+	s.roster.close(farewell)
+	if s.deps.Bus != nil {
+		s.reporter.send(skalds.HostMessage{Bye: true})
+		flush, cancel := context.WithTimeout(base, flushTimeout)
+		s.reporter.flush(flush)
+		cancel()
+	}
+	endServices()
+	middle.Wait()
+	s.streams.close()
+	endProcesses()
+	last.Wait()
+	return err
+}
+
+// farewell is why each task leaves a host that stops: dispatched ones are given back, those of a file stay its own.
+func farewell(t *taskRunner) departure {
+	return departure{kind: skalds.ExitHostStop, message: "the host was stopped", quiet: t.origin != fromController}
+}
+
+// must turns the failure of a part into that of the host.
+func (s *session) must(part string, err error) {
+	if err != nil {
+		s.fail(fmt.Errorf("%s: %w", part, err))
+	}
+}
+
+// workersChanged hears that workers came or went: the controllers must know, and a waiting task may start.
+func (s *session) workersChanged() {
+	if s.node != nil {
+		s.node.hello()
+	}
+	s.beats.changed()
+	s.roster.nudge()
+}
+
+func (s *session) sweepLogs(ctx context.Context) {
+	t := time.NewTicker(logSweepEvery)
+	defer t.Stop()
+	for {
+		if n := s.logs.sweep(time.Now()); n > 0 {
+			s.log.Debug("old log files removed", "files", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugins"
+)
+
+// launchHook starts the process and sees to it that it is gone when the attempt is over.
+type launchHook struct{}
+
+func (launchHook) before(ctx context.Context, a *attempt) error {
+	timeout := a.task.Timeouts.Start.D()
+	if timeout <= 0 {
+		timeout = skalds.DefaultStartTimeout
+	}
+	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
+		Plugin: a.plugin, TaskID: a.task.ID, Epoch: a.epoch.Load(), Attempt: a.number,
+		Limits: a.limits, StartTimeout: timeout, Services: a.services,
+		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
+	})
+	if err != nil {
+		return fmt.Errorf("launch %s: %w", a.plugin.Info.Ref(), err)
+	}
+	a.instance = inst
+	a.tell(attemptLaunched{a})
+	return nil
+}
+
+func (launchHook) after(a *attempt) {
+	if a.instance == nil {
+		return
+	}
+	select {
+	case <-a.instance.Done():
+		return
+	default:
+	}
+	a.instance.Kill(skalds.ExitRPCLost, "left over when its attempt ended")
+	<-a.instance.Done()
+}

@@ -1,0 +1,247 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	sdk "github.com/skalds-go/skalds/plugin-sdk"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+// The test binary is also the worker: launched by a host it serves the classes Script, which does what its attachments
+// say, and Pausing, which pauses itself.
+func TestMain(m *testing.M) {
+	if os.Getenv(protocol.EnvCookieKey) != "" || (len(os.Args) == 2 && os.Args[1] == "describe") {
+		sdk.Serve("scripted", "1.0.0",
+			sdk.Class("Script", func() sdk.Worker[script] { return scripted{} }, sdk.Resources(0.5, 64<<20)),
+			sdk.Class("Pausing", func() sdk.Worker[script] { return pausing{} }),
+			sdk.Class("Single", func() sdk.Worker[script] { return scripted{} }, sdk.MaxPerNode(1)),
+		)
+	}
+	os.Exit(m.Run())
+}
+
+// script is what the worker is told to do.
+type script struct {
+	Do   string `json:"do" jsonschema:"required"`
+	Code int    `json:"code,omitempty"`
+	N    int    `json:"n,omitempty"`
+	Text string `json:"text,omitempty"`
+}
+
+type scripted struct{}
+
+// Main writes a line per attempt to the file "attempts" in its folder, then does as told.
+func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
+	a := t.Attachments()
+	f, err := os.OpenFile(filepath.Join(t.DataDir(), "attempts"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(f, "%d/%d %s\n", t.Epoch(), t.Attempt(), a.Text)
+	_ = f.Close()
+	t.Log().Info("doing", "what", a.Do)
+	switch a.Do {
+	case "finish":
+		return nil
+	case "result":
+		return t.Result(map[string]int{"n": a.N})
+	case "error":
+		return errors.New(a.Text)
+	case "permanent":
+		return sdk.Permanent(errors.New(a.Text))
+	case "panic":
+		panic(a.Text)
+	case "exit":
+		os.Exit(a.Code)
+	case "flaky": // fails N times
+		if t.Attempt() <= a.N {
+			return fmt.Errorf("attempt %d of %d that fail", t.Attempt(), a.N)
+		}
+		return nil
+	case "stages":
+		if err := t.Stage(ctx, "once", func(context.Context) error {
+			return os.WriteFile(filepath.Join(t.DataDir(), fmt.Sprintf("stage-%d", t.Attempt())), nil, 0o644)
+		}); err != nil {
+			return err
+		}
+		if t.Attempt() == 1 {
+			os.Exit(9)
+		}
+		return nil
+	case "stall":
+		t.Promise("frames", 300*time.Millisecond)
+		t.AddUnits("frames", 1)
+		<-ctx.Done()
+		return ctx.Err()
+	case "trouble":
+		t.Error("camera does not answer")
+		<-ctx.Done()
+		return ctx.Err()
+	case "spin":
+		for ctx.Err() == nil {
+			for range 1_000_000 {
+			}
+		}
+		return ctx.Err()
+	case "ignore":
+		select {}
+	case "watch": // follows its attachments
+		last := a.Text
+		for {
+			if now := t.Attachments().Text; now != last {
+				last = now
+				if err := os.WriteFile(filepath.Join(t.DataDir(), "updated"), []byte(now), 0o644); err != nil {
+					return err
+				}
+			}
+			t.AddUnits("looks", 1)
+			if err := t.Sleep(ctx, 5*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	case "cache":
+		if err := t.CacheSet(ctx, "k", []byte(a.Text), time.Minute); err != nil {
+			return err
+		}
+		v, _, err := t.CacheGet(ctx, "k")
+		if err != nil {
+			return err
+		}
+		return t.Artifact(ctx, protocol.Artifact{Kind: "file", Path: "/x/" + string(v)})
+	default: // wait
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// Update refuses one word.
+func (scripted) Update(_ context.Context, t *sdk.Task[script], _ script) error {
+	if t.Attachments().Text == "refuse me" {
+		return errors.New("not that one")
+	}
+	return nil
+}
+
+type pausing struct{}
+
+func (pausing) Main(ctx context.Context, t *sdk.Task[script]) error { return scripted{}.Main(ctx, t) }
+
+func (pausing) Pause(_ context.Context, t *sdk.Task[script]) error {
+	return os.WriteFile(filepath.Join(t.DataDir(), "paused"), nil, 0o644)
+}
+
+func (pausing) Resume(_ context.Context, t *sdk.Task[script]) error {
+	return os.WriteFile(filepath.Join(t.DataDir(), "resumed"), nil, 0o644)
+}
+
+// installWorker puts the test binary into a folder of workers.
+func installWorker(t testing.TB, dir, name, version string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name, version, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if os.Link(self, path) == nil {
+		return
+	}
+	in, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually polls a condition that no event announces.
+func eventually(t testing.TB, what string, limit time.Duration, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %s", what, limit)
+		}
+		<-tick.C
+	}
+}
+
+const soon = 20 * time.Second // on a busy machine
+
+// testLog shows lines under the failing test only, when SKALDS_TEST_LOG is set.
+func testLog(t testing.TB) hclog.Logger {
+	if os.Getenv("SKALDS_TEST_LOG") == "" {
+		return hclog.NewNullLogger()
+	}
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: os.Stderr, Name: t.Name()})
+}
+
+// machine is what a host runs on: a folder with data, a folder with workers.
+type machine struct {
+	dir     string
+	workers string
+}
+
+func newMachine(t testing.TB) *machine {
+	t.Helper()
+	m := &machine{dir: t.TempDir()}
+	m.workers = filepath.Join(m.dir, "plugins")
+	installWorker(t, m.workers, "scripted", "1.0.0")
+	return m
+}
+
+func (m *machine) config() Config {
+	cfg := DefaultConfig()
+	cfg.DataDir, cfg.NodeID, cfg.Grace = m.dir, "n1", 2*time.Second
+	return cfg
+}
+
+func (m *machine) deps(t testing.TB) Deps {
+	t.Helper()
+	log := testLog(t)
+	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{RunDir: filepath.Join(m.dir, "run"), SampleEvery: 200 * time.Millisecond}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Deps{Catalog: plugins.NewCatalog(plugins.CatalogConfig{Dir: m.workers}, log), Launcher: launcher, Sampler: procstats.New()}
+}
+
+// attempts reads what the worker wrote at the start of each attempt.
+func (m *machine) attempts(task string) []string {
+	b, err := os.ReadFile(filepath.Join(m.dir, "recordings", task, "attempts"))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+}
+
+func (m *machine) exists(task, file string) bool {
+	_, err := os.Stat(filepath.Join(m.dir, "recordings", task, file))
+	return err == nil
+}

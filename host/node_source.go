@@ -1,0 +1,258 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of the connection with the controllers.
+const (
+	helloPartBytes = 180 << 10 // a bus message may have 256 KiB
+	minReconnect   = 200 * time.Millisecond
+	maxReconnect   = 5 * time.Second
+)
+
+// nodeSource is the host's end of the bus: it takes commands in the order that PROTOCOLS rule (generation, epoch, desired
+// revision), answers those that it knows already, and says hello whenever the bus may have lost something.
+type nodeSource struct {
+	nodeID   string
+	cfg      Config
+	bus      Bus
+	journal  *journal
+	reporter *reporter
+	roster   *roster
+	workers  func() []skalds.WorkerInfo
+	attached func(answer skalds.HelloAnswer) // a controller has answered
+	edge     func(skalds.EdgeAnswer)         // nil: no edge source
+	command  func(skalds.Command) bool       // takes commands for edge tasks; false: not one of them
+	leaseOK  func() bool                     // dispatched tasks may be started
+	stream   func(req skalds.StreamRequest)  // serves it beside
+	refuse   func(err error)                 // this host must not work under its id
+	log      hclog.Logger
+
+	mu        sync.Mutex // guards all below
+	partition int32
+	ready     bool
+}
+
+// Run reads commands until ctx ends, through every outage of the bus.
+func (n *nodeSource) Run(ctx context.Context) error {
+	delay, failing := minReconnect, false
+	for {
+		err := n.bus.Commands(ctx, n.nodeID, func(partition int32) {
+			if failing {
+				n.log.Info("connected with the bus again")
+			}
+			delay, failing = minReconnect, false
+			n.mu.Lock()
+			n.partition, n.ready = partition, true
+			n.mu.Unlock()
+			n.hello()
+		}, n.take)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !failing {
+			n.log.Warn("cannot read commands: running tasks go on, and the host keeps trying", "err", err)
+			failing = true
+		}
+		n.mu.Lock()
+		n.ready = false
+		n.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(delay):
+		}
+		delay = min(2*delay, maxReconnect)
+	}
+}
+
+// position is the partition that the node reads.
+func (n *nodeSource) position() int32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.partition
+}
+
+// hello tells the controllers what this host runs, knows and offers; it is said again when any of it must be settled.
+func (n *nodeSource) hello() {
+	n.mu.Lock()
+	partition, ready := n.partition, n.ready
+	n.mu.Unlock()
+	if !ready {
+		return
+	}
+	hostname, _ := os.Hostname()
+	base := skalds.Hello{Mode: n.cfg.mode(), Partition: partition, Hostname: hostname, Labels: n.cfg.Labels}
+	n.reporter.hello(helloParts(base, n.marks(), n.workers()))
+}
+
+// marks is what is known here of tasks: those that run, those whose end no controller has acknowledged, and those that a
+// former incarnation ran.
+func (n *nodeSource) marks() []skalds.TaskMark {
+	known := map[string]skalds.TaskMark{}
+	n.journal.read(func(s *journalState) {
+		for id, m := range s.marks {
+			if !m.Closed {
+				known[id] = skalds.TaskMark{TaskID: id, Epoch: m.Epoch, DesiredRevision: m.DesiredRevision, Mode: skalds.ModePassive}
+			}
+		}
+		for id, f := range s.finals {
+			known[id] = skalds.TaskMark{TaskID: id, Epoch: f.Epoch, DesiredRevision: f.DesiredRevision, State: f.State, Mode: skalds.ModePassive}
+		}
+	})
+	for _, t := range n.roster.all() {
+		v := t.seen()
+		known[t.taskID] = skalds.TaskMark{
+			TaskID: t.taskID, Epoch: v.epoch, DesiredRevision: v.revision, Running: true, State: v.status.State, Mode: v.mode,
+		}
+	}
+	out := make([]skalds.TaskMark, 0, len(known))
+	for _, m := range known {
+		out = append(out, m)
+	}
+	return out
+}
+
+// helloParts splits a hello so that every part fits into a message.
+func helloParts(base skalds.Hello, tasks []skalds.TaskMark, workers []skalds.WorkerInfo) []skalds.Hello {
+	parts := []skalds.Hello{base}
+	room := helloPartBytes
+	place := func(v any) *skalds.Hello {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return nil
+		}
+		if len(b) > room && room < helloPartBytes {
+			parts = append(parts, base)
+			room = helloPartBytes
+		}
+		room -= len(b) + 1
+		return &parts[len(parts)-1]
+	}
+	for _, t := range tasks {
+		if p := place(t); p != nil {
+			p.Tasks = append(p.Tasks, t)
+		}
+	}
+	for _, w := range workers {
+		if p := place(w); p != nil {
+			p.Workers = append(p.Workers, w)
+		}
+	}
+	for i := range parts {
+		parts[i].Part, parts[i].Parts = i+1, len(parts)
+	}
+	return parts
+}
+
+// take handles one message of a controller. It runs on the goroutine that reads the bus and does not block.
+func (n *nodeSource) take(m skalds.NodeMessage) {
+	switch {
+	case m.Command != nil:
+		n.order(*m.Command)
+	case m.Answer != nil:
+		n.answer(*m.Answer)
+	case len(m.Acks) > 0:
+		n.journal.acked(m.Acks)
+	case m.Edge != nil:
+		if n.edge != nil {
+			n.edge(*m.Edge)
+		}
+	case m.AskHello:
+		n.hello()
+	case m.Stream != nil:
+		n.stream(*m.Stream)
+	}
+}
+
+// answer takes the full desired set.
+func (n *nodeSource) answer(a skalds.HelloAnswer) {
+	if a.Incarnation != n.journal.incarnation() {
+		return // to a former self
+	}
+	if a.Refused != "" {
+		n.refuse(fmt.Errorf("the controller refuses this host: %s", a.Refused))
+		return
+	}
+	n.journal.raiseGeneration(a.Generation)
+	n.attached(a)
+	for _, c := range a.Commands {
+		n.order(c)
+	}
+}
+
+// order puts a command in force if it is newer than what is known of its task, and answers it if it is the same.
+func (n *nodeSource) order(c skalds.Command) {
+	known, ok := n.journal.mark(c.TaskID)
+	last := skalds.Command{Generation: known.Generation, Epoch: known.Epoch, DesiredRevision: known.DesiredRevision}
+	if ok && !c.Newer(&last) {
+		if !last.Newer(&c) {
+			n.repeat(c, known)
+		}
+		return
+	}
+	if c.Desired != skalds.DesiredGone && c.Spec == nil {
+		n.log.Error("a command lacks the task that it is about: ignored", "task_id", c.TaskID)
+		return
+	}
+	if n.command != nil && n.command(c) {
+		n.note(c, false)
+		return
+	}
+	if c.Desired != skalds.DesiredGone && c.Spec.OnDisconnect != skalds.OnDisconnectKeep && !n.leaseOK() {
+		n.log.Warn("a task is not started while the lease of this node is lost: the controller will send it again", "task_id", c.TaskID)
+		return
+	}
+	n.note(c, false)
+	n.reporter.state(skalds.Report{TaskID: c.TaskID, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision, Ack: skalds.AckReceived})
+	if !n.roster.assign(c, fromController) {
+		n.note(c, true)
+		n.reporter.state(skalds.Report{TaskID: c.TaskID, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision, Ack: skalds.AckApplied})
+	}
+}
+
+// note remembers the highest command of a task.
+func (n *nodeSource) note(c skalds.Command, closed bool) {
+	n.journal.add(record{Mark: &mark{
+		TaskID: c.TaskID, Generation: c.Generation, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision, Desired: c.Desired,
+		Incarnation: n.journal.incarnation(), Closed: closed, At: time.Now().UnixMilli(),
+	}})
+}
+
+// repeat answers a command that was received before: its answer may have been lost.
+func (n *nodeSource) repeat(c skalds.Command, known mark) {
+	rep := skalds.Report{TaskID: c.TaskID, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision, Ack: skalds.AckReceived}
+	var final *skalds.Report
+	n.journal.read(func(s *journalState) {
+		if f, ok := s.finals[c.TaskID]; ok && f.Epoch == c.Epoch {
+			final = &f
+		}
+	})
+	t := n.roster.runner(c.TaskID)
+	switch {
+	case t != nil:
+		if v := t.seen(); v.applied && v.epoch == c.Epoch && v.revision == c.DesiredRevision {
+			rep.Ack, rep.State = skalds.AckApplied, v.status.State
+			rep.Attempt = v.status.Attempt
+		}
+	case final != nil:
+		rep = *final
+	case c.Desired == skalds.DesiredGone:
+		rep.Ack = skalds.AckApplied
+	case known.Incarnation != n.journal.incarnation():
+		rep.Ack, rep.Reason = skalds.AckRefused, "the host has been restarted since, and does not run the task any more"
+	default:
+		rep.Ack, rep.Reason = skalds.AckRefused, "the task has left this host"
+	}
+	n.reporter.state(rep)
+}

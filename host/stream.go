@@ -1,0 +1,129 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// maxStreams bounds how many streams a host serves at once.
+const maxStreams = 64
+
+// streams posts logs to the controller that asks for them: the host dials, so that it may stand behind NAT.
+type streams struct {
+	logs   *taskLogs
+	client *http.Client
+	log    hclog.Logger
+	slots  chan struct{}
+	wg     sync.WaitGroup
+}
+
+func newStreams(logs *taskLogs, log hclog.Logger) *streams {
+	return &streams{logs: logs, log: log, slots: make(chan struct{}, maxStreams), client: &http.Client{
+		Transport: &http.Transport{ResponseHeaderTimeout: 0, TLSHandshakeTimeout: 5 * time.Second, MaxIdleConns: 4, IdleConnTimeout: 10 * time.Second},
+	}}
+}
+
+// serve answers one request on a goroutine of its own, until ctx ends.
+func (s *streams) serve(ctx context.Context, req skalds.StreamRequest) {
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		s.log.Warn("too many streams are asked for at once", "task_id", req.TaskID, "limit", maxStreams)
+		return
+	}
+	s.wg.Go(func() {
+		defer func() { <-s.slots }()
+		if err := s.post(ctx, req); err != nil && ctx.Err() == nil {
+			s.log.Debug("a stream ended early", "task_id", req.TaskID, "kind", req.Kind, "err", err)
+		}
+	})
+}
+
+func (s *streams) post(ctx context.Context, req skalds.StreamRequest) error {
+	if req.Kind != "logs" {
+		return fmt.Errorf("post stream: %q is no kind of stream that this host knows", req.Kind)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body, w := io.Pipe()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_ = w.CloseWithError(s.writeLogs(ctx, w, req))
+	}()
+	defer func() { cancel(); _ = body.Close(); <-written }()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, req.URL, body)
+	if err != nil {
+		return fmt.Errorf("post stream: %w", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+req.Token)
+	r.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	resp, err := s.client.Do(r)
+	if err != nil {
+		return fmt.Errorf("post stream: %w", err)
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 4096))
+	if err := resp.Body.Close(); err != nil {
+		return fmt.Errorf("post stream: %w", err)
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("post stream: the controller answers %s", resp.Status)
+	}
+	return nil
+}
+
+// writeLogs writes the last lines of a task's log and, where asked for, those to come.
+func (s *streams) writeLogs(ctx context.Context, w io.Writer, req skalds.StreamRequest) error {
+	tail := req.Tail
+	if tail <= 0 && !req.Follow {
+		tail = 100
+	}
+	if !req.Follow {
+		lines, err := s.logs.tail(req.TaskID, tail)
+		return writeLines(w, lines, err)
+	}
+	lines, reader, err := s.logs.follow(req.TaskID, tail)
+	if err := writeLines(w, lines, err); err != nil || reader == nil {
+		return err
+	}
+	defer reader.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case line, open := <-reader.Lines:
+			if !open {
+				return nil
+			}
+			if err := writeLines(w, []string{line}, nil); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func writeLines(w io.Writer, lines []string, err error) error {
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		if _, err := io.WriteString(w, l+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close waits until every stream has ended; their context must have ended before.
+func (s *streams) close() {
+	s.wg.Wait()
+	s.client.CloseIdleConnections()
+}
