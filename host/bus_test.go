@@ -183,3 +183,10 @@ func (b *memoryBus) live(task string) (skalds.InstanceStatus, bool) {
 	}
 	return skalds.InstanceStatus{}, false
 }
+
+// helloCount is how many whole hellos were said.
+func (b *memoryBus) helloCount() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.hellos
+}

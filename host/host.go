@@ -173,16 +173,23 @@ func (s *session) taskEnded(t *taskRunner, state skalds.State) {
 func (h *Host) Run(ctx context.Context) error {
 	s, err := h.open()
 	if err != nil {
-		return err
+		return errors.Join(err, endLauncher(ctx, h.deps.Launcher))
 	}
 	err = s.run(ctx)
 	return errors.Join(err, s.journal.Close(), s.id.Close())
 }
 
+// endLauncher releases what a launcher holds that was never run.
+func endLauncher(ctx context.Context, l *plugins.Launcher) error {
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	return l.Run(ended)
+}
+
 func (s *session) run(ctx context.Context) error {
 	base := context.WithoutCancel(ctx)
 	if err := watchBeforeStart(ctx, s.deps.Beats, s.id.NodeID, s.journal.incarnation(), s.cfg.Heartbeat); err != nil {
-		return err
+		return errors.Join(err, endLauncher(ctx, s.deps.Launcher))
 	}
 	if n, err := s.deps.Launcher.Sweep(ctx); err != nil || n > 0 {
 		s.log.Warn("a former host left processes behind: they are killed", "killed", n, "err", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,36 @@ func TestMain(m *testing.M) {
 			sdk.Class("Single", func() sdk.Worker[script] { return scripted{} }, sdk.MaxPerNode(1)),
 		)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if code == 0 {
+		if left := leftBehind(); left != "" {
+			fmt.Fprintln(os.Stderr, "left behind by the tests:\n"+left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leftBehind names goroutines and processes that outlive the tests.
+func leftBehind() string {
+	var left string
+	for range 200 {
+		left = ""
+		buf := make([]byte, 4<<20)
+		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")[1:] {
+			if strings.Contains(g, "skalds-go/skalds/host.") || strings.Contains(g, "skalds-go/skalds/plugins.") || strings.Contains(g, "timberjack") {
+				left += g + "\n\n"
+			}
+		}
+		if kids, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid())); err == nil && len(kids) > 0 {
+			left += "children: " + string(kids)
+		}
+		if left == "" {
+			return ""
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return left
 }
 
 // script is what the worker is told to do.
@@ -77,7 +107,7 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 			return err
 		}
 		if t.Attempt() == 1 {
-			os.Exit(9)
+			return errors.New("after the stage")
 		}
 		return nil
 	case "stall":

@@ -29,11 +29,11 @@ func RunSingle(ctx context.Context, cfg Config, d Deps, log hclog.Logger) (exitC
 	}
 	spec, err := firstEntry(cfg)
 	if err != nil {
-		return 1, err
+		return 1, errors.Join(err, endLauncher(ctx, d.Launcher))
 	}
 	s, err := h.open()
 	if err != nil {
-		return 1, err
+		return 1, errors.Join(err, endLauncher(ctx, d.Launcher))
 	}
 	fate := &fate{done: make(chan struct{})}
 	s.roster.deps.ended = fate.ended

@@ -85,6 +85,8 @@ func (r *taskRunner) attemptEnded(m attemptEnded) {
 		r.refused(refused, m.record)
 		return
 	}
+	a.log.Info("attempt ended", "reason", exit.Kind, "exit_code", exit.Code, "signal", exit.Signal, "message", exit.Message)
+	a.taskLog.write(r.deps.now(), hclog.Info, a.number, "ended: "+exitLine(exit))
 	if stopping != nil && exit.Kind != skalds.ExitCompleted {
 		if leaving != nil {
 			r.departed(*leaving, &m.record)
@@ -95,8 +97,6 @@ func (r *taskRunner) attemptEnded(m attemptEnded) {
 			return // reconcile starts what is wanted now
 		}
 	}
-	a.log.Info("attempt ended", "reason", exit.Kind, "exit_code", exit.Code, "signal", exit.Signal, "message", exit.Message)
-	a.taskLog.write(r.deps.now(), hclog.Info, a.number, "ended: "+exitLine(exit))
 	r.decide(exit, healthy, m.record)
 }
 
