@@ -68,12 +68,14 @@ type Task struct {
 	Executor        string `json:"executor,omitempty"` // node id; empty: on no node
 	UpdateDateTime  int64  `json:"updateDateTime"`     // ms since epoch
 
-	Revision        int64   `json:"revision"`        // +1 with every stored change
-	Epoch           int64   `json:"epoch"`           // +1 with every hand-out and every move back to Created
-	Desired         Desired `json:"desired"`         // what its node shall do with it
-	DesiredRevision int64   `json:"desiredRevision"` // +1 when Desired, attachments, limits or version change
-	AckedRevision   int64   `json:"ackedRevision"`   // the highest DesiredRevision that the node has applied or refused
-	Run             int     `json:"run"`             // +1 with every explicit retry
+	Revision        int64   `json:"revision"`           // +1 with every stored change
+	Epoch           int64   `json:"epoch"`              // +1 with every hand-out and every move back to Created
+	Desired         Desired `json:"desired"`            // what its node shall do with it
+	DesiredRevision int64   `json:"desiredRevision"`    // +1 when Desired, attachments, limits or version change
+	AckedRevision   int64   `json:"ackedRevision"`      // the highest DesiredRevision that the node has applied or refused
+	Run             int     `json:"run"`                // +1 with every explicit retry
+	RunEpoch        int64   `json:"runEpoch"`           // the first epoch of this run: records of earlier ones are not its own
+	QueuedAt        int64   `json:"queuedAt,omitempty"` // ms since epoch; when it became Created the last time
 
 	Phase         Phase  `json:"phase,omitempty"`
 	NextAttemptAt int64  `json:"nextAttemptAt,omitempty"` // ms since epoch, in PhaseBackoff
@@ -95,7 +97,8 @@ type Task struct {
 
 	Quarantined string  `json:"quarantined,omitempty"` // why it is held back; a retry releases it
 	NodeLosses  []int64 `json:"nodeLosses,omitempty"`  // ms since epoch of recent node losses
-	AvoidNode   string  `json:"avoidNode,omitempty"`   // the node on which it failed three times in a row
+	AvoidNode   string  `json:"avoidNode,omitempty"`   // the node on which it failed three times in a row, or that refused it
+	Moves       []int64 `json:"moves,omitempty"`       // ms since epoch of recent moves away from a node that it failed on
 	Waiting     string  `json:"waiting,omitempty"`     // why it is not placed, in one line
 
 	AppliedIncarnation int64 `json:"appliedIncarnation,omitempty"` // of the last applied report
@@ -201,5 +204,6 @@ func (t *Task) Clone() *Task {
 		c.LastExit = &e
 	}
 	c.NodeLosses = append([]int64(nil), t.NodeLosses...)
+	c.Moves = append([]int64(nil), t.Moves...)
 	return &c
 }
