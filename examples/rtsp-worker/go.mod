@@ -12,5 +12,8 @@ require (
 	github.com/pion/rtcp v1.2.20 // indirect
 	github.com/pion/rtp v1.10.6 // indirect
 	github.com/pion/sdp/v3 v3.0.20 // indirect
+	github.com/skalds-go/skalds/plugin-sdk v0.0.0
 	golang.org/x/sys v0.0.0-20220503163025-988cb79eb6c6 // indirect
 )
+
+replace github.com/skalds-go/skalds/plugin-sdk => ../../plugin-sdk

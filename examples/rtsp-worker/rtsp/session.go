@@ -1,0 +1,390 @@
+package rtsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+)
+
+// ErrWatchdog says that no complete picture came within the watchdog's time.
+var ErrWatchdog = errors.New("no complete picture in time")
+
+// StatusError is a response that is not what was asked for.
+type StatusError struct {
+	Method string
+	Code   int
+	Reason string
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s: the camera answered %d %.60q", strings.ToLower(e.Method), e.Code, e.Reason)
+}
+
+// session is one connection to a camera, from dialling to its end.
+type session struct {
+	cfg  Config
+	log  hclog.Logger
+	url  *url.URL // without user
+	conn net.Conn
+	in   *reader
+	auth authorizer
+	cseq atomic.Int64
+
+	id       string
+	timeout  time.Duration
+	channel  byte
+	udp      *udpReceiver
+	track    *track
+	aliveBy  string // method of the keep-alive
+	report   report
+
+	// write guards conn's writing side and auth once the session plays.
+	write sync.Mutex
+}
+
+// run connects, plays and calls emit for every complete unit, on this goroutine. It returns why the session ended.
+func (s *session) run(ctx context.Context, emit func(h264.Unit), stats func(Stats)) error {
+	deadline := time.Now().Add(s.cfg.Handshake)
+	dialer := net.Dialer{Deadline: deadline}
+	host := s.url.Host
+	if s.url.Port() == "" {
+		host = net.JoinHostPort(s.url.Hostname(), "554")
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return fmt.Errorf("connect to camera: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	s.conn, s.in = conn, newReader(conn)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	_ = conn.SetDeadline(deadline)
+	defer func() {
+		if s.udp != nil {
+			s.udp.close()
+		}
+	}()
+	if err := s.handshake(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	_ = conn.SetDeadline(time.Time{})
+	return s.play(ctx, cancel, emit, stats)
+}
+
+func (s *session) handshake() error {
+	s.timeout = time.Minute
+	s.report.own = rand.Uint32()
+	base := s.url.String()
+	m, err := s.request("OPTIONS", base, nil)
+	if err != nil {
+		return err
+	}
+	s.aliveBy = "OPTIONS"
+	for _, h := range m.header["Public"] {
+		if strings.Contains(h, "GET_PARAMETER") {
+			s.aliveBy = "GET_PARAMETER"
+		}
+	}
+	if m, err = s.request("DESCRIBE", base, []string{"Accept: application/sdp"}); err != nil {
+		return err
+	}
+	for _, key := range []string{"Content-Base", "Content-Location"} {
+		if u, err := url.Parse(m.get(key)); err == nil && u.IsAbs() {
+			u.User = nil
+			base = u.String()
+			break
+		}
+	}
+	if s.track, err = findTrack(m.body, base); err != nil {
+		return err
+	}
+	want := "Transport: RTP/AVP/TCP;unicast;interleaved=0-1"
+	if s.cfg.Transport == UDP {
+		if s.udp, err = newUDPReceiver(s.conn); err != nil {
+			return err
+		}
+		want = fmt.Sprintf("Transport: RTP/AVP;unicast;client_port=%d-%d", s.udp.port(), s.udp.port()+1)
+	}
+	if m, err = s.request("SETUP", s.track.control, []string{want}); err != nil {
+		return err
+	}
+	if err := s.readSetup(m); err != nil {
+		return err
+	}
+	_, err = s.request("PLAY", s.track.aggregate, []string{"Range: npt=0.000-"})
+	return err
+}
+
+func (s *session) readSetup(m *message) error {
+	id, rest, _ := strings.Cut(m.get("Session"), ";")
+	s.id = strings.TrimSpace(id)
+	if value, ok := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(rest, " ", "")), "timeout="); ok {
+		value, _, _ = strings.Cut(value, ";")
+		if n, err := strconv.Atoi(value); err == nil && n > 0 && n < 86400 {
+			s.timeout = time.Duration(n) * time.Second
+		}
+	}
+	params := map[string]string{}
+	for part := range strings.SplitSeq(m.get("Transport"), ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		params[strings.ToLower(key)] = value
+	}
+	firstPort := func(key string) int {
+		first, _, _ := strings.Cut(params[key], "-")
+		n, _ := strconv.Atoi(first)
+		return n
+	}
+	if s.udp != nil {
+		if _, tcp := params["rtp/avp/tcp"]; tcp {
+			return errors.New("setup: the camera insists on TCP: use transport tcp")
+		}
+		s.udp.punch(firstPort("server_port"))
+		return nil
+	}
+	if _, tcp := params["rtp/avp/tcp"]; !tcp && params["interleaved"] == "" {
+		return errors.New("setup: the camera insists on UDP: use transport udp")
+	}
+	s.channel = byte(firstPort("interleaved"))
+	return nil
+}
+
+// request sends a request and waits for its response, answering one challenge on the way. It is used during the handshake only.
+func (s *session) request(method, uri string, header []string) (*message, error) {
+	for try := 0; ; try++ {
+		answering := s.auth.scheme != ""
+		cseq, err := s.send(method, uri, header)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", strings.ToLower(method), err)
+		}
+		m, err := s.response(cseq)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", strings.ToLower(method), err)
+		}
+		switch {
+		case m.code == 401:
+			if s.auth.user == "" && s.auth.password == "" {
+				return nil, fmt.Errorf("%s: the camera asks for user and password, the url has none: %w", strings.ToLower(method), ErrAuth)
+			}
+			stale := false
+			for _, h := range m.header["Www-Authenticate"] {
+				stale = stale || strings.Contains(strings.ToLower(strings.ReplaceAll(h, `"`, "")), "stale=true")
+			}
+			if try > 1 || answering && !stale && try > 0 {
+				return nil, fmt.Errorf("%s: %w", strings.ToLower(method), ErrAuth)
+			}
+			if err := s.auth.challenge(m.header["Www-Authenticate"]); err != nil {
+				return nil, fmt.Errorf("%s: %w: %w", strings.ToLower(method), err, ErrAuth)
+			}
+		case m.code == 403:
+			return nil, fmt.Errorf("%s: %w: %w", strings.ToLower(method), &StatusError{method, m.code, m.reason}, ErrAuth)
+		case m.code < 200 || m.code > 299:
+			return nil, &StatusError{method, m.code, m.reason}
+		default:
+			return m, nil
+		}
+	}
+}
+
+// response waits for the response with that number; frames and requests of the camera that come first are passed over.
+func (s *session) response(cseq int64) (*message, error) {
+	for {
+		m, _, _, err := s.in.next()
+		if err != nil {
+			return nil, err
+		}
+		if m == nil || m.code == 0 {
+			continue
+		}
+		if n, err := strconv.ParseInt(m.get("Cseq"), 10, 64); err == nil && n != cseq {
+			continue
+		}
+		return m, nil
+	}
+}
+
+func (s *session) send(method, uri string, header []string) (int64, error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	cseq := s.cseq.Add(1)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s RTSP/1.0\r\nCSeq: %d\r\nUser-Agent: skalds-rtsp-worker\r\n", method, uri, cseq)
+	if s.id != "" {
+		b.WriteString("Session: " + s.id + "\r\n")
+	}
+	if a := s.auth.header(method, uri); a != "" {
+		b.WriteString("Authorization: " + a + "\r\n")
+	}
+	for _, h := range header {
+		b.WriteString(h + "\r\n")
+	}
+	b.WriteString("\r\n")
+	_, err := s.conn.Write([]byte(b.String()))
+	return cseq, err
+}
+
+// play receives until the session ends.
+func (s *session) play(ctx context.Context, cancel context.CancelCauseFunc, emit func(h264.Unit), stats func(Stats)) error {
+	// The first picture may need the camera's next key frame.
+	watchdog := time.AfterFunc(max(s.cfg.Watchdog, s.cfg.FirstPicture), func() { cancel(ErrWatchdog) })
+	defer watchdog.Stop()
+	var d *depacketizer
+	d = &depacketizer{payloadType: s.track.payloadType, sets: s.track.sets, emit: func(u h264.Unit) {
+		if ctx.Err() != nil {
+			return
+		}
+		watchdog.Reset(s.cfg.Watchdog)
+		emit(u)
+		stats(d.stats)
+	}}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() { s.keepAlive(ctx) })
+	wg.Go(func() { s.sendReports(ctx) })
+	defer s.teardown()
+	var err error
+	if s.udp != nil {
+		stop := context.AfterFunc(ctx, s.udp.close)
+		defer stop()
+		wg.Go(func() { cancel(s.control()) })
+		wg.Go(func() { s.udp.readRTCP(&s.report) })
+		err = s.udp.readRTP(&s.report, d.push)
+	} else {
+		err = s.interleaved(d)
+	}
+	stats(d.stats)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("receive: %w", err)
+}
+
+func (s *session) interleaved(d *depacketizer) error {
+	for {
+		m, channel, frame, err := s.in.next()
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			if err := s.handle(m); err != nil {
+				return err
+			}
+			continue
+		}
+		now := time.Now()
+		switch channel {
+		case s.channel:
+			s.report.packet(frame, now)
+			d.push(frame, now)
+		case s.channel + 1:
+			s.report.sender(frame, now)
+		default:
+			return fmt.Errorf("read frame of channel %d: %w", channel, ErrFraming)
+		}
+	}
+}
+
+// control reads the RTSP connection while the video comes by UDP.
+func (s *session) control() error {
+	for {
+		m, _, _, err := s.in.next()
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			if err := s.handle(m); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// handle takes a message that comes while the session plays: the response to a keep-alive, or a request of the camera.
+func (s *session) handle(m *message) error {
+	switch {
+	case m.code == 454 || m.code == 404:
+		return &StatusError{"keep-alive", m.code, m.reason}
+	case m.code == 401: // the number of the challenge has expired
+		s.write.Lock()
+		defer s.write.Unlock()
+		if err := s.auth.challenge(m.header["Www-Authenticate"]); err != nil {
+			return fmt.Errorf("keep-alive: %w", err)
+		}
+	case m.code == 0:
+		s.write.Lock()
+		defer s.write.Unlock()
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Handshake))
+		cseq := textproto.TrimString(m.get("Cseq"))
+		code := "200 OK"
+		if m.method != "OPTIONS" && m.method != "GET_PARAMETER" && m.method != "SET_PARAMETER" {
+			code = "501 Not Implemented"
+		}
+		_, err := fmt.Fprintf(s.conn, "RTSP/1.0 %s\r\nCSeq: %s\r\n\r\n", code, cseq)
+		return err
+	}
+	return nil
+}
+
+// keepAlive tells the camera that somebody still listens; failures show at the reading side.
+func (s *session) keepAlive(ctx context.Context) {
+	every(ctx, max(s.timeout/2, time.Second/2), func() {
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Handshake))
+		if _, err := s.send(s.aliveBy, s.track.aggregate, nil); err != nil {
+			s.log.Debug("keep-alive not sent", "err", err)
+		}
+	})
+}
+
+func (s *session) sendReports(ctx context.Context) {
+	every(ctx, s.cfg.ReportInterval, func() {
+		packet := s.report.build(time.Now())
+		if packet == nil {
+			return
+		}
+		if s.udp != nil {
+			s.udp.send(packet)
+			return
+		}
+		s.write.Lock()
+		defer s.write.Unlock()
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Handshake))
+		_, _ = s.conn.Write(append([]byte{'$', s.channel + 1, byte(len(packet) >> 8), byte(len(packet))}, packet...))
+	})
+}
+
+// teardown says goodbye; the answer is not waited for. On a connection that is closed already it does nothing.
+func (s *session) teardown() {
+	_ = s.conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	_, _ = s.send("TEARDOWN", s.track.aggregate, nil)
+}
+
+func every(ctx context.Context, d time.Duration, f func()) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			f()
+		}
+	}
+}
