@@ -20,6 +20,8 @@ type Info struct {
 	Duration time.Duration
 	// Width and Height of the picture.
 	Width, Height int
+	// EndReason is what Seal was given; "" for a file that was cut.
+	EndReason string
 }
 
 // ErrNotOurs says that a file is not of the form that this package writes.
@@ -92,6 +94,9 @@ func Walk(r io.ReaderAt, size int64) (Info, error) {
 		info.Frames += frames
 	}
 	info.Duration = time.Duration(end-first) * time.Second / h264.ClockRate
+	if reason, ok := ReadSeal(r, size); ok && err == nil && size-info.Whole == int64(sealSize) {
+		info.EndReason, info.Whole = reason, size
+	}
 	return info, err
 }
 
