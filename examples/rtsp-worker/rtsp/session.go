@@ -43,13 +43,13 @@ type session struct {
 	auth authorizer
 	cseq atomic.Int64
 
-	id       string
-	timeout  time.Duration
-	channel  byte
-	udp      *udpReceiver
-	track    *track
-	aliveBy  string // method of the keep-alive
-	report   report
+	id      string
+	timeout time.Duration
+	channel byte
+	udp     *udpReceiver
+	track   *track
+	aliveBy string // method of the keep-alive
+	report  report
 
 	// write guards conn's writing side and auth once the session plays.
 	write sync.Mutex

@@ -32,6 +32,8 @@ type Config struct {
 	MTU int
 	// SessionTimeout is what the camera announces; sessions over UDP end when the client is silent for longer. Default 60 s.
 	SessionTimeout time.Duration
+	// MaxSessions is how many clients may play at a time; others are refused with 453. 0 is no bound.
+	MaxSessions int
 	// Faults happen by themselves.
 	Faults []Fault
 	// Seed makes the random faults repeatable.
@@ -54,6 +56,9 @@ func (c Config) Validate() error {
 	if c.FPS < 0 || c.FPS > 200 {
 		errs = append(errs, fmt.Errorf("fps %d is outside 1 to 200", c.FPS))
 	}
+	if c.MaxSessions < 0 {
+		errs = append(errs, fmt.Errorf("at most %d sessions make no sense", c.MaxSessions))
+	}
 	for _, f := range c.Faults {
 		errs = append(errs, f.Validate())
 	}
@@ -69,6 +74,7 @@ type Camera struct {
 
 	frames  atomic.Int64
 	packets atomic.Int64
+	planned chan []Fault
 	lost    atomic.Int64
 	denied  atomic.Int64
 	played  atomic.Int64
@@ -81,8 +87,10 @@ type Camera struct {
 	closed   bool
 	until    map[string]time.Time // end of each lasting fault
 	rates    map[string]float64
-	jump     uint32 // added to every RTP timestamp
-	garbage  int    // number of garbage faults so far
+	delay    time.Duration // of FaultSlow
+	playing  int           // sessions that were set up
+	jump     uint32        // added to every RTP timestamp
+	garbage  int           // number of garbage faults so far
 	sessions map[*session]struct{}
 	changed  chan struct{} // closed and replaced when a fault begins
 }
@@ -115,7 +123,7 @@ func NewCamera(cfg Config, log hclog.Logger) (*Camera, error) {
 	}
 	c := &Camera{
 		cfg: cfg, log: log, clips: [2]clip{cutClip(clip320), cutClip(clip192)}, rng: rand.New(rand.NewPCG(cfg.Seed, 1)),
-		until: map[string]time.Time{}, rates: map[string]float64{}, sessions: map[*session]struct{}{}, changed: make(chan struct{}),
+		until: map[string]time.Time{}, rates: map[string]float64{}, planned: make(chan []Fault, 1), sessions: map[*session]struct{}{}, changed: make(chan struct{}),
 	}
 	if cfg.Clip == "192x108" {
 		c.clips[0], c.clips[1] = c.clips[1], c.clips[0]
@@ -183,9 +191,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	defer func() { _ = c.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
-	for _, f := range c.cfg.Faults {
-		wg.Go(func() { c.happen(ctx, f) })
-	}
+	wg.Go(func() { c.plan(ctx) })
 	for {
 		l := c.currentListener()
 		if l == nil {
@@ -293,9 +299,52 @@ func (c *Camera) Inject(f Fault) error {
 	return nil
 }
 
+// SetFaults ends all faults and plans others in their place; their After counts from now.
+func (c *Camera) SetFaults(faults []Fault) error {
+	for _, f := range faults {
+		if err := f.Validate(); err != nil {
+			return fmt.Errorf("set faults: %w", err)
+		}
+	}
+	select {
+	case <-c.planned: // replaced before anybody looked
+	default:
+	}
+	select {
+	case c.planned <- faults:
+	default:
+	}
+	return nil
+}
+
+// plan lets the planned faults happen until ctx ends.
+func (c *Camera) plan(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	faults := c.cfg.Faults
+	for {
+		planned, cancel := context.WithCancel(ctx)
+		for _, f := range faults {
+			wg.Go(func() { c.happen(planned, f) })
+		}
+		select {
+		case <-ctx.Done():
+			cancel()
+			return
+		case faults = <-c.planned:
+			cancel()
+			wg.Wait()
+			c.Heal()
+		}
+	}
+}
+
 func (c *Camera) happen(ctx context.Context, f Fault) {
-	if sleep(ctx, f.After) {
+	for next := f.After; sleep(ctx, next) && ctx.Err() == nil; next = f.Every {
 		c.begin(f)
+		if f.Every == 0 {
+			return
+		}
 	}
 }
 
@@ -321,6 +370,9 @@ func (c *Camera) begin(f Fault) {
 	}
 	c.mu.Lock()
 	c.until[f.Kind], c.rates[f.Kind] = end, f.rate()
+	if f.Kind == FaultSlow {
+		c.delay = f.delay()
+	}
 	close(c.changed)
 	c.changed = make(chan struct{})
 	l := c.listener
@@ -355,6 +407,33 @@ func (c *Camera) hits(kind string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Before(c.until[kind]) && c.rng.Float64() < c.rates[kind]
+}
+
+// slowness is how long an answer is held back.
+func (c *Camera) slowness() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.until[FaultSlow]) {
+		return c.delay
+	}
+	return 0
+}
+
+// enter takes a place for a session; leave gives it back.
+func (c *Camera) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cfg.MaxSessions > 0 && c.playing >= c.cfg.MaxSessions {
+		return false
+	}
+	c.playing++
+	return true
+}
+
+func (c *Camera) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.playing--
 }
 
 func (c *Camera) random(n int) int {

@@ -29,6 +29,14 @@ const (
 	FaultCorrupt = "corrupt"
 	// FaultReorder sends a share (Rate) of the RTP packets after their successor.
 	FaultReorder = "reorder"
+	// FaultDuplicate sends a share (Rate) of the RTP packets twice.
+	FaultDuplicate = "duplicate"
+	// FaultNoMarker clears the marker of every RTP packet: nothing says that a picture is complete.
+	FaultNoMarker = "nomarker"
+	// FaultNotFound answers DESCRIBE with 404, as when somebody changed the path.
+	FaultNotFound = "notfound"
+	// FaultSlow answers every request after Delay and sends the video over TCP in small pieces.
+	FaultSlow = "slow"
 	// FaultGarbage writes rubbish between two interleaved frames, once.
 	FaultGarbage = "garbage"
 	// FaultClockJump lets the RTP clock jump by five hours, once.
@@ -39,7 +47,7 @@ const (
 func Faults() []string {
 	return []string{
 		FaultReset, FaultClose, FaultStall, FaultNoVideo, FaultRefuse, FaultAuth, FaultParams, FaultLoss, FaultCorrupt,
-		FaultReorder, FaultGarbage, FaultClockJump,
+		FaultReorder, FaultDuplicate, FaultNoMarker, FaultNotFound, FaultSlow, FaultGarbage, FaultClockJump,
 	}
 }
 
@@ -51,8 +59,12 @@ type Fault struct {
 	After time.Duration
 	// Duration is how long it lasts, for those that last; 0 means for ever.
 	Duration time.Duration
-	// Rate is the share of packets that FaultLoss, FaultCorrupt and FaultReorder hit, 0 to 1; default 0.02.
+	// Every repeats it; 0 does not.
+	Every time.Duration
+	// Rate is the share of packets that FaultLoss, FaultCorrupt, FaultReorder and FaultDuplicate hit, 0 to 1; default 0.02.
 	Rate float64
+	// Delay of FaultSlow; default 0.3 s.
+	Delay time.Duration
 }
 
 // Validate says what is wrong with f.
@@ -63,6 +75,9 @@ func (f Fault) Validate() error {
 	if f.Rate < 0 || f.Rate > 1 {
 		return fmt.Errorf("fault rate %v is outside 0 to 1", f.Rate)
 	}
+	if f.After < 0 || f.Duration < 0 || f.Every < 0 || f.Delay < 0 {
+		return fmt.Errorf("fault %s: a duration is negative", f.Kind)
+	}
 	return nil
 }
 
@@ -71,4 +86,11 @@ func (f Fault) rate() float64 {
 		return 0.02
 	}
 	return f.Rate
+}
+
+func (f Fault) delay() time.Duration {
+	if f.Delay == 0 {
+		return 300 * time.Millisecond
+	}
+	return f.Delay
 }

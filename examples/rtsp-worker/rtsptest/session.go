@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +28,9 @@ type session struct {
 	channel byte // RTP channel of interleaved frames
 	udp     *udpPair
 	playing bool
+	entered bool
+
+	paused atomic.Bool
 
 	// write guards conn's writing side.
 	write sync.Mutex
@@ -62,6 +67,9 @@ func (s *session) serve(ctx context.Context) {
 	defer func() {
 		if s.udp != nil {
 			s.udp.close()
+		}
+		if s.entered {
+			s.camera.leave()
 		}
 	}()
 	for {
@@ -125,21 +133,28 @@ func (s *session) read() (*request, error) {
 // answer returns false when the connection shall end.
 func (s *session) answer(req *request, play func()) bool {
 	c := s.camera
+	if d := c.slowness(); d > 0 && !sleep(s.ctx, d) {
+		return false
+	}
 	if req.method != "OPTIONS" && !s.allowed(req) {
 		return s.reply(req, 401, "Unauthorized", s.challenge(), "") == nil
 	}
 	switch req.method {
 	case "OPTIONS":
-		return s.reply(req, 200, "OK", []string{"Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"}, "") == nil
+		return s.reply(req, 200, "OK", []string{"Public: OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER"}, "") == nil
 	case "GET_PARAMETER":
 		return s.reply(req, 200, "OK", []string{"Session: " + s.nonce[:8]}, "") == nil
 	case "DESCRIBE":
-		if !strings.HasSuffix(strings.TrimSuffix(req.uri, "/"), c.cfg.Path) {
+		if c.holds(FaultNotFound) || !strings.HasSuffix(strings.TrimSuffix(req.uri, "/"), c.cfg.Path) {
 			return s.reply(req, 404, "Not Found", nil, "") == nil
 		}
 		base := strings.TrimSuffix(req.uri, "/") + "/"
 		return s.reply(req, 200, "OK", []string{"Content-Base: " + base, "Content-Type: application/sdp"}, c.sdp()) == nil
 	case "SETUP":
+		if !s.entered && !c.enter() {
+			return s.reply(req, 453, "Not Enough Bandwidth", nil, "") == nil
+		}
+		s.entered = true
 		transport, err := s.setup(req.header.Get("Transport"))
 		if err != nil {
 			return s.reply(req, 461, "Unsupported Transport", nil, "") == nil
@@ -147,6 +162,7 @@ func (s *session) answer(req *request, play func()) bool {
 		timeout := max(1, int(c.cfg.SessionTimeout/time.Second))
 		return s.reply(req, 200, "OK", []string{"Transport: " + transport, fmt.Sprintf("Session: %s;timeout=%d", s.nonce[:8], timeout)}, "") == nil
 	case "PLAY":
+		s.paused.Store(false)
 		if s.playing {
 			return s.reply(req, 200, "OK", nil, "") == nil
 		}
@@ -157,6 +173,9 @@ func (s *session) answer(req *request, play func()) bool {
 		}
 		play()
 		return true
+	case "PAUSE":
+		s.paused.Store(true)
+		return s.reply(req, 200, "OK", []string{"Session: " + s.nonce[:8]}, "") == nil
 	case "TEARDOWN":
 		_ = s.reply(req, 200, "OK", nil, "")
 		return false
@@ -181,8 +200,19 @@ func (s *session) send(p []byte) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	_ = s.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
-	_, err := s.conn.Write(p)
-	return err
+	if s.camera.slowness() == 0 {
+		_, err := s.conn.Write(p)
+		return err
+	}
+	for piece := range slices.Chunk(p, 100) {
+		if _, err := s.conn.Write(piece); err != nil {
+			return err
+		}
+		if !sleep(s.ctx, time.Millisecond) {
+			return s.ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (s *session) setup(transport string) (string, error) {

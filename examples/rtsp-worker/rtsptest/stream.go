@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 )
@@ -22,6 +23,8 @@ func (s *session) stream() {
 	c.mu.Unlock()
 	start := time.Now()
 	var late []byte
+	var reported time.Time
+	var packets, octets uint32
 	for n := 0; ; n++ {
 		if !sleep(s.ctx, time.Until(start.Add(time.Duration(n)*time.Second/time.Duration(c.cfg.FPS)))) {
 			return
@@ -32,7 +35,7 @@ func (s *session) stream() {
 		if now := int(time.Since(start).Seconds() * float64(c.cfg.FPS)); now > n+c.cfg.FPS { // a stall is over: no burst
 			n = now
 		}
-		if c.holds(FaultNoVideo) {
+		if c.holds(FaultNoVideo) || s.paused.Load() {
 			continue
 		}
 		want := 0
@@ -62,7 +65,7 @@ func (s *session) stream() {
 		}
 		for i, payload := range payloads {
 			p := rtp.Packet{Header: rtp.Header{
-				Version: 2, PayloadType: 96, SequenceNumber: seq, Timestamp: ts, SSRC: ssrc, Marker: i == len(payloads)-1,
+				Version: 2, PayloadType: 96, SequenceNumber: seq, Timestamp: ts, SSRC: ssrc, Marker: i == len(payloads)-1 && !c.holds(FaultNoMarker),
 			}, Payload: payload}
 			seq++
 			raw, err := p.Marshal()
@@ -81,9 +84,10 @@ func (s *session) stream() {
 				late = raw
 				continue
 			}
-			if s.sendRTP(raw) != nil {
+			if s.sendRTP(raw) != nil || c.hits(FaultDuplicate) && s.sendRTP(raw) != nil {
 				return
 			}
+			packets, octets = packets+1, octets+uint32(len(payload))
 			if late != nil {
 				if s.sendRTP(late) != nil {
 					return
@@ -92,7 +96,33 @@ func (s *session) stream() {
 			}
 		}
 		c.frames.Add(1)
+		if now := time.Now(); now.Sub(reported) >= time.Second {
+			reported = now
+			if s.sendReport(rtcp.SenderReport{SSRC: ssrc, NTPTime: ntp(now), RTPTime: ts, PacketCount: packets, OctetCount: octets}) != nil {
+				return
+			}
+		}
 	}
+}
+
+// ntp is the time in NTP's 32.32 bits (RFC 3550, section 4).
+func ntp(t time.Time) uint64 {
+	const since1900 = 2208988800
+	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/1e9
+}
+
+// sendReport sends an RTCP sender report.
+func (s *session) sendReport(r rtcp.SenderReport) error {
+	raw, err := r.Marshal()
+	if err != nil {
+		return err
+	}
+	if s.udp != nil {
+		_, _ = s.udp.rtcp.WriteToUDP(raw, &net.UDPAddr{IP: s.udp.client.IP, Port: s.udp.client.Port + 1})
+		return nil
+	}
+	frame := []byte{'$', s.channel + 1, byte(len(raw) >> 8), byte(len(raw))}
+	return s.send(append(frame, raw...))
 }
 
 func (s *session) sendRTP(raw []byte) error {
