@@ -28,7 +28,14 @@ func decodeAttachments[A any](ctx context.Context, raw json.RawMessage, defaults
 	if err := d.Decode(&out); err != nil {
 		var te *json.UnmarshalTypeError
 		if errors.As(err, &te) {
-			return out, fmt.Errorf("attachments.%s: %s does not fit, want %s", te.Field, te.Value, te.Type)
+			at, want := "attachments", te.Type.String()
+			if te.Field != "" {
+				at += "." + te.Field
+			}
+			if te.Type.Kind() == reflect.Struct {
+				want = "object"
+			}
+			return out, fmt.Errorf("%s: %s does not fit, want %s", at, te.Value, want)
 		}
 		return out, fmt.Errorf("attachments: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}

@@ -41,6 +41,8 @@ type taskAttempt[A any] struct {
 	concurrent bool
 	task       *Task[A]
 	mail       *mailbox
+	decoded    chan struct{} // closed when the first attachments are in place
+	hooks      sync.Mutex    // held by a concurrent hook: they run beside Main, but one at a time
 
 	mu      sync.Mutex // guards cancel, stopped and grace
 	cancel  context.CancelCauseFunc
@@ -55,7 +57,7 @@ func newTaskAttempt[A any](env attemptEnv, w Worker[A], defaults A, concurrent b
 	}
 	mail := newMailbox()
 	return &taskAttempt[A]{
-		env: env, worker: w, defaults: defaults, concurrent: concurrent, mail: mail,
+		env: env, worker: w, defaults: defaults, concurrent: concurrent, mail: mail, decoded: make(chan struct{}),
 		task: &Task[A]{req: env.req, log: env.log, services: env.services, out: env.out, mail: mail, stages: stages},
 	}
 }
@@ -77,6 +79,7 @@ func (a *taskAttempt[A]) run(parent context.Context) protocol.Finished {
 		return failed("attachments", Permanent(err), false)
 	}
 	a.task.attachments.Store(&v)
+	close(a.decoded)
 
 	hook, err := a.work(ctx)
 	stopped := a.wasStopped()
@@ -101,6 +104,13 @@ func (a *taskAttempt[A]) run(parent context.Context) protocol.Finished {
 		return protocol.Finished{Kind: protocol.FinishedCompleted}
 	}
 	return failed(hook, err, stopped)
+}
+
+// runAttempt runs an attempt on the calling goroutine and puts its last word into the outbox, whatever it does.
+func runAttempt(ctx context.Context, a attempt, out *outbox) {
+	last := protocol.Finished{Kind: protocol.FinishedPanic, Hook: "Main", Message: "the task's goroutine ended itself by runtime.Goexit"}
+	defer func() { out.put(protocol.RunEvent{Kind: protocol.EventFinished, Finished: last}) }()
+	last = a.run(ctx)
 }
 
 // work runs Restore, Before, Main and After and says which of them failed.
@@ -154,18 +164,23 @@ func (a *taskAttempt[A]) update(ctx context.Context, attachments json.RawMessage
 	if err != nil {
 		return fmt.Errorf("%w: %w", protocol.ErrRefused, err)
 	}
+	select {
+	case <-a.decoded: // a hurried update waits for the task's start
+	case <-a.mail.done:
+		return errNoTask
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	h, ok := a.worker.(Updater[A])
 	if !ok {
-		if a.task.attachments.Swap(&next) == nil {
+		if a.mail.closed() {
 			return errNoTask
 		}
+		a.task.attachments.Store(&next)
 		return nil
 	}
 	return a.atSafePoint(ctx, func() error {
 		old := a.task.attachments.Swap(&next)
-		if old == nil {
-			return errNoTask
-		}
 		if err := guard(func() error { return h.Update(ctx, a.task, *old) }); err != nil {
 			a.task.attachments.Store(old)
 			return fmt.Errorf("%w: %w", protocol.ErrRefused, err)
@@ -212,6 +227,9 @@ func (a *taskAttempt[A]) checkpoint(ctx context.Context) (state []byte, err erro
 	err = a.atSafePoint(ctx, func() error {
 		return guard(func() (err error) { state, err = h.Checkpoint(ctx, a.task); return err })
 	})
+	if len(state) > protocol.MaxCheckpoint {
+		return nil, tooLarge("checkpoint", len(state), protocol.MaxCheckpoint)
+	}
 	return state, err
 }
 
@@ -235,6 +253,11 @@ func (a *taskAttempt[A]) stop(_ string, grace time.Duration) {
 
 func (a *taskAttempt[A]) atSafePoint(ctx context.Context, fn func() error) error {
 	if a.concurrent {
+		a.hooks.Lock()
+		defer a.hooks.Unlock()
+		if a.mail.closed() {
+			return errNoTask
+		}
 		return fn()
 	}
 	return a.mail.do(ctx, fn)

@@ -41,7 +41,11 @@ func Class[A any](name string, newWorker func() Worker[A], opts ...ClassOption) 
 			}
 			defaults = v
 		}
-		return newTaskAttempt(env, newWorker(), defaults, d.concurrent), nil
+		w := newWorker()
+		if w == nil {
+			return nil, fmt.Errorf("class %s: its function made no worker", name)
+		}
+		return newTaskAttempt(env, w, defaults, d.concurrent), nil
 	}
 	return d
 }
@@ -73,13 +77,23 @@ func MaxPerNode(n int) ClassOption { return func(d *ClassDef) { d.maxPerNode = n
 // Defaults is the value into which attachments are decoded; it must be of the class's attachments type.
 func Defaults(a any) ClassOption { return func(d *ClassDef) { d.defaults = a } }
 
+// attempt makes an attempt; a panic of the author's function is its error.
+func (d *ClassDef) attempt(env attemptEnv) (a attempt, err error) {
+	err = guard(func() (err error) { a, err = d.newAttempt(env); return err })
+	return a, err
+}
+
 func (d *ClassDef) describe() (protocol.Class, error) {
 	s, err := d.schemaOf()
 	if err != nil {
 		return protocol.Class{}, fmt.Errorf("class %s: schema of its attachments: %w", d.name, err)
 	}
+	var caps []string
+	if err := guard(func() error { caps = d.capabilities(); return nil }); err != nil {
+		return protocol.Class{}, fmt.Errorf("class %s: make a worker: %w", d.name, err)
+	}
 	return protocol.Class{
-		ClassName: d.name, Description: d.text, Schema: s, Capabilities: d.capabilities(),
+		ClassName: d.name, Description: d.text, Schema: s, Capabilities: caps,
 		Resources: d.resources, Limits: d.limits, MaxPerNode: d.maxPerNode,
 	}, nil
 }

@@ -3,7 +3,14 @@ package sdk
 import (
 	"errors"
 	"fmt"
+
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 )
+
+// tooLarge refuses what exceeds a size of the protocol.
+func tooLarge(what string, n, most int) error {
+	return &refusal{fmt.Sprintf("%s of %d bytes is larger than the %d allowed: write a file and keep its path", what, n, most), protocol.ErrRefused}
+}
 
 // ErrStopped is the cause with which a task's context ends when it is stopped.
 var ErrStopped = errors.New("task stopped")
@@ -26,6 +33,15 @@ func IsPermanent(err error) bool {
 	var p *permanentError
 	return errors.As(err, &p)
 }
+
+// refusal is an error for the host with its own words and one of the protocol's identities.
+type refusal struct {
+	text string
+	is   error
+}
+
+func (e *refusal) Error() string { return e.text }
+func (e *refusal) Unwrap() error { return e.is }
 
 // PanicError is a panic of a hook, as OnError sees it.
 type PanicError struct {

@@ -19,13 +19,22 @@ type mailbox struct {
 // call is one request; claimed decides between its being run and its caller's giving up.
 type call struct {
 	fn  func() error
-	mu  sync.Mutex // guards gone and ran
+	mu  sync.Mutex // guards ran and bye
 	ran bool
 	bye bool
 	res chan error
 }
 
 func newMailbox() *mailbox { return &mailbox{calls: make(chan *call, 16), done: make(chan struct{})} }
+
+func (m *mailbox) closed() bool {
+	select {
+	case <-m.done:
+		return true
+	default:
+		return false
+	}
+}
 
 func (m *mailbox) close() { m.once.Do(func() { close(m.done) }) }
 
@@ -43,7 +52,10 @@ func (m *mailbox) do(ctx context.Context, fn func() error) error {
 	case err := <-c.res:
 		return err
 	case <-m.done:
-		return errNoTask
+		if c.abandon() {
+			return errNoTask
+		}
+		return <-c.res
 	case <-ctx.Done():
 		if c.abandon() {
 			return errors.New("the worker reached no safe point in time: call Task.Yield or Task.Sleep in Main, or use ConcurrentHooks")

@@ -23,6 +23,9 @@ type outbox struct {
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
+// maxBacklog bounds the queue of a host that does not read: beyond it, runs of equal kinds keep their last event only.
+const maxBacklog = 1024
+
 // put adds an event. Progress seen before it is sent before it.
 func (o *outbox) put(e protocol.RunEvent) {
 	o.mu.Lock()
@@ -30,7 +33,11 @@ func (o *outbox) put(e protocol.RunEvent) {
 		o.progress, o.have = e.Progress, true
 	} else {
 		o.flushProgressLocked()
-		o.queue = append(o.queue, e)
+		if n := len(o.queue); n >= maxBacklog && o.queue[n-1].Kind == e.Kind && e.Kind != protocol.EventStageFinished {
+			o.queue[n-1] = e
+		} else {
+			o.queue = append(o.queue, e)
+		}
 	}
 	o.mu.Unlock()
 	select {

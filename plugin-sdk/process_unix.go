@@ -56,9 +56,9 @@ func watchLiveness() {
 	}()
 }
 
-// Command is exec.CommandContext for children of a worker: the child gets none of the worker's own descriptors, its output
-// goes to the task's log unless Stdout and Stderr are set, it is killed when ctx ends (SIGTERM, then SIGKILL after 2 s), and
-// the host kills it together with the worker, because it stays in the worker's process group.
+// Command is exec.CommandContext for children of a worker: its output goes to the task's log unless Stdout and Stderr are
+// set, it is ended when ctx ends (SIGTERM, then SIGKILL after 2 s), and it stays in the worker's process group, so that it
+// dies with the worker however that dies: the host kills the group, and so does the worker when its host has died.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr

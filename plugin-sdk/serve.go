@@ -2,17 +2,13 @@ package sdk
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
+	"regexp"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	plugin "github.com/hashicorp/go-plugin"
@@ -25,19 +21,66 @@ import (
 // (run, describe, version). version is a semantic version. It does not return.
 func Serve(name, version string, classes ...ClassDef) {
 	w := &workerProgram{name: name, version: version, classes: classes}
+	if err := w.check(); err != nil {
+		fmt.Fprintf(os.Stderr, "worker %s cannot serve: %v\n", name, err)
+		os.Exit(2)
+	}
 	if os.Getenv(protocol.EnvCookieKey) == protocol.EnvCookieValue && len(os.Args) < 2 {
 		w.serve()
 		os.Exit(0)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
+	context.AfterFunc(ctx, cancel) // a second signal kills
 	os.Exit(w.commandLine(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// NewWorker makes what Serve serves, for one task, without a process around it: package sdktest and programs that speak the
+// protocol over a connection of their own use it. A nil log discards.
+func NewWorker(name, version string, log hclog.Logger, services protocol.HostServices, classes ...ClassDef) (protocol.Worker, error) {
+	w := &workerProgram{name: name, version: version, classes: classes}
+	if err := w.check(); err != nil {
+		return nil, fmt.Errorf("worker %s: %w", name, err)
+	}
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	return &session{program: w, log: log, services: func() (protocol.HostServices, error) { return services, nil }}, nil
 }
 
 // workerProgram is the executable: its name, version and classes.
 type workerProgram struct {
 	name, version string
 	classes       []ClassDef
+}
+
+var (
+	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	versionPattern = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+)
+
+// check finds what an author can get wrong in the arguments of Serve.
+func (w *workerProgram) check() error {
+	var errs []error
+	if !namePattern.MatchString(w.name) {
+		errs = append(errs, fmt.Errorf("name %q: want letters, digits, dots, underscores and dashes", w.name))
+	}
+	if !versionPattern.MatchString(w.version) {
+		errs = append(errs, fmt.Errorf("version %q: want a semantic version such as 1.2.3", w.version))
+	}
+	if len(w.classes) == 0 {
+		errs = append(errs, errors.New("no class: pass at least one sdk.Class"))
+	}
+	seen := map[string]bool{}
+	for _, c := range w.classes {
+		if !namePattern.MatchString(c.name) {
+			errs = append(errs, fmt.Errorf("class name %q: want letters, digits, dots, underscores and dashes", c.name))
+		}
+		if seen[c.name] {
+			errs = append(errs, fmt.Errorf("class %s is defined twice", c.name))
+		}
+		seen[c.name] = true
+	}
+	return errors.Join(errs...)
 }
 
 func (w *workerProgram) class(name string) (*ClassDef, error) {
@@ -74,7 +117,12 @@ func (w *workerProgram) serve() {
 		log.Error("cannot serve", "err", err)
 		os.Exit(1)
 	}
-	s := &session{program: w, log: log, stderr: stderr, token: token}
+	s := &session{
+		program: w, log: log,
+		services: func() (protocol.HostServices, error) { return hostServicesFromEnv(token) },
+		// go-plugin replaces both by pipes of its own; what the task prints shall reach the host whatever happens to RPC.
+		takeOutput: func() { os.Stdout, os.Stderr = stderr, stderr },
+	}
 	go s.stopOnSignal()
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: protocol.Handshake(),
@@ -105,148 +153,4 @@ func logLevel() hclog.Level {
 		return l
 	}
 	return hclog.Info
-}
-
-// session is the one task of a served process: it implements protocol.Worker.
-type session struct {
-	program *workerProgram
-	log     hclog.Logger
-	stderr  *os.File
-	token   string
-
-	mu   sync.Mutex // guards task, used and bye
-	task attempt
-	used bool
-	bye  *stopOrder // a stop that came before the task
-}
-
-type stopOrder struct {
-	reason string
-	grace  time.Duration
-}
-
-var _ protocol.Worker = (*session)(nil)
-
-func (s *session) Describe(context.Context) (protocol.Description, error) { return s.program.describe() }
-
-func (s *session) Configure(_ context.Context, goMemLimitBytes int64, goMaxProcs int) error {
-	if goMemLimitBytes > 0 {
-		debug.SetMemoryLimit(goMemLimitBytes)
-	} else if goMemLimitBytes < 0 {
-		debug.SetMemoryLimit(math.MaxInt64)
-	}
-	if goMaxProcs > 0 {
-		runtime.GOMAXPROCS(goMaxProcs)
-	}
-	return nil
-}
-
-// Run runs the one task of this process. The task goes on when the stream breaks: only Stop or the host's death end it.
-func (s *session) Run(_ context.Context, req protocol.RunRequest, emit func(protocol.RunEvent)) error {
-	// go-plugin has replaced both by pipes of its own; what the task prints shall reach the host whatever happens to RPC.
-	os.Stdout, os.Stderr = s.stderr, s.stderr
-	class, err := s.program.class(req.ClassName)
-	if err != nil {
-		return fmt.Errorf("%w: %w", protocol.ErrFenced, err)
-	}
-	s.mu.Lock()
-	if s.used {
-		s.mu.Unlock()
-		return fmt.Errorf("%w: this process has run its one task already", protocol.ErrFenced)
-	}
-	s.used = true
-	services, err := hostServicesFromEnv(s.token)
-	if err != nil {
-		s.mu.Unlock()
-		return err
-	}
-	out := newOutbox()
-	a, err := class.newAttempt(attemptEnv{req: req, log: s.log.With("task_id", req.TaskID), services: services, out: out})
-	if err != nil {
-		s.mu.Unlock()
-		return err
-	}
-	s.task = a
-	if s.bye != nil {
-		a.stop(s.bye.reason, s.bye.grace)
-	}
-	s.mu.Unlock()
-	go func() {
-		out.put(protocol.RunEvent{Kind: protocol.EventFinished, Finished: a.run(context.Background())})
-	}()
-	out.pump(emit)
-	return nil
-}
-
-func (s *session) current() (attempt, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.task == nil {
-		return nil, errNoTask
-	}
-	return s.task, nil
-}
-
-func (s *session) Update(ctx context.Context, attachments json.RawMessage) error {
-	a, err := s.current()
-	if err != nil {
-		return err
-	}
-	return a.update(ctx, attachments)
-}
-
-func (s *session) Pause(ctx context.Context) error {
-	a, err := s.current()
-	if err != nil {
-		return err
-	}
-	return a.pause(ctx)
-}
-
-func (s *session) Resume(ctx context.Context) error {
-	a, err := s.current()
-	if err != nil {
-		return err
-	}
-	return a.resume(ctx)
-}
-
-func (s *session) Stop(_ context.Context, reason string, grace time.Duration) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.bye = &stopOrder{reason, grace}
-	if s.task != nil {
-		s.task.stop(reason, grace)
-	}
-	return nil
-}
-
-func (s *session) Checkpoint(ctx context.Context) ([]byte, error) {
-	a, err := s.current()
-	if err != nil {
-		return nil, err
-	}
-	return a.checkpoint(ctx)
-}
-
-// Restore belongs to hot swap, which this SDK does not offer yet.
-func (s *session) Restore(context.Context, []byte, int64) error { return protocol.ErrUnsupported }
-
-func (s *session) Pressure(ctx context.Context, _ protocol.PressureLevel, bytesOver int64) (int64, error) {
-	a, err := s.current()
-	if err != nil {
-		return 0, err
-	}
-	return a.pressure(ctx, bytesOver)
-}
-
-// stopOnSignal makes SIGTERM a stop; a process without a task ends at once.
-func (s *session) stopOnSignal() {
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGTERM)
-	<-ch
-	if _, err := s.current(); err != nil {
-		os.Exit(128 + int(syscall.SIGTERM))
-	}
-	_ = s.Stop(context.Background(), "signal", 10*time.Second) // cannot fail
 }

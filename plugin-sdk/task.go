@@ -74,6 +74,11 @@ func (t *Task[A]) AddUnits(unit string, n int64) {
 	t.change(func(p *protocol.Progress) { p.Unit, p.Units = unit, p.Units+n })
 }
 
+// Units sets the count of units to n, for work that knows its total; it never counts backwards.
+func (t *Task[A]) Units(unit string, n int64) {
+	t.change(func(p *protocol.Progress) { p.Unit, p.Units = unit, max(p.Units, n) })
+}
+
 // Promise is a contract: at least one new unit per budget, from the first unit on. A task that breaks it is stalled: its
 // host ends the attempt with a report. A budget of 0 withdraws it.
 func (t *Task[A]) Promise(unit string, budget time.Duration) {
@@ -109,13 +114,19 @@ func (t *Task[A]) Result(v any) error {
 	return nil
 }
 
+// Artifact is something that a task left behind, by reference: a recording, a snapshot, a file.
+type Artifact = protocol.Artifact
+
 // Artifact reports something that the task left behind; the same path again replaces it.
-func (t *Task[A]) Artifact(ctx context.Context, a protocol.Artifact) error {
+func (t *Task[A]) Artifact(ctx context.Context, a Artifact) error {
 	return t.services.ReportArtifact(ctx, a)
 }
 
 // SaveCheckpoint stores at most 1 MiB of state, which LoadCheckpoint gives to this or a later attempt, on this node.
 func (t *Task[A]) SaveCheckpoint(ctx context.Context, state []byte) error {
+	if len(state) > protocol.MaxCheckpoint {
+		return tooLarge("checkpoint", len(state), protocol.MaxCheckpoint)
+	}
 	return t.services.SaveCheckpoint(ctx, state)
 }
 
@@ -136,6 +147,9 @@ func (t *Task[A]) CacheGet(ctx context.Context, key string) (value []byte, found
 
 // CacheSet writes to the cache, at most 1 MiB; ttl counts in whole seconds, 0 is one hour.
 func (t *Task[A]) CacheSet(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if len(value) > protocol.MaxCacheValue {
+		return tooLarge("cache value", len(value), protocol.MaxCacheValue)
+	}
 	return t.services.CacheSet(ctx, key, value, ttl)
 }
 

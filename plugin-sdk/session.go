@@ -1,0 +1,167 @@
+package sdk
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+// session is the one task of a served process: it implements protocol.Worker.
+type session struct {
+	program    *workerProgram
+	log        hclog.Logger
+	services   func() (protocol.HostServices, error)
+	takeOutput func() // nil: the process's output belongs to somebody else
+
+	mu   sync.Mutex // guards task, used and bye
+	task attempt
+	used bool
+	bye  *stopOrder // a stop that came before the task
+}
+
+type stopOrder struct {
+	reason string
+	grace  time.Duration
+}
+
+var _ protocol.Worker = (*session)(nil)
+
+func (s *session) Describe(context.Context) (protocol.Description, error) {
+	return s.program.describe()
+}
+
+func (s *session) Configure(_ context.Context, goMemLimitBytes int64, goMaxProcs int) error {
+	if goMemLimitBytes > 0 {
+		debug.SetMemoryLimit(goMemLimitBytes)
+	} else if goMemLimitBytes < 0 {
+		debug.SetMemoryLimit(math.MaxInt64)
+	}
+	if goMaxProcs > 0 {
+		runtime.GOMAXPROCS(goMaxProcs)
+	}
+	return nil
+}
+
+// Run runs the one task of this process. The task goes on when the stream breaks: only Stop or the host's death end it.
+func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(protocol.RunEvent)) error {
+	if req.Candidate {
+		return &refusal{"this worker cannot start as a candidate beside another instance", protocol.ErrUnsupported}
+	}
+	class, err := s.program.class(req.ClassName)
+	if err != nil {
+		return &refusal{err.Error(), protocol.ErrRefused}
+	}
+	s.mu.Lock()
+	if s.used {
+		s.mu.Unlock()
+		return &refusal{"this process has had its one task already", protocol.ErrFenced}
+	}
+	s.used = true
+	if s.takeOutput != nil {
+		s.takeOutput()
+	}
+	services, err := s.services()
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	out := newOutbox()
+	a, err := class.attempt(attemptEnv{req: req, log: s.log.With("task_id", req.TaskID), services: services, out: out})
+	if err != nil {
+		s.mu.Unlock()
+		emit(protocol.RunEvent{Kind: protocol.EventFinished, Finished: failed("New", Permanent(err), false)})
+		return nil
+	}
+	s.task = a
+	if s.bye != nil {
+		a.stop(s.bye.reason, s.bye.grace)
+	}
+	s.mu.Unlock()
+	go runAttempt(context.WithoutCancel(ctx), a, out)
+	out.pump(emit)
+	return nil
+}
+
+func (s *session) current() (attempt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.task == nil {
+		return nil, errNoTask
+	}
+	return s.task, nil
+}
+
+func (s *session) Update(ctx context.Context, attachments json.RawMessage) error {
+	a, err := s.current()
+	if err != nil {
+		return err
+	}
+	return a.update(ctx, attachments)
+}
+
+func (s *session) Pause(ctx context.Context) error {
+	a, err := s.current()
+	if err != nil {
+		return err
+	}
+	return a.pause(ctx)
+}
+
+func (s *session) Resume(ctx context.Context) error {
+	a, err := s.current()
+	if err != nil {
+		return err
+	}
+	return a.resume(ctx)
+}
+
+func (s *session) Stop(_ context.Context, reason string, grace time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bye = &stopOrder{reason, grace}
+	if s.task != nil {
+		s.task.stop(reason, grace)
+	}
+	return nil
+}
+
+func (s *session) Checkpoint(ctx context.Context) ([]byte, error) {
+	a, err := s.current()
+	if err != nil {
+		return nil, err
+	}
+	return a.checkpoint(ctx)
+}
+
+// Restore belongs to hot swap, which this SDK does not offer yet.
+func (s *session) Restore(context.Context, []byte, int64) error { return protocol.ErrUnsupported }
+
+func (s *session) Pressure(ctx context.Context, _ protocol.PressureLevel, bytesOver int64) (int64, error) {
+	a, err := s.current()
+	if err != nil {
+		return 0, err
+	}
+	return a.pressure(ctx, bytesOver)
+}
+
+// stopOnSignal makes SIGTERM a stop; a process without a task ends at once.
+func (s *session) stopOnSignal() {
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGTERM)
+	<-ch
+	if _, err := s.current(); err != nil {
+		os.Exit(128 + int(syscall.SIGTERM))
+	}
+	_ = s.Stop(context.Background(), "signal", 10*time.Second) // cannot fail
+}
