@@ -2,6 +2,7 @@ package rtsp
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -30,7 +31,8 @@ func MaskURL(raw string) string {
 		}
 		main = user + main[at:]
 	}
-	out := scheme + "://" + main
+	// Some cameras want user and password in the path: /user=a&password=b&channel=1.
+	out := scheme + "://" + regexp.MustCompile(`(?i)((?:pass|pwd|secret|token)[a-z]*=)[^&;/?#@]*`).ReplaceAllString(main, "${1}***")
 	if hasQuery {
 		out += "?" + maskQuery(query)
 	}
