@@ -1,0 +1,84 @@
+package h264
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"testing"
+)
+
+func TestClips(t *testing.T) {
+	for name, want := range map[string][2]int{"clip320": {320, 180}, "clip192": {192, 108}} {
+		stream, err := os.ReadFile("../rtsptest/testdata/" + name + ".h264")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sets ParamSets
+		keys, pictures := 0, 0
+		for _, nal := range SplitAnnexB(stream) {
+			switch Type(nal) {
+			case TypeSPS, TypePPS:
+				before := sets.Params()
+				if err := sets.Add(nal); err != nil {
+					t.Fatal(err)
+				}
+				if before != nil && sets.Params() != before {
+					t.Error("the same parameter sets made new ones")
+				}
+			case TypeIDR:
+				keys++
+			}
+			if IsPicture(nal) {
+				pictures++
+			}
+		}
+		p := sets.Params()
+		if p == nil || p.Width != want[0] || p.Height != want[1] || p.Reorder != 0 {
+			t.Fatalf("%s: %+v", name, p)
+		}
+		if keys*10 != pictures {
+			t.Errorf("%s: %d pictures, %d key frames", name, pictures, keys)
+		}
+	}
+}
+
+func TestParamSets(t *testing.T) {
+	var s ParamSets
+	if err := s.Add([]byte{0x67, 0x42}); !errors.Is(err, ErrParams) {
+		t.Errorf("a cut sps: %v", err)
+	}
+	if err := s.Add([]byte{0x68}); !errors.Is(err, ErrParams) {
+		t.Errorf("a cut pps: %v", err)
+	}
+	if s.Params() != nil {
+		t.Error("parameters of nothing")
+	}
+}
+
+func TestSplitAnnexB(t *testing.T) {
+	got := SplitAnnexB([]byte{9, 0, 0, 1, 0x41, 2, 0, 0, 0, 1, 0x65, 0, 0, 1, 0, 0, 1, 0x68, 0})
+	want := [][]byte{{0x41, 2}, {0x65}, {0x68}}
+	if len(got) != len(want) {
+		t.Fatalf("%v", got)
+	}
+	for i := range want {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Errorf("%d: %v", i, got[i])
+		}
+	}
+}
+
+func FuzzParams(f *testing.F) {
+	f.Add([]byte{0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc6, 0x58})
+	f.Add([]byte{0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x01, 0x41, 0xfb, 0x01, 0x10})
+	f.Fuzz(func(t *testing.T, nal []byte) {
+		if s, err := ParseSPS(nal); err == nil && (s.Width < 16 || s.Height < 16 || s.Width > maxSide || s.Height > maxSide || s.Reorder > 16) {
+			t.Fatalf("%+v", s)
+		}
+		_, _ = PPSID(nal)
+		var sets ParamSets
+		for _, n := range SplitAnnexB(nal) {
+			_ = sets.Add(n)
+		}
+	})
+}
