@@ -383,3 +383,20 @@ func TestWorkersReachTheirHost(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+func TestANewerEpochTakesOverDuringTheLaunch(t *testing.T) {
+	b, m, _ := nodeHost(t)
+	for i := range 10 {
+		id := fmt.Sprintf("t%d", i)
+		b.send(command(scriptSpec(id, "Script", script{Do: "wait", Text: "old"}), 1, 1))
+		time.Sleep(time.Duration(i) * 3 * time.Millisecond) // at different moments of the launch
+		b.send(command(scriptSpec(id, "Script", script{Do: "wait", Text: "new"}), 2, 2))
+	}
+	for i := range 10 {
+		id := fmt.Sprintf("t%d", i)
+		eventually(t, "the new assignment of "+id, soon, func() bool {
+			got := m.attempts(id)
+			return len(got) > 0 && got[len(got)-1] == "2/1 new"
+		})
+	}
+}

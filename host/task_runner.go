@@ -257,7 +257,7 @@ func (r *taskRunner) takeWishes() {
 
 // take puts a command in force.
 func (r *taskRunner) take(cmd skalds.Command) {
-	fresh := cmd.Epoch != r.cmd.Epoch || cmd.Generation != r.cmd.Generation
+	fresh := cmd.Epoch != r.cmd.Epoch || (cmd.Generation != r.cmd.Generation && r.origin == fromController)
 	if cmd.Spec == nil {
 		cmd.Spec = r.cmd.Spec // Gone says nothing about the task
 	}

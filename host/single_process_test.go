@@ -1,0 +1,67 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestRunSingle(t *testing.T) {
+	for name, c := range map[string]struct {
+		entry string
+		code  int
+		runs  int
+	}{
+		"finished":          {entry("a", "finish", ""), 0, 1},
+		"finished at last":  {"  a:\n    className: Script\n    attachments: {do: flaky, n: 2}\n", 0, 3},
+		"its own exit code": {"  a:\n    className: Script\n    attachments: {do: exit, code: 7}\n", 7, 3},
+		"an error":          {entry("a", "permanent", "no"), 1, 1},
+		"no such class":     {"  a:\n    className: Nothing\n", 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newEdgeMachine(t, workersYML(c.entry, entry("second", "finish", "")))
+			cfg := m.config()
+			cfg.WorkersFile = m.file
+			code, err := RunSingle(t.Context(), cfg, m.deps(t), testLog(t))
+			if err != nil || code != c.code {
+				t.Errorf("exit code %d, want %d (%v)", code, c.code, err)
+			}
+			if n := len(m.attempts("a")); n != c.runs {
+				t.Errorf("%d attempts, want %d", n, c.runs)
+			}
+			if len(m.attempts("second")) > 0 {
+				t.Error("the second entry was run")
+			}
+		})
+	}
+	t.Run("terminated", func(t *testing.T) {
+		m := newEdgeMachine(t, workersYML(entry("a", "wait", "")))
+		cfg := m.config()
+		cfg.WorkersFile = m.file
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan string, 1)
+		d := m.deps(t)
+		go func() {
+			code, err := RunSingle(ctx, cfg, d, testLog(t))
+			done <- fmt.Sprint(code, err)
+		}()
+		eventually(t, "it runs", soon, func() bool { return len(m.attempts("a")) == 1 })
+		cancel()
+		if got := <-done; got != "143 <nil>" {
+			t.Errorf("%s", got)
+		}
+	})
+	t.Run("a file that cannot be used", func(t *testing.T) {
+		m := newEdgeMachine(t, "TaskWorkers: [")
+		cfg := m.config()
+		cfg.WorkersFile = m.file
+		if code, err := RunSingle(t.Context(), cfg, m.deps(t), testLog(t)); code != 1 || err == nil {
+			t.Errorf("%d %v", code, err)
+		}
+		m.write("TaskWorkers: {}\n")
+		if code, err := RunSingle(t.Context(), cfg, m.deps(t), testLog(t)); code != 1 || err == nil || !strings.Contains(err.Error(), "names no task") {
+			t.Errorf("%d %v", code, err)
+		}
+	})
+}
