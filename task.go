@@ -66,6 +66,7 @@ type Task struct {
 
 	LifecycleStatus State  `json:"lifecycleStatus"`
 	Executor        string `json:"executor,omitempty"` // node id; empty: on no node
+	BoundTo         string `json:"boundTo,omitempty"`  // the only node that may run it: the file that names it lies there, or its old process may
 	UpdateDateTime  int64  `json:"updateDateTime"`     // ms since epoch
 
 	Revision        int64   `json:"revision"`           // +1 with every stored change

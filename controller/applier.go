@@ -1,0 +1,338 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of the applier.
+const (
+	applyBatch    = 512
+	applyWriters  = 16
+	applyTries    = 5 // of one task's reports, before the whole batch waits for the store
+	offsetEvery   = time.Second
+	reportsStream = "skalds.report"
+)
+
+// applier brings what hosts report into the store. It takes what has come while it was busy as one batch: the reports of
+// one task are one change, those of different tasks are written side by side, and records are acknowledged after the store
+// has them. Hellos and their like wait for everything before them.
+type applier struct {
+	store   Store
+	bus     Bus
+	tasks   *TaskService
+	outbox  *outbox
+	desk    *desk
+	clock   Clock
+	log     hclog.Logger
+	caught  func() // everything that was on the bus at the start is applied
+	inbox   chan delivery
+	restart time.Duration
+}
+
+// delivery is a message and the offset to continue after it.
+type delivery struct {
+	message skalds.HostMessage
+	next    string
+	caught  bool // no message: the end that was seen at the start
+}
+
+func newApplier(store Store, bus Bus, tasks *TaskService, o *outbox, d *desk, clock Clock, log hclog.Logger) *applier {
+	return &applier{
+		store: store, bus: bus, tasks: tasks, outbox: o, desk: d, clock: clock, log: log, caught: func() {},
+		inbox: make(chan delivery, applyBatch), restart: time.Second,
+	}
+}
+
+// Run reads and applies until ctx ends.
+func (a *applier) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { a.read(ctx) })
+	defer wg.Wait()
+	var saved time.Time
+	offset, stored := "", ""
+	save := func(force bool) {
+		if offset == stored || !force && time.Since(saved) < offsetEvery {
+			return
+		}
+		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		if err := a.store.SaveOffset(c, reportsStream, offset); err != nil {
+			a.log.Warn("cannot store how far reports are applied: some would be applied again after a restart, which changes nothing", "err", err)
+			return
+		}
+		saved, stored = time.Now(), offset
+	}
+	defer save(true)
+	flush := time.NewTicker(offsetEvery)
+	defer flush.Stop()
+	for {
+		var batch []delivery
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-flush.C:
+			save(false)
+			continue
+		case d := <-a.inbox:
+			batch = append(batch, d)
+		}
+		for more := true; more && len(batch) < applyBatch; {
+			select {
+			case d := <-a.inbox:
+				batch = append(batch, d)
+			default:
+				more = false
+			}
+		}
+		if !a.apply(ctx, batch) {
+			return nil
+		}
+		for i := len(batch) - 1; i >= 0; i-- {
+			if batch[i].next != "" {
+				offset = batch[i].next
+				break
+			}
+		}
+		save(false)
+	}
+}
+
+// read brings the bus's messages to the inbox, through every outage.
+func (a *applier) read(ctx context.Context) {
+	from, known := "", false
+	failing, caught := false, false
+	put := func(d delivery) {
+		select {
+		case a.inbox <- d:
+		case <-ctx.Done():
+		}
+	}
+	for ctx.Err() == nil {
+		var err error
+		if !known {
+			c, cancel := context.WithTimeout(ctx, storeTimeout)
+			from, err = a.store.Offset(c, reportsStream)
+			cancel()
+			known = err == nil
+		}
+		if err == nil {
+			err = a.bus.Reports(ctx, from, func() {
+				if !caught {
+					caught = true
+					put(delivery{caught: true})
+				}
+			}, func(_ context.Context, m skalds.HostMessage, next string) {
+				failing, from = false, next
+				put(delivery{message: m, next: next})
+			})
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			failing = true
+			a.log.Warn("cannot read what hosts report: they keep it", "err", err)
+		}
+		rest(ctx, a.restart)
+	}
+}
+
+// taskWork is everything in a batch that is about one task, in order.
+type taskWork struct {
+	taskID string
+	items  []skalds.HostMessage
+}
+
+// apply brings a batch into the store; it is false when ctx has ended before that.
+func (a *applier) apply(ctx context.Context, batch []delivery) bool {
+	var order []*taskWork
+	byTask := map[string]*taskWork{}
+	settle := func() bool {
+		ok := a.applyTasks(ctx, order)
+		order, byTask = nil, map[string]*taskWork{}
+		return ok
+	}
+	for _, d := range batch {
+		m := d.message
+		id := ""
+		switch {
+		case m.Report != nil:
+			id = m.Report.TaskID
+			a.tasks.unanswered.answered(m.Report)
+		case m.Outcome != nil:
+			id = m.Outcome.TaskID
+		}
+		if id != "" {
+			w := byTask[id]
+			if w == nil {
+				w = &taskWork{taskID: id}
+				byTask[id] = w
+				order = append(order, w)
+			}
+			w.items = append(w.items, m)
+			continue
+		}
+		if !settle() {
+			return false
+		}
+		if d.caught {
+			a.caught()
+			continue
+		}
+		if a.until(ctx, "a message of node "+m.NodeID, func(c context.Context) error { return a.desk.take(c, m) }) == interrupted {
+			return false
+		}
+	}
+	return settle()
+}
+
+// applyTasks applies the work on several tasks side by side, then acknowledges.
+func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
+	if len(list) == 0 {
+		return true
+	}
+	work := make(chan *taskWork)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	acks := map[string][]skalds.OutcomeKey{}
+	complete := true
+	for range min(applyWriters, len(list)) {
+		wg.Go(func() {
+			for w := range work {
+				done := a.until(ctx, "reports of task "+w.taskID, func(c context.Context) error { return a.applyTask(c, w) })
+				mu.Lock()
+				if done == interrupted {
+					complete = false
+				}
+				for _, m := range w.items {
+					if done == applied && m.Outcome != nil {
+						acks[m.NodeID] = append(acks[m.NodeID], m.Outcome.OutcomeKey)
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, w := range list {
+		work <- w
+	}
+	close(work)
+	wg.Wait()
+	for node, keys := range acks {
+		for len(keys) > 0 {
+			n := min(len(keys), acksPerMessage)
+			a.outbox.send(node, skalds.NodeMessage{Acks: keys[:n]})
+			keys = keys[n:]
+		}
+	}
+	return complete
+}
+
+// acksPerMessage keeps a message with ids of 128 bytes and long names within the bounds of the bus.
+const acksPerMessage = 200
+
+// ending is how an attempt to bring something into the store has ended.
+type ending int
+
+const (
+	applied     ending = iota
+	givenUp            // the store works, but does not take it; its host keeps it
+	interrupted        // ctx has ended
+)
+
+// until does something until the store takes it: nothing that a host reported may be skipped because the store is away.
+// What the store refuses though it works is given up after a while, with a word.
+func (a *applier) until(ctx context.Context, what string, do func(context.Context) error) ending {
+	for try := 1; ; try++ {
+		c, cancel := context.WithTimeout(ctx, storeTimeout)
+		err := do(c)
+		cancel()
+		switch {
+		case err == nil:
+			return applied
+		case ctx.Err() != nil:
+			return interrupted
+		case try >= applyTries && a.storeAnswers(ctx):
+			a.log.Error("cannot apply: given up, since the store works otherwise", "what", what, "err", err)
+			return givenUp
+		case try == 1:
+			a.log.Warn("cannot apply: tried again until it works", "what", what, "err", err)
+		}
+		rest(ctx, min(time.Duration(try)*50*time.Millisecond, time.Second))
+	}
+}
+
+func (a *applier) storeAnswers(ctx context.Context) bool {
+	c, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return a.store.Ping(c) == nil
+}
+
+// applyTask brings everything about one task into the store: its records first, then one change of its document.
+func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
+	needed := false
+	for _, m := range w.items {
+		if m.Outcome != nil {
+			if err := a.store.PutOutcome(ctx, *m.Outcome); err != nil {
+				return err
+			}
+			needed = true
+		}
+		if r := m.Report; r != nil && (r.State != "" || r.Ack != skalds.AckReceived) {
+			needed = true
+		}
+	}
+	if !needed {
+		return nil
+	}
+	var stale *skalds.HostMessage
+	t, err := a.tasks.change(ctx, w.taskID, func(t *skalds.Task, now int64) error {
+		changed := false
+		stale = nil
+		for i := range w.items {
+			m := &w.items[i]
+			if m.Outcome != nil {
+				changed = applyOutcome(t, m.Outcome) || changed
+				continue
+			}
+			switch applyReport(t, origin{m.NodeID, m.Incarnation}, m.Report, now) {
+			case reportApplied:
+				changed = true
+			case reportStale:
+				stale = m
+			}
+		}
+		if !changed {
+			return errNoChange
+		}
+		return nil
+	})
+	if errors.Is(err, skalds.ErrNotFound) {
+		return nil // pruned, or never ours
+	}
+	if err == nil && stale != nil {
+		r := stale.Report
+		mark := skalds.TaskMark{TaskID: r.TaskID, Epoch: r.Epoch, DesiredRevision: r.DesiredRevision}
+		c := goneCommand(r.TaskID, a.tasks.unanswered.generation(), mark, t, goneReason(t))
+		a.outbox.send(stale.NodeID, skalds.NodeMessage{Command: &c})
+	}
+	return err
+}
+
+// goneReason is why a node shall end what it runs of a task.
+func goneReason(t *skalds.Task) skalds.ExitKind {
+	switch {
+	case t != nil && t.LifecycleStatus == skalds.Cancelled:
+		return skalds.ExitCancelled
+	case t != nil && t.LastExit != nil && t.LastExit.Kind == skalds.ExitNodeLost:
+		return skalds.ExitNodeLost
+	}
+	return skalds.ExitSuperseded
+}

@@ -1,0 +1,362 @@
+package controller
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/dispatch"
+	"github.com/skalds-go/skalds/controller/monitor"
+)
+
+// cluster is the controller's picture of nodes and of what runs on them: the ledger, the leases, the latest heartbeats.
+// Everything in it can be built anew from the store and the next heartbeats.
+type cluster struct {
+	cfg     Config
+	history *usageHistory
+
+	mu      sync.Mutex // guards all below
+	ledger  *dispatch.Ledger
+	leases  *monitor.Leases
+	nodes   map[string]*member
+	live    map[string]liveTask // by task id
+	workers []WorkerOnNodes     // every plugin ever seen
+}
+
+// member is a node.
+type member struct {
+	record    skalds.Node
+	heartbeat *skalds.Heartbeat
+	seenAt    time.Time
+	online    bool
+	greeted   int64 // the incarnation whose hello was answered in this life of the controller; 0: none
+	askedAt   time.Time
+	asked     int // how often a hello was asked for without one coming
+}
+
+type liveTask struct {
+	node   string
+	status skalds.InstanceStatus
+}
+
+func newCluster(cfg Config) *cluster {
+	return &cluster{
+		cfg: cfg, history: newUsageHistory(cfg.UsageHistory), ledger: dispatch.NewLedger(cfg.Dispatch),
+		leases: monitor.NewLeases(monitor.ForLease(cfg.Lease)), nodes: map[string]*member{}, live: map[string]liveTask{},
+	}
+}
+
+func (c *cluster) member(id string) *member {
+	m := c.nodes[id]
+	if m == nil {
+		m = &member{record: skalds.Node{ID: id}}
+		c.nodes[id] = m
+	}
+	return m
+}
+
+// load takes in what the store knows at the start.
+func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.workers = workers
+	for _, n := range nodes {
+		c.member(n.ID).record = n
+		if n.LostAt == 0 {
+			c.leases.Watch(n.ID, now)
+		}
+		c.ledger.SetWorkers(n.ID, workersOn(workers, n.ID))
+		c.judge(n.ID)
+	}
+}
+
+func workersOn(all []WorkerOnNodes, node string) []skalds.WorkerInfo {
+	var out []skalds.WorkerInfo
+	for _, w := range all {
+		if slices.Contains(w.Nodes, node) {
+			out = append(out, w.WorkerInfo)
+		}
+	}
+	return out
+}
+
+// judge settles whether a node may get new tasks; it reports whether it has just become able to. The mutex is held.
+func (c *cluster) judge(id string) bool {
+	m := c.nodes[id]
+	why, exceptBound := "", false
+	switch {
+	case m.record.LostAt != 0 && !m.online:
+		why = "is lost"
+	case !m.online:
+		why = "is offline"
+	case m.greeted == 0 || m.greeted != c.leases.Incarnation(id):
+		why = "has not said hello yet"
+	case m.record.Mode == skalds.NodeModeEdge:
+		why, exceptBound = "runs the tasks of its own file only", true
+	case m.record.Draining:
+		why, exceptBound = "is draining", true
+	case m.record.Cordoned:
+		why, exceptBound = "is cordoned", true
+	}
+	return c.ledger.Block(id, why, exceptBound) && (why == "" || exceptBound)
+}
+
+// heard takes a heartbeat of either channel.
+func (c *cluster) heard(id string, incarnation, seq int64, now time.Time) (h monitor.Hearing, cameOnline bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h = c.leases.Heard(id, incarnation, seq, now)
+	if !h.News {
+		return h, false
+	}
+	m := c.member(id)
+	cameOnline = !m.online
+	m.online, m.seenAt = true, now
+	c.judge(id)
+	return h, cameOnline
+}
+
+// observe takes the full heartbeats of the store; it reports whether a task may fit now that did not fit before.
+func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.live)
+	for i := range beats {
+		hb := &beats[i]
+		m := c.nodes[hb.NodeID]
+		if m == nil || !m.online || (m.heartbeat != nil && m.heartbeat.Incarnation == hb.Incarnation && m.heartbeat.Seq > hb.Seq) {
+			continue
+		}
+		fresh := m.heartbeat == nil || m.heartbeat.Incarnation != hb.Incarnation || m.heartbeat.Seq != hb.Seq
+		m.heartbeat = hb
+		if fresh {
+			c.ledger.Observe(hb, now)
+		}
+		for _, in := range hb.Instances {
+			c.live[in.TaskID] = liveTask{hb.NodeID, in}
+			if fresh {
+				c.history.add(in.TaskID, skalds.UsageSample{At: now.UnixMilli(), Usage: in.Usage, Progress: in.Progress.Percent}, now)
+			}
+		}
+	}
+}
+
+// silent takes a node off that is lost or has left.
+func (c *cluster) silent(id string, lostAt int64) skalds.Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.member(id)
+	m.online, m.greeted, m.asked = false, 0, 0
+	m.record.LostAt = lostAt
+	c.judge(id)
+	return m.record
+}
+
+// instance is what the latest heartbeat of the task's node says about it; nil: nothing.
+func (c *cluster) instance(t *skalds.Task) *skalds.InstanceStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, ok := c.live[t.ID]
+	if !ok || l.node != t.Executor && t.Executor != "" {
+		return nil
+	}
+	s := l.status
+	return &s
+}
+
+// partition is the one that a node reads; false where nobody knows.
+func (c *cluster) partition(id string) (int32, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.nodes[id]
+	switch {
+	case m == nil:
+		return 0, false
+	case m.greeted != 0 || m.record.LastHelloAt != 0 && (m.heartbeat == nil || m.heartbeat.Incarnation == m.record.Incarnation):
+		return m.record.Partition, true
+	case m.heartbeat != nil:
+		return m.heartbeat.Partition, true
+	}
+	return 0, false
+}
+
+// wantsHello names the nodes that live and have not said hello in this life of the controller, and whose turn it is to be
+// asked again: every two seconds at first, then less often.
+func (c *cluster) wantsHello(now time.Time) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for id, m := range c.nodes {
+		if !m.online || m.greeted != 0 && m.greeted == c.leases.Incarnation(id) {
+			continue
+		}
+		wait := min(2*time.Second<<min(m.asked, 4), 30*time.Second)
+		if m.asked > 0 && now.Sub(m.askedAt) < wait {
+			continue
+		}
+		m.asked++
+		m.askedAt = now
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// known lists the plugins that were ever seen.
+func (c *cluster) known() []skalds.WorkerInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]skalds.WorkerInfo, len(c.workers))
+	for i, w := range c.workers {
+		out[i] = w.WorkerInfo
+	}
+	return out
+}
+
+func (c *cluster) setWorkers(all []WorkerOnNodes, id string, workers []skalds.WorkerInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.workers = all
+	c.ledger.SetWorkers(id, workers)
+}
+
+// node is a node's record and state.
+func (c *cluster) view(id string) (NodeView, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.nodes[id]
+	if m == nil {
+		return NodeView{}, false
+	}
+	return m.view(), true
+}
+
+func (c *cluster) views() []NodeView {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]NodeView, 0, len(c.nodes))
+	for _, m := range c.nodes {
+		out = append(out, m.view())
+	}
+	slices.SortFunc(out, func(a, b NodeView) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+func (m *member) view() NodeView {
+	v := NodeView{Node: m.record, Online: m.online, Heartbeat: m.heartbeat}
+	if !m.seenAt.IsZero() {
+		v.SeenAt = m.seenAt.UnixMilli()
+	}
+	return v
+}
+
+// amend changes a node's record and returns it; false where there is no such node. freed tells that it may get tasks now.
+func (c *cluster) amend(id string, change func(*skalds.Node)) (n skalds.Node, freed, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.nodes[id]
+	if m == nil {
+		return skalds.Node{}, false, false
+	}
+	change(&m.record)
+	freed = c.judge(id)
+	return m.record, freed, true
+}
+
+// greet notes an answered hello; the node may get tasks from now on.
+func (c *cluster) greet(n skalds.Node, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.member(n.ID)
+	cordoned, draining := m.record.Cordoned, m.record.Draining
+	m.record = n
+	m.record.Cordoned, m.record.Draining = cordoned, draining
+	m.greeted, m.asked = n.Incarnation, 0
+	if !m.online {
+		c.leases.Watch(n.ID, now)
+	}
+	c.judge(n.ID)
+}
+
+// nodeRecord is the stored part of a node.
+func (c *cluster) nodeRecord(id string) skalds.Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.member(id).record
+}
+
+// hold and release keep the ledger like the store.
+func (c *cluster) hold(t *skalds.Task, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger.Hold(t, now)
+}
+
+func (c *cluster) release(taskID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger.Release(taskID)
+}
+
+// place finds a node for a task and reserves its share there.
+func (c *cluster) place(r *dispatch.Request, now time.Time) (dispatch.Verdict, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.Place(r, now)
+}
+
+func (c *cluster) explain(r *dispatch.Request, now time.Time) (dispatch.Needs, []dispatch.Verdict) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.NeedsOf(r, now), c.ledger.Explain(r, now)
+}
+
+// check asks the failure detector.
+func (c *cluster) check(now time.Time) (lost []string, blind string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leases.Check(now), c.leases.Blind()
+}
+
+func (c *cluster) readable(ch monitor.Channel, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leases.Readable(ch, now)
+}
+
+func (c *cluster) goodbye(id string, incarnation int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leases.Goodbye(id, incarnation)
+}
+
+func (c *cluster) isAlive(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leases.Alive(id)
+}
+
+func (c *cluster) blind() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leases.Blind()
+}
+
+// boundTo is the only node that may run a task; empty: any. A task that stops with its node's lease is free again when
+// that node is gone.
+func (c *cluster) boundTo(t *skalds.Task) string {
+	if t.BoundTo == "" || t.Mode == skalds.ModeActive || t.OnDisconnect == skalds.OnDisconnectKeep || c.isAlive(t.BoundTo) {
+		return t.BoundTo
+	}
+	return ""
+}
+
+// expect counts a node that has tasks by the store, whatever its record says: should it stay silent, they are taken back.
+func (c *cluster) expect(id string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.member(id)
+	c.leases.Watch(id, now)
+}

@@ -1,0 +1,156 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// desk answers the messages of hosts that are about more than one task's state: hellos, entries of workers files,
+// farewells.
+type desk struct {
+	store   Store
+	cluster *cluster
+	tasks   *TaskService
+	outbox  *outbox
+	log     hclog.Logger
+
+	// hellos that have come in part, by node; belongs to the applier's goroutine.
+	partial map[string]*partialHello
+}
+
+type partialHello struct {
+	incarnation int64
+	next        int
+	hello       skalds.Hello
+}
+
+func newDesk(store Store, c *cluster, tasks *TaskService, o *outbox, log hclog.Logger) *desk {
+	return &desk{store: store, cluster: c, tasks: tasks, outbox: o, log: log, partial: map[string]*partialHello{}}
+}
+
+// take handles one message. It is called again with the same one where it fails.
+func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
+	switch {
+	case m.NodeID == "":
+		return nil
+	case m.Hello != nil:
+		h, whole := d.join(m)
+		if !whole {
+			return nil
+		}
+		if err := d.hello(ctx, origin{m.NodeID, m.Incarnation}, h); err != nil {
+			return err
+		}
+		delete(d.partial, m.NodeID)
+		return nil
+	case m.Edge != nil:
+		return d.edge(ctx, m.NodeID, m.Edge)
+	case m.Gone != nil:
+		return d.gone(ctx, m.NodeID, m.Gone)
+	case m.Bye:
+		return d.bye(ctx, origin{m.NodeID, m.Incarnation})
+	}
+	return nil
+}
+
+// join puts the parts of a hello together. Parts come in order; a new first part begins anew.
+func (d *desk) join(m skalds.HostMessage) (skalds.Hello, bool) {
+	h := *m.Hello
+	if h.Parts <= 1 {
+		return h, true
+	}
+	p := d.partial[m.NodeID]
+	switch {
+	case h.Part == 1:
+		p = &partialHello{incarnation: m.Incarnation, next: 2, hello: h}
+		d.partial[m.NodeID] = p
+	case p == nil || p.incarnation != m.Incarnation || h.Part > p.next:
+		d.log.Warn("a part of a hello is missing: the node is asked for another one", "node_id", m.NodeID, "part", h.Part)
+		delete(d.partial, m.NodeID)
+		return skalds.Hello{}, false
+	case h.Part == p.next:
+		p.hello.Tasks = append(p.hello.Tasks, h.Tasks...)
+		p.hello.Workers = append(p.hello.Workers, h.Workers...)
+		p.next++
+	}
+	return p.hello, p.next > h.Parts
+}
+
+// gone takes back what is known to be dead on a node, at once.
+func (d *desk) gone(ctx context.Context, node string, g *skalds.HostGone) error {
+	var errs []error
+	for _, m := range g.Dead {
+		_, err := d.tasks.change(ctx, m.TaskID, func(t *skalds.Task, now int64) error {
+			if t.Executor != node || t.Epoch != m.Epoch || !t.LifecycleStatus.OnNode() || t.Mode == skalds.ModeActive {
+				return errNoChange
+			}
+			restarted(t, now)
+			return nil
+		})
+		if !errors.Is(err, skalds.ErrNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// bye takes a node off that has stopped in good order. It gave its tasks back before; one that it never received is taken
+// back here.
+func (d *desk) bye(ctx context.Context, from origin) error {
+	view, ok := d.cluster.view(from.node)
+	if ok && view.Incarnation > from.incarnation {
+		return nil // of a former self
+	}
+	d.log.Info("node has left", "node_id", from.node)
+	d.cluster.goodbye(from.node, from.incarnation)
+	d.cluster.silent(from.node, 0)
+	tasks, err := d.store.OnNode(ctx, from.node)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range tasks {
+		_, err := d.tasks.change(ctx, t.ID, func(t *skalds.Task, now int64) error {
+			if t.Executor != from.node || !t.LifecycleStatus.OnNode() || t.Mode == skalds.ModeActive {
+				return errNoChange
+			}
+			toCreated(t, now)
+			return nil
+		})
+		if !errors.Is(err, skalds.ErrNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	d.tasks.publishNode(from.node, "offline")
+	return errors.Join(errs...)
+}
+
+// hello answers a host that starts or reconnects, and settles what it does and does not run.
+func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
+	generation, err := d.store.Generation(ctx)
+	if err != nil {
+		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
+	}
+	commands, epochs, err := d.settle(ctx, from, &h, generation)
+	if err != nil {
+		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
+	}
+	node, err := d.record(ctx, from, &h) // after settling, which asks whether this incarnation is a new one
+	if err != nil {
+		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
+	}
+	now := d.tasks.clock.Now()
+	d.cluster.greet(node, now)
+	for _, a := range answerParts(from.incarnation, generation, commands, epochs) {
+		d.outbox.send(from.node, skalds.NodeMessage{Answer: &a})
+	}
+	d.log.Info("node says hello", "node_id", from.node, "incarnation", from.incarnation, "tasks", len(h.Tasks), "workers", len(h.Workers), "commands", len(commands))
+	d.tasks.publishNode(from.node, "online")
+	d.tasks.dispatcher.freed()
+	return nil
+}

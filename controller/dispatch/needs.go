@@ -1,0 +1,95 @@
+package dispatch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// What a task is counted for while nothing is known about it.
+const (
+	SmallCPUCores    = 0.05
+	SmallMemoryBytes = 32 << 20
+)
+
+// source says where a figure comes from.
+type source int
+
+const (
+	fromNothing source = iota
+	fromClass
+	fromRuns
+	fromRequest
+)
+
+// Needs is what a task is counted for, and why.
+type Needs struct {
+	skalds.Resources
+	// FirmCPU: somebody asked for that much CPU. Without it the CPU of a node may be promised several times over.
+	FirmCPU bool
+	From    string // "requested", "learned from 12 runs", "class default", "nothing known"
+}
+
+// needs settles what a task takes: what it asks for, else what earlier runs took, else what its class says, else little.
+// A limit bounds it: more cannot be taken.
+func needs(r *Request, class *skalds.ClassInfo, p *Profile, now time.Time) Needs {
+	var n Needs
+	cpu, memory := fromNothing, fromNothing
+	switch {
+	case r.Resources.CPUCores > 0:
+		n.CPUCores, cpu = r.Resources.CPUCores, fromRequest
+	case p.known():
+		n.CPUCores, cpu = p.needCPU(), fromRuns
+	case class != nil && class.Resources.CPUCores > 0:
+		n.CPUCores, cpu = class.Resources.CPUCores, fromClass
+	default:
+		n.CPUCores = SmallCPUCores
+	}
+	switch {
+	case r.Resources.MemoryBytes > 0:
+		n.MemoryBytes, memory = r.Resources.MemoryBytes, fromRequest
+	case p.known():
+		n.MemoryBytes, memory = p.needMemory(now), fromRuns
+	case class != nil && class.Resources.MemoryBytes > 0:
+		n.MemoryBytes, memory = class.Resources.MemoryBytes, fromClass
+	default:
+		n.MemoryBytes = SmallMemoryBytes
+	}
+	limits := r.Limits
+	if class != nil {
+		if limits.CPUCores == 0 {
+			limits.CPUCores = class.Limits.CPUCores
+		}
+		if limits.MemoryBytes == 0 {
+			limits.MemoryBytes = class.Limits.MemoryBytes
+		}
+	}
+	if limits.CPUCores > 0 && cpu != fromRequest {
+		n.CPUCores = min(n.CPUCores, limits.CPUCores)
+	}
+	if limits.MemoryBytes > 0 && memory != fromRequest {
+		n.MemoryBytes = min(n.MemoryBytes, limits.MemoryBytes)
+	}
+	n.FirmCPU = cpu == fromRequest
+	n.From = cpu.words(p)
+	if memory != cpu {
+		n.From = fmt.Sprintf("cpu %s, memory %s", cpu.words(p), memory.words(p))
+	}
+	return n
+}
+
+func (s source) words(p *Profile) string {
+	switch s {
+	case fromRequest:
+		return "requested"
+	case fromRuns:
+		if p.runs == 1 {
+			return "learned from 1 run"
+		}
+		return fmt.Sprintf("learned from %d runs", p.runs)
+	case fromClass:
+		return "class default"
+	}
+	return "nothing known"
+}

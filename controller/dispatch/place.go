@@ -1,0 +1,256 @@
+package dispatch
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Verdict is one node's answer to a request: its score, or why it is refused.
+type Verdict struct {
+	NodeID  string
+	Worker  string // "name@version" that would run
+	Score   float64
+	Refused string // empty: it could take the task
+	Free    skalds.Resources
+	Needs   Needs
+}
+
+// Place finds a node for a request and reserves what it needs there. Of at most Config.MaxScored nodes that could take it
+// the best is chosen. It reports false where none can; Explain says why.
+func (l *Ledger) Place(r *Request, now time.Time) (Verdict, bool) {
+	best, found := l.choose(r, now)
+	if found {
+		l.Release(r.TaskID)
+		l.hold(l.nodes[best.NodeID], r.TaskID, r.ClassName, best.Needs.Resources)
+	}
+	return best, found
+}
+
+func (l *Ledger) choose(r *Request, now time.Time) (Verdict, bool) {
+	if r.Bound != "" {
+		n := l.nodes[r.Bound]
+		if n == nil {
+			return Verdict{}, false
+		}
+		v := l.judge(n, r, now, false)
+		return v, v.Refused == ""
+	}
+	var best, avoided Verdict
+	var found, foundAvoided bool
+	list := l.byClass[r.ClassName]
+	scored := 0
+	for i := range list {
+		n := list[(l.cursor+i)%len(list)]
+		if n.id == r.Avoid && r.AvoidWholly {
+			continue
+		}
+		v := l.judge(n, r, now, false)
+		if v.Refused != "" {
+			continue
+		}
+		if n.id == r.Avoid {
+			avoided, foundAvoided = v, true
+			continue
+		}
+		if !found || better(&v, &best) {
+			best, found = v, true
+		}
+		if scored++; scored >= l.cfg.MaxScored {
+			l.cursor += i + 1 // the next task looks at other nodes
+			break
+		}
+	}
+	if !found {
+		return avoided, foundAvoided
+	}
+	return best, true
+}
+
+func better(a, b *Verdict) bool {
+	if a.Score != b.Score {
+		return a.Score > b.Score
+	}
+	return a.NodeID < b.NodeID
+}
+
+// judge is the whole rule for one node: what must hold, then how well it suits.
+// Without words a refusal is marked, not explained: placing asks many nodes.
+func (l *Ledger) judge(n *node, r *Request, now time.Time, words bool) Verdict {
+	v := Verdict{NodeID: n.id, Free: n.free()}
+	blocked := n.blocked
+	if n.bound && r.Bound == n.id {
+		blocked = ""
+	}
+	if blocked != "" && !words {
+		v.Refused = blocked
+		return v
+	}
+	refuse := func(format string, args ...any) Verdict {
+		if v.Refused = "refused"; words {
+			v.Refused = fmt.Sprintf(format, args...)
+		}
+		return v
+	}
+	offered := n.offers[r.ClassName]
+	o := r.Versions.pick(offered)
+	if o != nil {
+		v.Worker = o.ref
+		v.Needs = needs(r, &o.class, l.profiles[profileKey{r.ClassName, o.ref}], now)
+	} else {
+		v.Needs = needs(r, nil, nil, now)
+	}
+	if r.Bound != "" && n.id != r.Bound {
+		return refuse("is not the node that the task is bound to (%s)", r.Bound)
+	}
+	if blocked != "" {
+		v.Refused = blocked
+		return v
+	}
+	switch {
+	case len(offered) == 0:
+		return refuse("has no worker for class %s", r.ClassName)
+	case o == nil:
+		refs := make([]string, len(offered))
+		for i := range offered {
+			refs[i] = offered[i].ref
+		}
+		if r.Versions.text == "" {
+			return refuse("has only prereleases of class %s (%s): name the version to use one", r.ClassName, strings.Join(refs, ", "))
+		}
+		return refuse("has class %s in %s only, version %s is asked for", r.ClassName, strings.Join(refs, ", "), r.Versions)
+	}
+	for _, c := range r.Constraints {
+		if !c.Matches(n.labels) {
+			return refuse("does not satisfy the constraint %s", c)
+		}
+	}
+	if limit := o.class.MaxPerNode; limit > 0 {
+		count := n.perClass[r.ClassName]
+		if h := n.tasks[r.TaskID]; h != nil {
+			count-- // itself
+		}
+		if count >= limit {
+			return refuse("runs %d of at most %d tasks of class %s", count, limit, r.ClassName)
+		}
+	}
+	if n.capacity == (skalds.Capacity{}) {
+		return refuse("has not said yet what it has")
+	}
+	if short := n.lacks(&v, l.cfg.CPUOvercommit, words); short != "" {
+		return refuse("%s", short)
+	}
+	if n.id == r.Avoid && r.AvoidWholly {
+		return refuse("failed or refused the task a moment ago")
+	}
+	v.Score = l.score(n, &v)
+	return v
+}
+
+// lacks says what a node has too little of. Memory must be free; so must CPU that somebody asked for. Other tasks share
+// the CPU, within bounds.
+func (n *node) lacks(v *Verdict, overcommit float64, words bool) string {
+	need := &v.Needs
+	noMemory := need.MemoryBytes > v.Free.MemoryBytes
+	noCPU := need.FirmCPU && need.CPUCores > v.Free.CPUCores
+	crowded := !need.FirmCPU && n.taken.CPUCores+need.CPUCores > n.capacity.CPUCores*overcommit
+	switch {
+	case !noMemory && !noCPU && !crowded:
+		return ""
+	case !words:
+		return "too little"
+	case noMemory:
+		return fmt.Sprintf("has %s of memory free, %s are needed", mebibytes(v.Free.MemoryBytes), mebibytes(need.MemoryBytes))
+	case noCPU:
+		return fmt.Sprintf("has %.2f cores free, %.2f are needed", max(v.Free.CPUCores, 0), need.CPUCores)
+	}
+	return fmt.Sprintf("has its CPU promised %.1f times over", n.taken.CPUCores/n.capacity.CPUCores)
+}
+
+// score says how well a node suits: above zero where its CPU suffices, the more the fuller it gets (fit) or the emptier it
+// stays (spread); below zero where CPU must be shared, the lower the more.
+func (l *Ledger) score(n *node, v *Verdict) float64 {
+	cpu := (v.Free.CPUCores - v.Needs.CPUCores) / n.capacity.CPUCores
+	memory := float64(v.Free.MemoryBytes-v.Needs.MemoryBytes) / float64(n.capacity.MemoryBytes)
+	if cpu < 0 {
+		return cpu
+	}
+	emptiness := (math.Exp2(3.3219*min(cpu, 1)) + math.Exp2(3.3219*min(memory, 1)) - 2) / 18 // 10^x, from 0 to 1
+	if l.cfg.Strategy == Spread {
+		return emptiness
+	}
+	return 1 - emptiness
+}
+
+// Explain asks every node, those included that Place would not have looked at, and marks nothing.
+func (l *Ledger) Explain(r *Request, now time.Time) []Verdict {
+	out := make([]Verdict, 0, len(l.nodes))
+	for _, n := range l.nodes {
+		out = append(out, l.judge(n, r, now, true))
+	}
+	slices.SortFunc(out, func(a, b Verdict) int {
+		switch {
+		case (a.Refused == "") != (b.Refused == ""):
+			if a.Refused == "" {
+				return -1
+			}
+			return 1
+		case better(&a, &b):
+			return -1
+		case better(&b, &a):
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// NeedsOf is what a task would be counted for on the node that suits it best, or anywhere.
+func (l *Ledger) NeedsOf(r *Request, now time.Time) Needs {
+	if v, ok := l.choose(r, now); ok {
+		return v.Needs
+	}
+	if list := l.byClass[r.ClassName]; len(list) > 0 {
+		return l.judge(list[0], r, now, true).Needs
+	}
+	return needs(r, nil, nil, now)
+}
+
+// Why is the refusal of all nodes in one line.
+func Why(verdicts []Verdict) string {
+	if len(verdicts) == 0 {
+		return "no node has joined yet"
+	}
+	if verdicts[0].Refused == "" {
+		return ""
+	}
+	counts := map[string]int{}
+	first := map[string]string{}
+	var order []string
+	for _, v := range verdicts {
+		if counts[v.Refused]++; counts[v.Refused] == 1 {
+			order = append(order, v.Refused)
+			first[v.Refused] = v.NodeID
+		}
+	}
+	slices.SortStableFunc(order, func(a, b string) int { return counts[b] - counts[a] })
+	var parts []string
+	for i, why := range order {
+		if i == 3 {
+			parts = append(parts, fmt.Sprintf("and %d other reasons", len(order)-i))
+			break
+		}
+		if counts[why] == 1 {
+			parts = append(parts, fmt.Sprintf("node %s %s", first[why], why))
+		} else {
+			parts = append(parts, fmt.Sprintf("%d nodes: %s", counts[why], why))
+		}
+	}
+	return "no node can take it: " + strings.Join(parts, "; ")
+}
+
+func mebibytes(b int64) string { return fmt.Sprintf("%d MiB", max(b, 0)>>20) }

@@ -1,0 +1,216 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/dispatch"
+)
+
+// Bounds of the dispatcher.
+const (
+	assignAtOnce  = 64               // decisions before their writing is waited for
+	assignWriters = 16               // of them are written side by side
+	queueSweep    = 10 * time.Second // the store's queue is read anew: what another controller has created
+	queueTick     = 250 * time.Millisecond
+	storeTimeout  = 5 * time.Second
+	storePause    = 100 * time.Millisecond
+)
+
+// dispatcher hands waiting tasks to nodes. It sleeps until something has happened that can change an answer: a task came,
+// room was made, a node came or has other workers, a measurement fell.
+type dispatcher struct {
+	store   TaskStore
+	tasks   *TaskService
+	cluster *cluster
+	waiting *waiting
+	clock   Clock
+	log     hclog.Logger
+
+	wake chan struct{}
+}
+
+// created hears of a new waiting task.
+func (d *dispatcher) created() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// freed hears that a node has more to give than before.
+func (d *dispatcher) freed() {
+	d.waiting.unblock()
+	d.created()
+}
+
+// Run places tasks until ctx ends.
+func (d *dispatcher) Run(ctx context.Context) error {
+	sweep := time.NewTicker(queueSweep)
+	defer sweep.Stop()
+	tick := time.NewTicker(queueTick)
+	defer tick.Stop()
+	d.fill(ctx)
+	d.created()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-sweep.C:
+			d.fill(ctx)
+			d.freed()
+		case <-tick.C:
+			d.overdue(ctx)
+			continue
+		case <-d.wake:
+		}
+		for d.round(ctx) && ctx.Err() == nil {
+		}
+	}
+}
+
+// fill reads the whole queue of the store.
+func (d *dispatcher) fill(ctx context.Context) {
+	for limit := 1000; ; limit *= 4 {
+		c, cancel := context.WithTimeout(ctx, storeTimeout)
+		queue, err := d.store.Queue(c, limit)
+		cancel()
+		if err != nil {
+			if ctx.Err() == nil {
+				d.log.Warn("cannot read the queue: tasks that are known go on being placed", "err", err)
+			}
+			return
+		}
+		if len(queue) == limit {
+			continue
+		}
+		now := d.clock.Now().UnixMilli()
+		for _, t := range queue {
+			d.waiting.add(t, d.cluster.boundTo(t), now)
+		}
+		return
+	}
+}
+
+// overdue ends what has waited too long.
+func (d *dispatcher) overdue(ctx context.Context) {
+	timedOut, again := d.waiting.due(d.clock.Now().UnixMilli())
+	for _, id := range timedOut {
+		why := d.why(id)
+		_, err := d.tasks.change(ctx, id, func(t *skalds.Task, now int64) error {
+			if !queueTimedOut(t, why, now) {
+				return errNoChange
+			}
+			return nil
+		})
+		if err != nil {
+			d.log.Warn("cannot end a task whose queue time-out is over", "task_id", id, "err", err)
+		}
+		d.waiting.remove(id)
+	}
+	for _, id := range again {
+		d.requeue(ctx, id)
+	}
+	if len(again) > 0 {
+		d.created()
+	}
+}
+
+// requeue reads a task anew and puts it in the line that it belongs to now.
+func (d *dispatcher) requeue(ctx context.Context, id string) {
+	c, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	t, err := d.store.Task(c, id)
+	switch {
+	case errors.Is(err, skalds.ErrNotFound):
+		d.waiting.remove(id)
+	case err != nil:
+		d.log.Warn("cannot read a waiting task", "task_id", id, "err", err)
+	case t.LifecycleStatus != skalds.Created || t.Quarantined != "":
+		d.waiting.remove(id)
+	default:
+		d.waiting.add(t, d.cluster.boundTo(t), d.clock.Now().UnixMilli())
+	}
+}
+
+// assignment is a decision that is not stored yet.
+type assignment struct {
+	taskID  string
+	verdict dispatch.Verdict
+}
+
+// round decides on up to assignAtOnce tasks and stores the decisions. It is false where nothing can be placed any more.
+func (d *dispatcher) round(ctx context.Context) bool {
+	var decided []assignment
+	now := d.clock.Now()
+	for len(decided) < assignAtOnce {
+		r, ok := d.waiting.next()
+		if !ok {
+			break
+		}
+		v, ok := d.cluster.place(&r, now)
+		if !ok {
+			d.waiting.block(r.TaskID)
+			continue
+		}
+		d.waiting.remove(r.TaskID)
+		decided = append(decided, assignment{r.TaskID, v})
+	}
+	work := make(chan assignment)
+	var wg sync.WaitGroup
+	for range min(assignWriters, len(decided)) {
+		wg.Go(func() {
+			for a := range work {
+				d.assign(ctx, a)
+			}
+		})
+	}
+	for _, a := range decided {
+		work <- a
+	}
+	close(work)
+	wg.Wait()
+	return len(decided) > 0
+}
+
+// assign stores a decision: the task is the node's from then on, and hears of it by a command.
+func (d *dispatcher) assign(ctx context.Context, a assignment) {
+	t, err := d.tasks.change(ctx, a.taskID, func(t *skalds.Task, _ int64) error {
+		if t.LifecycleStatus != skalds.Created || !handOut(t, a.verdict.NodeID) {
+			return errNoChange
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		d.cluster.release(a.taskID)
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, skalds.ErrNotFound) {
+			d.log.Error("cannot hand a task out: it stays queued", "task_id", a.taskID, "node_id", a.verdict.NodeID, "err", err)
+			rest(ctx, storePause) // the next sweep of the queue finds it again
+		}
+	case t.Executor != a.verdict.NodeID || t.LifecycleStatus == skalds.Created: // somebody was faster
+		d.cluster.release(a.taskID)
+		if t.LifecycleStatus == skalds.Created {
+			d.requeue(ctx, a.taskID)
+		}
+	default:
+		d.log.Debug("handed out", "task_id", t.ID, "node_id", t.Executor, "epoch", t.Epoch, "worker", a.verdict.Worker, "score", a.verdict.Score)
+	}
+}
+
+// why says in one line why a task waits.
+func (d *dispatcher) why(taskID string) string {
+	now := d.clock.Now()
+	return d.waiting.why(taskID, now, func(r *dispatch.Request) string {
+		_, verdicts := d.cluster.explain(r, now)
+		return dispatch.Why(verdicts)
+	})
+}

@@ -1,0 +1,101 @@
+package controller
+
+import (
+	"encoding/json"
+
+	"github.com/skalds-go/skalds"
+)
+
+// effects is what follows from a stored change.
+type effects struct {
+	Command bool   // the node must hear of the desired state
+	Node    string // which node
+	Hold    bool   // the task takes from its node
+	Release bool   // it does not any more: there is room
+	Queue   bool   // it waits for a node
+	Unqueue bool   // it does not any more
+	Publish bool   // readers of events shall know
+}
+
+// effectsOf reads from the difference of two stored versions what must happen; before is nil for a new task.
+func effectsOf(before, after *skalds.Task) effects {
+	if before == nil {
+		before = &skalds.Task{}
+	}
+	holds := func(t *skalds.Task) bool { return t.Executor != "" && t.LifecycleStatus.OnNode() }
+	waits := func(t *skalds.Task) bool { return t.LifecycleStatus == skalds.Created && t.Quarantined == "" }
+	e := effects{
+		Node:    after.Executor,
+		Command: after.Executor != "" && after.AckedRevision < after.DesiredRevision && (after.DesiredRevision != before.DesiredRevision || after.Epoch != before.Epoch),
+		Hold:    holds(after) && (!holds(before) || before.Executor != after.Executor),
+		Release: holds(before) && !holds(after),
+		Queue:   waits(after),
+		Unqueue: waits(before) && !waits(after),
+	}
+	e.Publish = before.LifecycleStatus != after.LifecycleStatus || before.Phase != after.Phase || before.Executor != after.Executor ||
+		before.Epoch != after.Epoch || before.Attempt != after.Attempt || before.Desired != after.Desired ||
+		before.Error != after.Error || before.Exception != after.Exception || before.Quarantined != after.Quarantined ||
+		string(before.Attachments) != string(after.Attachments) || string(before.Result) != string(after.Result) || len(before.Stages) != len(after.Stages)
+	return e
+}
+
+// commandFor is the whole desired state of a task for its node.
+func commandFor(t *skalds.Task, generation int64) skalds.Command {
+	c := skalds.Command{
+		TaskID: t.ID, Generation: generation, Epoch: t.Epoch, DesiredRevision: t.DesiredRevision, Desired: t.Desired,
+		BudgetUsed: t.BudgetUsed,
+	}
+	if t.Desired == skalds.DesiredGone || t.LifecycleStatus.Final() {
+		c.Desired, c.Reason = skalds.DesiredGone, string(skalds.ExitCancelled)
+		if !t.LifecycleStatus.Final() {
+			c.Reason = string(skalds.ExitDrain)
+		}
+		return c
+	}
+	spec := t.Spec
+	c.Spec, c.Stages = &spec, t.Stages
+	if size := commandSize(&c); size > maxCommandBytes {
+		c.Stages = nil // they are run again: a command that does not arrive is worse
+	}
+	return c
+}
+
+// maxCommandBytes leaves room for the envelope of a bus message.
+const maxCommandBytes = skalds.MaxBusMessageBytes - 4<<10
+
+func commandSize(c *skalds.Command) int {
+	size := len(c.Spec.Attachments) + 4096
+	for name, v := range c.Stages {
+		size += len(name) + len(v) + 8
+	}
+	if size <= maxCommandBytes {
+		return size
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return size
+	}
+	return len(b)
+}
+
+// goneCommand ends what a node runs of a task and should not. It outranks what the node knows.
+func goneCommand(taskID string, generation int64, mark skalds.TaskMark, t *skalds.Task, reason skalds.ExitKind) skalds.Command {
+	c := skalds.Command{
+		TaskID: taskID, Generation: generation, Epoch: mark.Epoch, DesiredRevision: mark.DesiredRevision + 1,
+		Desired: skalds.DesiredGone, Reason: string(reason),
+	}
+	if t != nil && t.Epoch > c.Epoch {
+		c.Epoch, c.DesiredRevision = t.Epoch, 0
+	}
+	if t != nil && t.Epoch == c.Epoch {
+		c.DesiredRevision = max(c.DesiredRevision, t.DesiredRevision)
+	}
+	return c
+}
+
+func changeOf(t *skalds.Task, now int64) skalds.Change {
+	return skalds.Change{
+		Type: skalds.ChangeTask, TaskID: t.ID, ClassName: t.ClassName, State: t.LifecycleStatus, Phase: t.Phase, Executor: t.Executor,
+		Epoch: t.Epoch, Attempt: t.Attempt, Revision: t.Revision, Error: t.Error, Exception: t.Exception, At: now,
+	}
+}

@@ -1,0 +1,225 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/skalds-go/skalds"
+)
+
+// helloAnswerBytes bounds the commands of one part of an answer.
+const helloAnswerBytes = skalds.MaxBusMessageBytes - 8<<10
+
+// node is the record of a host that has said hello.
+func (d *desk) nodeRecord(from origin, h *skalds.Hello) skalds.Node {
+	n := d.cluster.nodeRecord(from.node)
+	n.ID, n.Mode, n.Incarnation, n.Partition = from.node, h.Mode, from.incarnation, h.Partition
+	n.LastHelloAt, n.LostAt = d.tasks.now(), 0
+	n.Workers = nil
+	for i := range h.Workers {
+		n.Workers = append(n.Workers, h.Workers[i].Ref()+"@"+h.Workers[i].Digest)
+	}
+	return n
+}
+
+// record stores the node and its workers.
+func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) (skalds.Node, error) {
+	n := d.nodeRecord(from, h)
+	if err := d.store.SaveNode(ctx, n); err != nil {
+		return n, err
+	}
+	if err := d.store.SaveWorkers(ctx, n.ID, h.Workers); err != nil {
+		return n, err
+	}
+	all, err := d.store.Workers(ctx)
+	if err != nil {
+		return n, err
+	}
+	d.cluster.setWorkers(all, n.ID, h.Workers)
+	return n, nil
+}
+
+// step is what a hello means for one task.
+type step int
+
+const (
+	stepNothing step = iota
+	stepCommand      // the node is told the desired state
+	stepGone         // the node shall end what it runs
+	stepRestart      // the task is taken back: its former process is gone
+)
+
+// helloStep decides for one task that is the node's by the store (t), by the hello (m), or both. same says that this
+// incarnation of the host has said hello before: what it does not run then is on its way, and the command settles it.
+// Pure.
+func helloStep(node string, same bool, t *skalds.Task, m *skalds.TaskMark) step {
+	active := m != nil && m.Mode == skalds.ModeActive || t != nil && t.Mode == skalds.ModeActive
+	ours := t != nil && t.Executor == node && t.LifecycleStatus.OnNode()
+	switch {
+	case active: // the entry of its file settles the rest
+		if ours && m != nil && m.Epoch == t.Epoch || t != nil && t.Executor == node && t.LifecycleStatus == skalds.Assigning {
+			return stepCommand
+		}
+		if m != nil && m.Running && t != nil && t.Executor == node && t.LifecycleStatus == skalds.Cancelled && m.Epoch == t.Epoch {
+			return stepGone
+		}
+		return stepNothing
+	case m == nil:
+		if !ours {
+			return stepNothing
+		}
+		if same || t.LifecycleStatus == skalds.Assigning { // the command was not read: it is safe to give it again
+			return stepCommand
+		}
+		return stepRestart
+	case !ours || m.Epoch < t.Epoch && m.Running:
+		if ours { // the newer assignment replaces what runs
+			return stepCommand
+		}
+		return stepGone
+	case m.Epoch < t.Epoch:
+		if same || t.LifecycleStatus == skalds.Assigning {
+			return stepCommand
+		}
+		return stepRestart
+	case m.Epoch > t.Epoch: // a store that was set back: what runs there has no right to
+		return stepGone
+	case same || m.Running || m.State.Final(): // in the last case its last report comes before the hello
+		return stepCommand
+	default: // a former incarnation had it, and it did not end
+		return stepRestart
+	}
+}
+
+// settle goes through everything that the node has by the hello or by the store.
+func (d *desk) settle(ctx context.Context, from origin, h *skalds.Hello, generation int64) (commands []skalds.Command, epochs map[string]int64, err error) {
+	mine, err := d.store.OnNode(ctx, from.node)
+	if err != nil {
+		return nil, nil, err
+	}
+	same := d.cluster.nodeRecord(from.node).Incarnation == from.incarnation
+	tasks := map[string]*skalds.Task{}
+	for _, t := range mine {
+		tasks[t.ID] = t
+	}
+	marks := map[string]*skalds.TaskMark{}
+	for i := range h.Tasks {
+		m := &h.Tasks[i]
+		marks[m.TaskID] = m
+		if tasks[m.TaskID] != nil {
+			continue
+		}
+		t, err := d.store.Task(ctx, m.TaskID)
+		if err != nil && !errors.Is(err, skalds.ErrNotFound) {
+			return nil, nil, err
+		}
+		if err == nil {
+			tasks[m.TaskID] = t
+		}
+	}
+	if epochs, err = d.epochs(ctx, from.node, tasks); err != nil {
+		return nil, nil, err
+	}
+	for id := range marks {
+		if tasks[id] != nil {
+			continue
+		}
+		if m := marks[id]; helloStep(from.node, same, nil, m) == stepGone {
+			commands = append(commands, goneCommand(id, generation, *m, nil, skalds.ExitSuperseded))
+		}
+	}
+	for id, t := range tasks {
+		m := marks[id]
+		switch helloStep(from.node, same, t, m) {
+		case stepCommand:
+			commands = append(commands, commandFor(t, generation))
+		case stepGone:
+			commands = append(commands, goneCommand(id, generation, *m, t, goneReason(t)))
+		case stepRestart:
+			if err := d.takeBack(ctx, from, t); err != nil {
+				return nil, nil, err
+			}
+			if m != nil {
+				commands = append(commands, goneCommand(id, generation, *m, t, skalds.ExitHostRestart))
+			}
+		}
+	}
+	return commands, epochs, nil
+}
+
+// takeBack gives a task a new epoch whose process went with a former incarnation of its host, and writes down how it ended.
+func (d *desk) takeBack(ctx context.Context, from origin, seen *skalds.Task) error {
+	var lost *skalds.Task
+	t, err := d.tasks.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
+		if t.Executor != from.node || t.Epoch != seen.Epoch || !t.LifecycleStatus.OnNode() {
+			return errNoChange
+		}
+		lost = t.Clone()
+		restarted(t, now)
+		return nil
+	})
+	if err != nil {
+		if errors.Is(err, skalds.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	if lost != nil {
+		d.tasks.recordLoss(ctx, lost, t.LastExit, d.tasks.now())
+	}
+	return nil
+}
+
+// epochs is the store's highest epoch of every task that the node owns or names.
+func (d *desk) epochs(ctx context.Context, node string, tasks map[string]*skalds.Task) (map[string]int64, error) {
+	out := map[string]int64{}
+	for id, t := range tasks {
+		out[id] = t.Epoch
+	}
+	for cursor, first := "", true; first || cursor != ""; first = false {
+		page, err := d.store.Tasks(ctx, TaskFilter{Executor: node, Mode: skalds.ModeActive, Cursor: cursor, Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page.Items {
+			out[t.ID] = t.Epoch
+		}
+		cursor = page.Next
+	}
+	return out, nil
+}
+
+// answerParts splits an answer so that every part fits into a message.
+func answerParts(incarnation, generation int64, commands []skalds.Command, epochs map[string]int64) []skalds.HelloAnswer {
+	base := skalds.HelloAnswer{Incarnation: incarnation, Generation: generation}
+	parts := []skalds.HelloAnswer{base}
+	room := helloAnswerBytes
+	part := func(size int) *skalds.HelloAnswer {
+		if size > room && room < helloAnswerBytes {
+			parts = append(parts, base)
+			room = helloAnswerBytes
+		}
+		room -= size
+		return &parts[len(parts)-1]
+	}
+	for id, epoch := range epochs { // first: an edge host numbers above them
+		p := part(2*len(id) + 32)
+		if p.Epochs == nil {
+			p.Epochs = map[string]int64{}
+		}
+		p.Epochs[id] = epoch
+	}
+	for i := range commands {
+		size := 1024
+		if b, err := json.Marshal(&commands[i]); err == nil {
+			size = len(b) + 1
+		}
+		p := part(size)
+		p.Commands = append(p.Commands, commands[i])
+	}
+	for i := range parts {
+		parts[i].Part, parts[i].Parts = i+1, len(parts)
+	}
+	return parts
+}

@@ -1,0 +1,273 @@
+package controller
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// The life of a task as pure functions: each takes a task (a copy of the stored one), changes it, and knows neither clock
+// nor store. What follows from a change (commands, events, the ledger) is read from the difference by effectsOf.
+
+// Bounds of the life cycle.
+const (
+	quarantineLosses = 3
+	quarantineWindow = 10 * time.Minute
+	movesWindow      = 10 * time.Minute
+)
+
+// become moves a task to a state by the table in the root package. A step that the reports of a node left out is taken.
+func become(t *skalds.Task, next skalds.State) bool {
+	switch {
+	case t.LifecycleStatus == next:
+		return true
+	case t.LifecycleStatus.CanBecome(next):
+	case t.LifecycleStatus == skalds.Assigning && skalds.Running.CanBecome(next):
+	default:
+		return false
+	}
+	t.LifecycleStatus = next
+	return true
+}
+
+// toCreated takes a task back from its node, to be handed out anew: with a new epoch, so that every late word of the old
+// run is old. One that was paused is held back in that state.
+func toCreated(t *skalds.Task, now int64) {
+	paused := t.LifecycleStatus == skalds.Paused || t.Desired == skalds.DesiredPaused
+	t.LifecycleStatus = skalds.Created
+	t.Epoch++
+	t.Desired = skalds.DesiredRunning
+	if paused {
+		t.LifecycleStatus, t.Desired = skalds.Paused, skalds.DesiredPaused
+	}
+	t.AckedRevision = t.DesiredRevision
+	t.Executor, t.QueuedAt = "", now
+	clearRun(t)
+}
+
+// clearRun forgets what belonged to an epoch only.
+func clearRun(t *skalds.Task) {
+	t.Phase, t.NextAttemptAt, t.Attempt, t.RowFailures = skalds.PhaseNone, 0, 0, 0
+	t.PID, t.StartedAt, t.Waiting, t.WorkerVersion = 0, 0, "", ""
+	t.AppliedIncarnation, t.AppliedSeq = 0, 0
+}
+
+// end closes a task.
+func end(t *skalds.Task, state skalds.State, now int64) {
+	t.LifecycleStatus, t.EndedAt = state, now
+	t.Phase, t.NextAttemptAt, t.PID, t.Waiting, t.Quarantined, t.AvoidNode = skalds.PhaseNone, 0, 0, "", "", ""
+	t.Moves, t.NodeLosses = nil, nil
+}
+
+// handOut gives a Created task to a node.
+func handOut(t *skalds.Task, node string) bool {
+	if t.Quarantined != "" || !become(t, skalds.Assigning) {
+		return false
+	}
+	clearRun(t)
+	t.Executor = node
+	if t.Mode != skalds.ModeActive {
+		t.BoundTo = ""
+	}
+	t.Epoch++
+	t.Desired = skalds.DesiredRunning
+	t.DesiredRevision++
+	if t.RunEpoch == 0 {
+		t.RunEpoch = t.Epoch
+	}
+	return true
+}
+
+// cancel ends a task on a user's word. It is final at once; the process leaves by the stop ladder.
+func cancel(t *skalds.Task, now int64) error {
+	switch {
+	case t.LifecycleStatus == skalds.Cancelled:
+		return errNoChange
+	case t.LifecycleStatus.Final():
+		return skalds.Errorf(skalds.CodeConflict, "task %s has %s: only a task that has not ended can be cancelled", t.ID, ended(t))
+	}
+	onNode := t.Executor != "" && t.LifecycleStatus.OnNode()
+	end(t, skalds.Cancelled, now)
+	if onNode {
+		t.Desired = skalds.DesiredGone
+		t.DesiredRevision++
+	}
+	return nil
+}
+
+// pause holds a task back, or has its node freeze it.
+func pause(t *skalds.Task) error {
+	switch {
+	case t.LifecycleStatus.Final():
+		return skalds.Errorf(skalds.CodeConflict, "task %s has %s: only a task that has not ended can be paused", t.ID, ended(t))
+	case t.LifecycleStatus == skalds.Paused && t.Desired == skalds.DesiredPaused:
+		return skalds.Errorf(skalds.CodeConflict, "task %s is paused already", t.ID)
+	case t.LifecycleStatus == skalds.Created:
+		t.LifecycleStatus, t.Desired = skalds.Paused, skalds.DesiredPaused
+		return nil
+	case t.Desired == skalds.DesiredPaused:
+		return errNoChange
+	case t.Desired == skalds.DesiredGone:
+		return skalds.Errorf(skalds.CodeConflict, "task %s is leaving node %s at the moment: pause it when it is placed again", t.ID, t.Executor)
+	}
+	t.Desired = skalds.DesiredPaused
+	t.DesiredRevision++
+	return nil
+}
+
+// resume lets a paused task go on.
+func resume(t *skalds.Task, now int64) error {
+	switch {
+	case t.LifecycleStatus.Final():
+		return skalds.Errorf(skalds.CodeConflict, "task %s has %s: only a paused task can be resumed; retry runs it again", t.ID, ended(t))
+	case t.LifecycleStatus == skalds.Paused && heldBack(t):
+		toCreated(t, now)
+		t.LifecycleStatus, t.Desired = skalds.Created, skalds.DesiredRunning
+		return nil
+	case t.Desired == skalds.DesiredPaused:
+		t.Desired = skalds.DesiredRunning
+		t.DesiredRevision++
+		return nil
+	case t.LifecycleStatus == skalds.Paused:
+		return errNoChange // on its way
+	}
+	return skalds.Errorf(skalds.CodeConflict, "task %s is %s, not paused", t.ID, t.LifecycleStatus)
+}
+
+// heldBack reports whether a task is paused without a node.
+func heldBack(t *skalds.Task) bool { return t.LifecycleStatus == skalds.Paused && t.Executor == "" }
+
+// retry runs a task again that has ended, or releases one from quarantine: a fresh budget, a new epoch, nothing kept of
+// the run before but its records. Where the old process may still be there, the task stays bound to its node.
+func retry(t *skalds.Task, now int64) error {
+	if t.LifecycleStatus == skalds.Created && t.Quarantined != "" {
+		t.Quarantined, t.NodeLosses, t.QueuedAt = "", nil, now
+		t.Epoch++
+		return nil
+	}
+	if !t.LifecycleStatus.Final() {
+		return skalds.Errorf(skalds.CodeConflict, "task %s is %s: only a task that has ended can be retried", t.ID, t.LifecycleStatus)
+	}
+	if t.AckedRevision < t.DesiredRevision {
+		t.BoundTo = t.Executor
+	}
+	toCreated(t, now)
+	t.LifecycleStatus, t.Desired = skalds.Created, skalds.DesiredRunning
+	t.Run++
+	t.RunEpoch = t.Epoch
+	t.BudgetUsed, t.EndedAt = 0, 0
+	t.Stages, t.Result, t.Error, t.Exception, t.LastExit = nil, nil, "", "", nil
+	t.Progress = skalds.Progress{}
+	t.AvoidNode, t.Moves, t.NodeLosses, t.Quarantined = "", nil, nil, ""
+	return nil
+}
+
+// updateAttachments exchanges the parameters; a task on a node gets them by a command.
+func updateAttachments(t *skalds.Task, doc json.RawMessage) error {
+	if t.LifecycleStatus.Final() {
+		return skalds.Errorf(skalds.CodeConflict, "task %s has %s: its attachments cannot be changed any more; retry it first", t.ID, ended(t))
+	}
+	if skalds.ContentHash(t.Attachments) == skalds.ContentHash(doc) {
+		return errNoChange
+	}
+	t.Attachments = doc
+	if t.LifecycleStatus.OnNode() && t.Executor != "" {
+		t.DesiredRevision++
+	}
+	return nil
+}
+
+// drain has a node give a task back. It is no user's failure and costs nothing; tasks of a node's own file stay.
+func drain(t *skalds.Task) bool {
+	if !t.LifecycleStatus.OnNode() || t.Executor == "" || t.Mode == skalds.ModeActive || t.Desired == skalds.DesiredGone {
+		return false
+	}
+	t.Desired = skalds.DesiredGone
+	t.DesiredRevision++
+	return true
+}
+
+// nodeLost takes a task back from a node that has gone silent. Tasks of mode keep stay: they go on there. Three losses
+// within ten minutes of a start put the task in quarantine: it may be what kills the nodes.
+func nodeLost(t *skalds.Task, why string, now int64) bool {
+	if !t.LifecycleStatus.OnNode() || t.Executor == "" || t.OnDisconnect == skalds.OnDisconnectKeep {
+		return false
+	}
+	node, started := t.Executor, t.StartedAt
+	t.LastExit = &skalds.Exit{Kind: skalds.ExitNodeLost, Code: -1, Message: "node " + node + " " + why}
+	t.Exception = exitLine(t.LastExit)
+	toCreated(t, now)
+	switch {
+	case started == 0:
+	case now-started > quarantineWindow.Milliseconds():
+		t.NodeLosses = nil
+	default:
+		t.NodeLosses = append(recent(t.NodeLosses, now, quarantineLosses*quarantineWindow), now)
+	}
+	if len(t.NodeLosses) >= quarantineLosses && t.LifecycleStatus == skalds.Created {
+		t.Quarantined = fmt.Sprintf("%d nodes were lost within %s of its start: retry releases it", len(t.NodeLosses), quarantineWindow)
+	}
+	return true
+}
+
+// restarted takes a task back from a node whose host came back without it.
+func restarted(t *skalds.Task, now int64) {
+	t.LastExit = &skalds.Exit{Kind: skalds.ExitHostRestart, Code: -1, Message: "the host on node " + t.Executor + " was restarted and does not run it any more"}
+	t.Exception = exitLine(t.LastExit)
+	toCreated(t, now)
+}
+
+// queueTimedOut ends a task that no node took in time.
+func queueTimedOut(t *skalds.Task, why string, now int64) bool {
+	limit := t.Timeouts.Queue.D()
+	if t.LifecycleStatus != skalds.Created || limit <= 0 || now-t.QueuedAt < limit.Milliseconds() {
+		return false
+	}
+	end(t, skalds.Failed, now)
+	if why == "" {
+		why = "it was not its turn"
+	}
+	t.Exception = fmt.Sprintf("queue time-out: not placed within %s: %s", limit, why)
+	return true
+}
+
+// movedAway notes that a node failed a task or refused it: others first, and after a while that node again.
+func movedAway(t *skalds.Task, node string, now int64) {
+	t.AvoidNode = node
+	t.Moves = append(recent(t.Moves, now, movesWindow), now)
+	d := skalds.RetryFor(t.Retry, t.IsPersistent, -1)
+	wait := float64(d.InitialDelay)
+	for i := 1; i < len(t.Moves) && wait < float64(d.MaxDelay); i++ {
+		wait *= d.Factor
+	}
+	t.NextAttemptAt = now + time.Duration(min(wait, float64(d.MaxDelay))).Milliseconds()
+}
+
+func recent(times []int64, now int64, window time.Duration) []int64 {
+	var out []int64
+	for _, at := range times {
+		if now-at <= window.Milliseconds() {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+func exitLine(e *skalds.Exit) string {
+	if e.Message == "" {
+		return string(e.Kind)
+	}
+	return string(e.Kind) + ": " + e.Message
+}
+
+func ended(t *skalds.Task) string {
+	switch t.LifecycleStatus {
+	case skalds.Finished:
+		return "finished"
+	case skalds.Failed:
+		return "failed"
+	}
+	return "been cancelled"
+}

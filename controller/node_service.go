@@ -1,0 +1,139 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// NodeService is what users can see of nodes and do with them.
+type NodeService struct {
+	store   Store
+	cluster *cluster
+	tasks   *TaskService
+	log     hclog.Logger
+}
+
+// Nodes lists all nodes that are known, by id.
+func (s *NodeService) Nodes(ctx context.Context) ([]NodeView, error) {
+	views := s.cluster.views()
+	for i := range views {
+		var err error
+		if views[i].Tasks, err = s.store.OnNode(ctx, views[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	return views, nil
+}
+
+// Node reads one node.
+func (s *NodeService) Node(ctx context.Context, id string) (NodeView, error) {
+	v, ok := s.cluster.view(id)
+	if !ok {
+		return NodeView{}, skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
+	}
+	var err error
+	v.Tasks, err = s.store.OnNode(ctx, id)
+	return v, err
+}
+
+// Cordon keeps new tasks away from a node, or lets them come again.
+func (s *NodeService) Cordon(ctx context.Context, id string, cordoned bool, who string) (NodeView, error) {
+	return s.amend(ctx, id, who, map[bool]string{true: "cordon", false: "uncordon"}[cordoned], func(n *skalds.Node) { n.Cordoned = cordoned })
+}
+
+// Drain moves a node's tasks elsewhere and keeps new ones away, or lets them come again. It never cancels a task; those of
+// the node's own workers file stay.
+func (s *NodeService) Drain(ctx context.Context, id string, draining bool, who string) (NodeView, error) {
+	v, err := s.amend(ctx, id, who, map[bool]string{true: "drain", false: "undrain"}[draining], func(n *skalds.Node) { n.Draining = draining })
+	if err != nil || !draining {
+		return v, err
+	}
+	if err := s.evict(ctx, id); err != nil {
+		return v, err
+	}
+	return s.Node(ctx, id)
+}
+
+func (s *NodeService) evict(ctx context.Context, id string) error {
+	list, err := s.store.OnNode(ctx, id)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, seen := range list {
+		_, err := s.tasks.change(ctx, seen.ID, func(t *skalds.Task, _ int64) error {
+			if t.Executor != id || !drain(t) {
+				return errNoChange
+			}
+			return nil
+		})
+		if !errors.Is(err, skalds.ErrNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *NodeService) amend(ctx context.Context, id, who, action string, change func(*skalds.Node)) (NodeView, error) {
+	n, freed, ok := s.cluster.amend(id, change)
+	if !ok {
+		return NodeView{}, skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
+	}
+	if err := s.store.SaveNode(ctx, n); err != nil {
+		return NodeView{}, err
+	}
+	s.tasks.audit(ctx, AuditEntry{Who: who, Action: action, NodeID: id})
+	s.log.Info("node changed", "node_id", id, "action", action, "who", who)
+	status := "offline"
+	v, err := s.Node(ctx, id)
+	if v.Online {
+		status = "online"
+	}
+	s.tasks.publishNode(id, status)
+	if freed {
+		s.tasks.dispatcher.freed()
+	}
+	return v, err
+}
+
+// Workers lists the plugins that were ever seen and the nodes that have them.
+func (s *NodeService) Workers(ctx context.Context) ([]WorkerOnNodes, error) {
+	list, err := s.store.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b WorkerOnNodes) int { return strings.Compare(a.Ref(), b.Ref()) })
+	return list, nil
+}
+
+// Summary counts everything once.
+func (s *NodeService) Summary(ctx context.Context) (Summary, error) {
+	counts, err := s.store.CountByState(ctx, "")
+	if err != nil {
+		return Summary{}, fmt.Errorf("count tasks: %w", err)
+	}
+	out := Summary{Tasks: counts, ByNode: map[string]int{}}
+	for _, v := range s.cluster.views() {
+		out.Nodes++
+		if v.Mode == skalds.NodeModeEdge {
+			out.Edge++
+		}
+		if !v.Online {
+			continue
+		}
+		out.Online++
+		tasks, err := s.store.OnNode(ctx, v.ID)
+		if err != nil {
+			return Summary{}, fmt.Errorf("count the tasks of node %s: %w", v.ID, err)
+		}
+		out.ByNode[v.ID] = len(tasks)
+	}
+	return out, nil
+}

@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/monitor"
+)
+
+// watchTick is how often the failure detector is asked.
+const watchTick = 100 * time.Millisecond
+
+// nodeWatch reads heartbeats on both channels and acts on what the failure detector says.
+type nodeWatch struct {
+	cfg     Config
+	store   Store
+	bus     Bus
+	beats   HeartbeatStore
+	cluster *cluster
+	tasks   *TaskService
+	outbox  *outbox
+	clock   Clock
+	log     hclog.Logger
+	ready   <-chan struct{} // reports of before the start are applied: nobody is declared lost before
+	look    chan struct{}   // read the heartbeat store now
+
+	wasBlind string // belongs to judge
+}
+
+// Run watches until ctx ends.
+func (w *nodeWatch) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { w.readStore(ctx) })
+	wg.Go(func() { w.readBus(ctx) })
+	defer wg.Wait()
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-w.ready:
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			w.judge(ctx)
+		}
+	}
+}
+
+// readStore reads the full heartbeats every period, and at once where something has changed.
+func (w *nodeWatch) readStore(ctx context.Context) {
+	tick := time.NewTicker(w.cfg.Heartbeat)
+	defer tick.Stop()
+	failing := false
+	for {
+		c, cancel := context.WithTimeout(ctx, w.cfg.Heartbeat)
+		beats, err := w.beats.Heartbeats(c)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			if !failing {
+				failing = true
+				w.log.Warn("cannot read heartbeats from the heartbeat store", "err", err)
+			}
+		} else {
+			if failing {
+				failing = false
+				w.log.Info("the heartbeat store can be read again")
+			}
+			now := w.clock.Now()
+			for i := range beats {
+				w.heard(beats[i].NodeID, beats[i].Incarnation, beats[i].Seq, now)
+			}
+			w.cluster.observe(beats, now)
+			w.cluster.readable(monitor.Store, now)
+			w.tasks.dispatcher.freed()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-w.look:
+		}
+	}
+}
+
+// readBus reads the short heartbeats as they come.
+func (w *nodeWatch) readBus(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		err := w.bus.Heartbeats(ctx, func() {
+			failing = false
+			w.cluster.readable(monitor.Bus, w.clock.Now())
+		}, func(h skalds.ShortHeartbeat) {
+			w.heard(h.NodeID, h.Incarnation, h.Seq, w.clock.Now())
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if !failing {
+			failing = true
+			w.log.Warn("cannot read heartbeats from the bus", "err", err)
+		}
+		rest(ctx, time.Second)
+	}
+}
+
+// heard takes one heartbeat.
+func (w *nodeWatch) heard(id string, incarnation, seq int64, now time.Time) {
+	if id == "" {
+		return
+	}
+	h, cameOnline := w.cluster.heard(id, incarnation, seq, now)
+	if h.Twice != 0 {
+		w.log.Error("two live hosts use one id: the one that came last is refused; start it under another id", "node_id", id, "incarnation", h.Twice)
+		w.outbox.send(id, skalds.NodeMessage{Answer: &skalds.HelloAnswer{
+			Incarnation: h.Twice, Part: 1, Parts: 1, Refused: "another live host uses the id " + id + ": start this one with another --node-id (SKALD_ID), or stop the other",
+		}})
+	}
+	if cameOnline {
+		w.log.Info("node is heard", "node_id", id, "incarnation", incarnation)
+		w.tasks.publishNode(id, "online")
+	}
+	if h.First {
+		select {
+		case w.look <- struct{}{}: // the full heartbeat says where to ask for a hello
+		default:
+		}
+	}
+}
+
+// judge acts on the failure detector's word, and asks for hellos.
+func (w *nodeWatch) judge(ctx context.Context) {
+	now := w.clock.Now()
+	lost, blind := w.cluster.check(now)
+	if blind != w.wasBlind {
+		if blind != "" {
+			w.log.Warn("blind: no node is declared lost until heartbeats can be read", "reason", blind)
+		} else {
+			w.log.Info("heartbeats can be read: nodes are watched")
+		}
+		w.wasBlind = blind
+	}
+	for _, id := range lost {
+		w.lost(ctx, id, "was not heard for longer than its lease")
+	}
+	for _, id := range w.cluster.wantsHello(now) {
+		w.outbox.send(id, skalds.NodeMessage{AskHello: true})
+	}
+}
+
+// lost declares a node lost: its tasks go back to the queue, but for those that go on without a controller.
+func (w *nodeWatch) lost(ctx context.Context, id, why string) {
+	now := w.clock.Now()
+	record := w.cluster.silent(id, now.UnixMilli())
+	w.log.Warn("node is lost", "node_id", id, "reason", why)
+	w.tasks.publishNode(id, "offline")
+	for try := 0; ctx.Err() == nil; try++ {
+		err := errors.Join(w.store.SaveNode(ctx, record), w.takeBack(ctx, id, why))
+		if err == nil {
+			return
+		}
+		if try == 0 {
+			w.log.Error("cannot take back the tasks of a lost node: tried again until it works", "node_id", id, "err", err)
+		}
+		rest(ctx, time.Second)
+	}
+}
+
+func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {
+	list, err := w.store.OnNode(ctx, id)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, seen := range list {
+		var before *skalds.Task
+		t, err := w.tasks.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
+			before = t.Clone()
+			if t.Executor != id || t.Epoch != seen.Epoch || !nodeLost(t, why, now) {
+				return errNoChange
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, skalds.ErrNotFound):
+		case err != nil:
+			errs = append(errs, err)
+		case t.Epoch != before.Epoch:
+			w.tasks.recordLoss(ctx, before, t.LastExit, 0) // its host may still tell more, should it come back
+			if t.Quarantined != "" {
+				w.log.Error("task is in quarantine", "task_id", t.ID, "reason", t.Quarantined)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,110 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of the outbox.
+const (
+	sendTimeout = 5 * time.Second
+	sendBatch   = 512
+)
+
+// outbox sends messages to nodes without making anybody wait. What cannot be sent is dropped with a word: commands are
+// sent again until they are answered, everything else is asked for again.
+type outbox struct {
+	bus     Bus
+	cluster *cluster
+	log     hclog.Logger
+	wake    chan struct{}
+
+	mu      sync.Mutex // guards all below
+	pending map[int32][]skalds.NodeMessage
+	failing bool
+}
+
+func newOutbox(bus Bus, c *cluster, log hclog.Logger) *outbox {
+	return &outbox{bus: bus, cluster: c, log: log, wake: make(chan struct{}, 1), pending: map[int32][]skalds.NodeMessage{}}
+}
+
+// send queues messages for a node. It reports false where nobody knows how to reach it.
+func (o *outbox) send(nodeID string, msgs ...skalds.NodeMessage) bool {
+	partition, ok := o.cluster.partition(nodeID)
+	if !ok {
+		return false
+	}
+	for i := range msgs {
+		msgs[i].NodeID = nodeID
+	}
+	o.mu.Lock()
+	o.pending[partition] = append(o.pending[partition], msgs...)
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// Run sends until ctx ends.
+func (o *outbox) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-o.wake:
+		}
+		o.mu.Lock()
+		batch := o.pending
+		o.pending = map[int32][]skalds.NodeMessage{}
+		o.mu.Unlock()
+		var wg sync.WaitGroup
+		for partition, msgs := range batch {
+			wg.Go(func() { o.deliver(ctx, partition, msgs) })
+		}
+		wg.Wait()
+	}
+}
+
+func (o *outbox) deliver(ctx context.Context, partition int32, msgs []skalds.NodeMessage) {
+	for len(msgs) > 0 {
+		n := min(len(msgs), sendBatch)
+		c, cancel := context.WithTimeout(ctx, sendTimeout)
+		err := o.bus.Send(c, partition, msgs[:n]...)
+		cancel()
+		o.note(ctx, err, len(msgs))
+		if err != nil {
+			return
+		}
+		msgs = msgs[n:]
+	}
+}
+
+func (o *outbox) note(ctx context.Context, err error, lost int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err != nil && !o.failing && ctx.Err() == nil:
+		o.log.Warn("cannot send to nodes: commands are sent again until they are answered", "messages", lost, "err", err)
+		o.failing = true
+	case err == nil && o.failing:
+		o.log.Info("nodes can be reached through the bus again")
+		o.failing = false
+	}
+}
+
+// rest waits a moment or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,62 @@
+package controller
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Bounds of pruning.
+const (
+	pruneFirst   = time.Minute
+	pruneEvery   = time.Hour
+	pruneTimeout = 5 * time.Minute
+)
+
+// pruning removes what ended long ago.
+type pruning struct {
+	cfg     Config
+	store   TaskStore
+	history *usageHistory
+	clock   Clock
+	log     hclog.Logger
+}
+
+// Run prunes until ctx ends.
+func (p *pruning) Run(ctx context.Context) error {
+	for wait := pruneFirst; ; wait = pruneEvery {
+		rest(ctx, wait)
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.once(ctx)
+	}
+}
+
+func (p *pruning) once(ctx context.Context) {
+	now := p.clock.Now()
+	p.history.sweep(now)
+	var before int64
+	keep := math.MaxInt32
+	if p.cfg.Retention > 0 {
+		before = now.Add(-p.cfg.Retention).UnixMilli()
+	}
+	if p.cfg.RetentionTasks > 0 {
+		keep = p.cfg.RetentionTasks
+	}
+	if before == 0 && keep == math.MaxInt32 {
+		return
+	}
+	c, cancel := context.WithTimeout(ctx, pruneTimeout)
+	defer cancel()
+	removed, err := p.store.Prune(c, before, keep)
+	if err != nil {
+		p.log.Warn("cannot remove old tasks", "err", err)
+		return
+	}
+	if len(removed) > 0 {
+		p.log.Info("old tasks removed", "tasks", len(removed))
+	}
+}

@@ -1,0 +1,122 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of the publisher.
+const (
+	maxUnpublished = 50_000
+	publishTimeout = 5 * time.Second
+)
+
+// publisher announces applied changes without making anybody wait. Of several changes of one task that have not gone out
+// yet, the last is enough: readers fetch the document.
+type publisher struct {
+	bus  Bus
+	log  hclog.Logger
+	wake chan struct{}
+
+	mu      sync.Mutex // guards order and pending
+	order   []string
+	pending map[string]skalds.Change
+
+	failing bool // belongs to Run
+}
+
+func newPublisher(bus Bus, log hclog.Logger) *publisher {
+	return &publisher{bus: bus, log: log, wake: make(chan struct{}, 1), pending: map[string]skalds.Change{}}
+}
+
+func (p *publisher) publish(c skalds.Change) {
+	key := changeKey(c)
+	p.mu.Lock()
+	if old, waits := p.pending[key]; !waits {
+		if len(p.order) >= maxUnpublished {
+			delete(p.pending, p.order[0])
+			p.order = p.order[1:]
+		}
+		p.order = append(p.order, key)
+	} else if old.Revision > c.Revision {
+		c = old // two writers of one task told in the wrong order
+	}
+	p.pending[key] = c
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *publisher) next() (skalds.Change, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.order) == 0 {
+		return skalds.Change{}, false
+	}
+	key := p.order[0]
+	p.order = p.order[1:]
+	c := p.pending[key]
+	delete(p.pending, key)
+	return c, true
+}
+
+// Run publishes until ctx ends.
+func (p *publisher) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.wake:
+		}
+		for ctx.Err() == nil {
+			c, ok := p.next()
+			if !ok {
+				break
+			}
+			send, cancel := context.WithTimeout(ctx, publishTimeout)
+			err := p.bus.PublishChange(send, c)
+			cancel()
+			if err == nil {
+				if p.failing {
+					p.failing = false
+					p.log.Info("changes are announced again")
+				}
+				continue
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			if !p.failing {
+				p.failing = true
+				p.log.Warn("cannot announce changes: pages are not updated until this works again", "err", err)
+			}
+			p.putBack(c)
+			rest(ctx, time.Second)
+		}
+	}
+}
+
+// putBack keeps a change that did not go out, unless a newer one has come.
+func (p *publisher) putBack(c skalds.Change) {
+	key := changeKey(c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, newer := p.pending[key]; !newer {
+		p.order = append([]string{key}, p.order...)
+		p.pending[key] = c
+	}
+}
+
+func changeKey(c skalds.Change) string {
+	if c.Type == skalds.ChangeNode {
+		return "node " + c.NodeID
+	}
+	return "task " + c.TaskID
+}

@@ -1,0 +1,284 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// saveTries bounds how often a change is decided anew because another writer was faster.
+const saveTries = 50
+
+// TaskService is what users can do with tasks. Every change is decided on a copy by the pure functions of lifecycle.go and
+// stored by compare-and-set; what follows from it is told to the other parts only after that.
+type TaskService struct {
+	cfg        Config
+	store      Store
+	cluster    *cluster
+	waiting    *waiting
+	dispatcher *dispatcher
+	unanswered *unanswered
+	publisher  *publisher
+	streams    *Streams
+	schemas    *schemas
+	loaded     <-chan struct{} // closed when it is known which workers there are
+	clock      Clock
+	log        hclog.Logger
+}
+
+func (s *TaskService) now() int64 { return s.clock.Now().UnixMilli() }
+
+// change reads a task, has decide change a copy of it, and stores that; where another writer was faster, all of it again.
+// decide returns errNoChange to leave the task as it is. The task returned is the one in the store.
+func (s *TaskService) change(ctx context.Context, id string, decide func(t *skalds.Task, now int64) error) (*skalds.Task, error) {
+	for range saveTries {
+		before, err := s.store.Task(ctx, id)
+		if err != nil {
+			return nil, notFound(err, id)
+		}
+		after := before.Clone()
+		now := s.now()
+		if err := decide(after, now); err != nil {
+			if errors.Is(err, errNoChange) {
+				return before, nil
+			}
+			return before, err
+		}
+		after.UpdateDateTime = now
+		err = s.store.Save(ctx, after)
+		if errors.Is(err, skalds.ErrRevision) {
+			continue
+		}
+		if err != nil {
+			return nil, notFound(err, id)
+		}
+		s.committed(before, after)
+		return after, nil
+	}
+	return nil, skalds.Errorf(skalds.CodeUnavailable, "task %s is being changed by others all the time: try again", id)
+}
+
+// committed carries out what follows from a stored change; before is nil for a new task.
+func (s *TaskService) committed(before, after *skalds.Task) {
+	e := effectsOf(before, after)
+	switch {
+	case e.Hold:
+		s.cluster.hold(after, s.clock.Now())
+	case e.Release:
+		s.cluster.release(after.ID)
+	}
+	switch {
+	case e.Queue:
+		s.waiting.add(after, s.cluster.boundTo(after), s.now())
+		s.dispatcher.created()
+	case e.Unqueue:
+		s.waiting.remove(after.ID)
+	}
+	if e.Release {
+		s.dispatcher.freed()
+	}
+	if e.Command {
+		s.unanswered.command(after)
+	} else if after.AckedRevision >= after.DesiredRevision {
+		s.unanswered.settled(after.ID)
+	}
+	if e.Publish {
+		s.publisher.publish(changeOf(after, s.now()))
+	}
+	if before != nil && before.LifecycleStatus != after.LifecycleStatus {
+		s.log.Debug("task changed", "task_id", after.ID, "from", before.LifecycleStatus, "to", after.LifecycleStatus, "node_id", after.Executor, "epoch", after.Epoch, "reason", after.Exception)
+	}
+}
+
+func notFound(err error, id string) error {
+	if errors.Is(err, skalds.ErrNotFound) {
+		return &skalds.Error{Code: skalds.CodeNotFound, Message: fmt.Sprintf("there is no task %q", id), Err: nil}
+	}
+	return err
+}
+
+// view adds to a task what its node says and why it waits.
+func (s *TaskService) view(t *skalds.Task) TaskView {
+	if t.LifecycleStatus == skalds.Created {
+		t = t.Clone()
+		if t.Waiting = t.Quarantined; t.Waiting == "" {
+			t.Waiting = s.dispatcher.why(t.ID)
+		}
+	}
+	return TaskView{Task: t, Live: s.cluster.instance(t)}
+}
+
+// Task reads one task.
+func (s *TaskService) Task(ctx context.Context, id string) (TaskView, error) {
+	t, err := s.store.Task(ctx, id)
+	if err != nil {
+		return TaskView{}, notFound(err, id)
+	}
+	return s.view(t), nil
+}
+
+// Tasks lists tasks, newest first.
+func (s *TaskService) Tasks(ctx context.Context, f TaskFilter) (items []TaskView, total int, next string, err error) {
+	page, err := s.store.Tasks(ctx, f)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	items = make([]TaskView, len(page.Items))
+	for i, t := range page.Items {
+		items[i] = s.view(t)
+	}
+	return items, page.Total, page.Next, nil
+}
+
+// ClassNames lists the classes of all tasks.
+func (s *TaskService) ClassNames(ctx context.Context) ([]string, error) {
+	return s.store.ClassNames(ctx)
+}
+
+// act is a change on a user's word, with an audit.
+func (s *TaskService) act(ctx context.Context, id, who, action string, decide func(t *skalds.Task, now int64) error) (TaskView, error) {
+	var before *skalds.Task
+	t, err := s.change(ctx, id, func(t *skalds.Task, now int64) error {
+		before = t.Clone()
+		return decide(t, now)
+	})
+	if err != nil {
+		return TaskView{}, err
+	}
+	if before != nil && before.Revision != t.Revision {
+		s.audit(ctx, AuditEntry{Who: who, Action: action, TaskID: id, Before: stateJSON(before), After: stateJSON(t)})
+	}
+	return s.view(t), nil
+}
+
+func (s *TaskService) audit(ctx context.Context, e AuditEntry) {
+	e.At = s.now()
+	if e.Who == "" {
+		e.Who = "unknown"
+	}
+	if err := s.store.Audit(ctx, e); err != nil {
+		s.log.Error("cannot write the audit", "action", e.Action, "task_id", e.TaskID, "who", e.Who, "err", err)
+	}
+}
+
+func stateJSON(t *skalds.Task) json.RawMessage {
+	b, err := json.Marshal(map[string]any{"lifecycleStatus": t.LifecycleStatus, "epoch": t.Epoch, "run": t.Run, "executor": t.Executor})
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// Cancel ends a task.
+func (s *TaskService) Cancel(ctx context.Context, id, who string) (TaskView, error) {
+	return s.act(ctx, id, who, "cancel", cancel)
+}
+
+// Pause holds a task.
+func (s *TaskService) Pause(ctx context.Context, id, who string) (TaskView, error) {
+	return s.act(ctx, id, who, "pause", func(t *skalds.Task, _ int64) error { return pause(t) })
+}
+
+// Resume lets a paused task go on.
+func (s *TaskService) Resume(ctx context.Context, id, who string) (TaskView, error) {
+	return s.act(ctx, id, who, "resume", resume)
+}
+
+// Retry runs a task again that has ended, or releases one from quarantine.
+func (s *TaskService) Retry(ctx context.Context, id, who string) (TaskView, error) {
+	return s.act(ctx, id, who, "retry", retry)
+}
+
+// UpdateAttachments exchanges a task's parameters, while it runs where its worker can do that.
+func (s *TaskService) UpdateAttachments(ctx context.Context, u AttachmentsUpdate) (TaskView, error) {
+	if len(u.Attachments) > skalds.MaxAttachmentsBytes {
+		return TaskView{}, skalds.Invalid("the attachments do not fit", attachmentsTooLarge(len(u.Attachments)))
+	}
+	var before json.RawMessage
+	t, err := s.change(ctx, u.TaskID, func(t *skalds.Task, _ int64) error {
+		if u.IfRevision != 0 && u.IfRevision != t.Revision {
+			return skalds.Errorf(skalds.CodeConflict, "task %s has changed since you read it (revision %d, now %d): read it again", t.ID, u.IfRevision, t.Revision)
+		}
+		before = t.Attachments
+		if err := updateAttachments(t, u.Attachments); err != nil {
+			return err
+		}
+		return s.checkAttachments(t.ClassName, t.Version, t.WorkerVersion, u.Attachments)
+	})
+	if err != nil {
+		return TaskView{}, err
+	}
+	if skalds.ContentHash(before) != skalds.ContentHash(t.Attachments) {
+		s.audit(ctx, AuditEntry{Who: u.Who, Action: "update attachments", TaskID: u.TaskID, Before: masked(before), After: masked(t.Attachments)})
+	}
+	return s.view(t), nil
+}
+
+// Attempts lists the runs of a task, oldest first.
+func (s *TaskService) Attempts(ctx context.Context, id string) ([]skalds.Attempt, error) {
+	t, err := s.store.Task(ctx, id)
+	if err != nil {
+		return nil, notFound(err, id)
+	}
+	list, err := s.store.Attempts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list { // one that was lost with its node has no end of its own
+		if a := &list[i]; a.EndedAt == 0 && a.Exit != nil {
+			a.EndedAt = t.UpdateDateTime
+			if i+1 < len(list) {
+				a.EndedAt = list[i+1].StartedAt
+			}
+		}
+	}
+	return list, nil
+}
+
+// maxArtifacts bounds one answer.
+const maxArtifacts = 1000
+
+// Artifacts lists what a task left behind, by reference.
+func (s *TaskService) Artifacts(ctx context.Context, id string) ([]skalds.Artifact, error) {
+	if _, err := s.store.Task(ctx, id); err != nil {
+		return nil, notFound(err, id)
+	}
+	return s.store.Artifacts(ctx, id, maxArtifacts)
+}
+
+// Usage lists what a task took in the last minutes.
+func (s *TaskService) Usage(ctx context.Context, id string) ([]skalds.UsageSample, error) {
+	if _, err := s.store.Task(ctx, id); err != nil {
+		return nil, notFound(err, id)
+	}
+	return s.cluster.history.of(id, s.clock.Now()), nil
+}
+
+// recordLoss writes down an attempt whose host cannot tell how it ended. endedAt 0 leaves the record open for a host that
+// can after all.
+func (s *TaskService) recordLoss(ctx context.Context, t *skalds.Task, exit *skalds.Exit, endedAt int64) {
+	if t.Attempt == 0 || exit == nil || t.LifecycleStatus == skalds.Assigning && t.PID == 0 || t.Phase == skalds.PhaseBackoff {
+		return // nothing ran
+	}
+	a := &skalds.Attempt{
+		TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Node: t.Executor, Version: t.WorkerVersion, PID: t.PID,
+		StartedAt: t.StartedAt, EndedAt: endedAt, Exit: exit,
+	}
+	if in := s.cluster.instance(t); in != nil && in.Epoch == t.Epoch {
+		a.Peak, a.LastUsage = in.Peak, in.Usage
+	}
+	o := skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Kind: skalds.OutcomeExit}, Exit: a}
+	if err := s.store.PutOutcome(ctx, o); err != nil {
+		s.log.Error("cannot write down how an attempt ended", "task_id", t.ID, "epoch", t.Epoch, "attempt", t.Attempt, "reason", exit.Kind, "err", err)
+	}
+}
+
+// publishNode announces that a node came or went.
+func (s *TaskService) publishNode(id, status string) {
+	s.publisher.publish(skalds.Change{Type: skalds.ChangeNode, NodeID: id, Status: status, At: s.now()})
+}

@@ -1,0 +1,198 @@
+package controller
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/dispatch"
+)
+
+// waiting is the queue of tasks without a node, in memory: the store has the truth. Tasks that every node answers alike
+// share a line, so that a thousand that fit nowhere cost one question, and hold up nobody else.
+type waiting struct {
+	mu    sync.Mutex // guards all below
+	lines map[string]*line
+	where map[string]*entry // by task id
+}
+
+// line is the queue of tasks of one shape, the most urgent first.
+type line struct {
+	shape   string
+	request dispatch.Request // TaskID is that of whoever asks
+	entries []*entry
+	blocked bool // no node can take it, until something changes
+	why     string
+	whyAt   time.Time
+}
+
+type entry struct {
+	taskID   string
+	priority int
+	queuedAt int64
+	notNow   int64         // ms: the time before which the avoided node is not asked
+	queue    time.Duration // time-out; 0: none
+	line     *line
+	index    int
+}
+
+func newWaiting() *waiting { return &waiting{lines: map[string]*line{}, where: map[string]*entry{}} }
+
+// before is the order of placement: the more urgent, then the one that has waited longer.
+func (e *entry) before(o *entry) bool {
+	if e.priority != o.priority {
+		return e.priority > o.priority
+	}
+	if e.queuedAt != o.queuedAt {
+		return e.queuedAt < o.queuedAt
+	}
+	return e.taskID < o.taskID
+}
+
+// line is a heap.Interface.
+
+func (l *line) Len() int           { return len(l.entries) }
+func (l *line) Less(i, j int) bool { return l.entries[i].before(l.entries[j]) }
+func (l *line) Swap(i, j int) {
+	l.entries[i], l.entries[j] = l.entries[j], l.entries[i]
+	l.entries[i].index, l.entries[j].index = i, j
+}
+
+func (l *line) Push(x any) {
+	e := x.(*entry)
+	e.index = len(l.entries)
+	l.entries = append(l.entries, e)
+}
+
+func (l *line) Pop() any {
+	e := l.entries[len(l.entries)-1]
+	l.entries[len(l.entries)-1] = nil
+	l.entries = l.entries[:len(l.entries)-1]
+	return e
+}
+
+// add puts a task in its line, or moves it to another one.
+func (w *waiting) add(t *skalds.Task, bound string, now int64) {
+	r := dispatch.NewRequest(t)
+	r.Bound = bound
+	r.AvoidWholly = t.AvoidNode != "" && t.NextAttemptAt > now
+	e := &entry{taskID: t.ID, priority: t.Priority, queuedAt: t.QueuedAt, queue: t.Timeouts.Queue.D()}
+	if r.AvoidWholly {
+		e.notNow = t.NextAttemptAt
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.removeLocked(t.ID)
+	shape := r.Shape()
+	l := w.lines[shape]
+	if l == nil {
+		r.TaskID = ""
+		l = &line{shape: shape, request: r}
+		w.lines[shape] = l
+	}
+	e.line = l
+	heap.Push(l, e)
+	w.where[t.ID] = e
+}
+
+func (w *waiting) remove(taskID string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.removeLocked(taskID)
+}
+
+func (w *waiting) removeLocked(taskID string) {
+	e := w.where[taskID]
+	if e == nil {
+		return
+	}
+	delete(w.where, taskID)
+	heap.Remove(e.line, e.index)
+	if len(e.line.entries) == 0 {
+		delete(w.lines, e.line.shape)
+	}
+}
+
+// next names the most urgent task of all lines that are not blocked.
+func (w *waiting) next() (dispatch.Request, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var best *line
+	for _, l := range w.lines {
+		if !l.blocked && (best == nil || l.entries[0].before(best.entries[0])) {
+			best = l
+		}
+	}
+	if best == nil {
+		return dispatch.Request{}, false
+	}
+	r := best.request
+	r.TaskID = best.entries[0].taskID
+	return r, true
+}
+
+// block closes the line of a task until something changes.
+func (w *waiting) block(taskID string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e := w.where[taskID]; e != nil {
+		e.line.blocked = true
+	}
+}
+
+// unblock opens all lines: a node has more room, or there is a new one.
+func (w *waiting) unblock() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.lines {
+		l.blocked = false
+	}
+}
+
+// whyFor is how long an answer to "why" holds for all tasks of a line.
+const whyFor = time.Second
+
+// why says why a task waits; ask finds it out for its whole line, at most once a second.
+func (w *waiting) why(taskID string, now time.Time, ask func(*dispatch.Request) string) string {
+	w.mu.Lock()
+	e := w.where[taskID]
+	if e == nil {
+		w.mu.Unlock()
+		return ""
+	}
+	l := e.line
+	if !l.whyAt.IsZero() && now.Sub(l.whyAt) < whyFor {
+		defer w.mu.Unlock()
+		return l.why
+	}
+	r := l.request
+	w.mu.Unlock()
+	why := ask(&r)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.why, l.whyAt = why, now
+	return why
+}
+
+// due lists the tasks whose queue time-out is over, and those whose avoided node may be asked again.
+func (w *waiting) due(now int64) (timedOut, again []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.lines {
+		for _, e := range l.entries {
+			if e.queue > 0 && now-e.queuedAt >= e.queue.Milliseconds() {
+				timedOut = append(timedOut, e.taskID)
+			} else if e.notNow > 0 && now >= e.notNow {
+				again = append(again, e.taskID)
+			}
+		}
+	}
+	return timedOut, again
+}
+
+func (w *waiting) len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.where)
+}

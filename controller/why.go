@@ -1,0 +1,67 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/dispatch"
+)
+
+// Why says why a task is where it is, or why it is nowhere: the dispatcher's own rule, asked of every node.
+func (s *TaskService) Why(ctx context.Context, id string) (Explanation, error) {
+	t, err := s.store.Task(ctx, id)
+	if err != nil {
+		return Explanation{}, notFound(err, id)
+	}
+	now := s.clock.Now()
+	r := dispatch.NewRequest(t)
+	r.Bound = s.cluster.boundTo(t)
+	r.AvoidWholly = t.LifecycleStatus == skalds.Created && t.AvoidNode != "" && t.NextAttemptAt > now.UnixMilli()
+	needs, verdicts := s.cluster.explain(&r, now)
+	e := Explanation{
+		TaskID: t.ID, State: t.LifecycleStatus, Executor: t.Executor, Needs: needs.Resources, NeedsFrom: needs.From,
+		Candidates: make([]Candidate, 0, len(verdicts)),
+	}
+	for _, v := range verdicts {
+		e.Candidates = append(e.Candidates, Candidate{
+			NodeID: v.NodeID, Worker: v.Worker, Score: v.Score, Refused: v.Refused, Free: v.Free, Chosen: t.Executor != "" && v.NodeID == t.Executor,
+		})
+	}
+	e.Summary = summaryOf(t, &r, verdicts)
+	return e, nil
+}
+
+func summaryOf(t *skalds.Task, r *dispatch.Request, verdicts []dispatch.Verdict) string {
+	switch {
+	case t.Quarantined != "":
+		return "held in quarantine: " + t.Quarantined
+	case t.LifecycleStatus.Final():
+		s := fmt.Sprintf("the task has %s", ended(t))
+		if t.Executor != "" {
+			s += " on node " + t.Executor
+		}
+		if t.Exception != "" {
+			s += ": " + t.Exception
+		}
+		return s
+	case heldBack(t):
+		return "paused before it had a node: resume it to have it placed"
+	case t.Executor != "":
+		s := fmt.Sprintf("%s on node %s", t.LifecycleStatus, t.Executor)
+		if t.Mode == skalds.ModeActive {
+			s += ", whose workers file names it"
+		}
+		if t.Phase == skalds.PhaseBackoff {
+			s += "; waiting for its next attempt after: " + t.Exception
+		}
+		return s
+	}
+	if why := dispatch.Why(verdicts); why != "" {
+		if r.Bound != "" && t.Mode != skalds.ModeActive {
+			why += fmt.Sprintf(" (bound to node %s, where its former process may still be)", r.Bound)
+		}
+		return "waiting: " + why
+	}
+	return "waiting for its turn: a node has room"
+}
