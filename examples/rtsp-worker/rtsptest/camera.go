@@ -250,7 +250,7 @@ func (c *Camera) waitListening(ctx context.Context) bool {
 			c.log.Warn("cannot listen again", "address", c.addr, "err", err)
 			left = 100 * time.Millisecond
 		}
-		if !sleep(ctx, left) {
+		if !sleep(ctx, min(left, 50*time.Millisecond)) { // Heal and Close may come first
 			return false
 		}
 	}
