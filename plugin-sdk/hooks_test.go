@@ -59,17 +59,23 @@ func (w *everything) hook(name string) error {
 	return nil
 }
 
-func (w *everything) Before(context.Context, *sdk.Task[attachments]) error  { return w.hook("Before") }
-func (w *everything) After(context.Context, *sdk.Task[attachments]) error   { return w.hook("After") }
+func (w *everything) Before(context.Context, *sdk.Task[attachments]) error { return w.hook("Before") }
+
+func (w *everything) After(context.Context, *sdk.Task[attachments]) error { return w.hook("After") }
+
 func (w *everything) Release(context.Context, *sdk.Task[attachments]) error { return w.hook("Release") }
+
 func (w *everything) OnError(_ context.Context, _ *sdk.Task[attachments], err error) {
 	w.d.note("OnError(%v)", err)
 	if f := w.fail["OnError"]; f != nil {
 		_ = f()
 	}
 }
-func (w *everything) Pause(context.Context, *sdk.Task[attachments]) error  { return w.hook("Pause") }
+
+func (w *everything) Pause(context.Context, *sdk.Task[attachments]) error { return w.hook("Pause") }
+
 func (w *everything) Resume(context.Context, *sdk.Task[attachments]) error { return w.hook("Resume") }
+
 func (w *everything) Update(_ context.Context, t *sdk.Task[attachments], old attachments) error {
 	return w.hook(fmt.Sprintf("Update(%d→%d)", old.Frame, t.Attachments().Frame))
 }

@@ -44,7 +44,7 @@ func NewWorker(name, version string, log hclog.Logger, services protocol.HostSer
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}
-	return &session{program: w, log: log, services: func() (protocol.HostServices, error) { return services, nil }}, nil
+	return newSession(w, log, func() (protocol.HostServices, error) { return services, nil }, nil), nil
 }
 
 // workerProgram is the executable: its name, version and classes.
@@ -117,12 +117,10 @@ func (w *workerProgram) serve() {
 		log.Error("cannot serve", "err", err)
 		os.Exit(1)
 	}
-	s := &session{
-		program: w, log: log,
-		services: func() (protocol.HostServices, error) { return hostServicesFromEnv(token) },
+	s := newSession(w, log,
+		func() (protocol.HostServices, error) { return hostServicesFromEnv(token) },
 		// go-plugin replaces both by pipes of its own; what the task prints shall reach the host whatever happens to RPC.
-		takeOutput: func() { os.Stdout, os.Stderr = stderr, stderr },
-	}
+		func() { os.Stdout, os.Stderr = stderr, stderr })
 	go s.stopOnSignal()
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: protocol.Handshake(),

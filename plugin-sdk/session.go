@@ -28,6 +28,12 @@ type session struct {
 	task attempt
 	used bool
 	bye  *stopOrder // a stop that came before the task
+
+	begun chan struct{} // closed when task has been set, or never will be
+}
+
+func newSession(w *workerProgram, log hclog.Logger, services func() (protocol.HostServices, error), takeOutput func()) *session {
+	return &session{program: w, log: log, services: services, takeOutput: takeOutput, begun: make(chan struct{})}
 }
 
 type stopOrder struct {
@@ -68,6 +74,8 @@ func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(pr
 		return &refusal{"this process has had its one task already", protocol.ErrFenced}
 	}
 	s.used = true
+	begun := sync.OnceFunc(func() { close(s.begun) })
+	defer begun()
 	if s.takeOutput != nil {
 		s.takeOutput()
 	}
@@ -84,6 +92,7 @@ func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(pr
 		return nil
 	}
 	s.task = a
+	begun()
 	if s.bye != nil {
 		a.stop(s.bye.reason, s.bye.grace)
 	}
@@ -93,7 +102,13 @@ func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(pr
 	return nil
 }
 
-func (s *session) current() (attempt, error) {
+// current is the task. A call that is ahead of Run waits for it.
+func (s *session) current(ctx context.Context) (attempt, error) {
+	select {
+	case <-s.begun:
+	case <-ctx.Done():
+		return nil, errNoTask
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.task == nil {
@@ -103,7 +118,7 @@ func (s *session) current() (attempt, error) {
 }
 
 func (s *session) Update(ctx context.Context, attachments json.RawMessage) error {
-	a, err := s.current()
+	a, err := s.current(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,7 +126,7 @@ func (s *session) Update(ctx context.Context, attachments json.RawMessage) error
 }
 
 func (s *session) Pause(ctx context.Context) error {
-	a, err := s.current()
+	a, err := s.current(ctx)
 	if err != nil {
 		return err
 	}
@@ -119,7 +134,7 @@ func (s *session) Pause(ctx context.Context) error {
 }
 
 func (s *session) Resume(ctx context.Context) error {
-	a, err := s.current()
+	a, err := s.current(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,7 +152,7 @@ func (s *session) Stop(_ context.Context, reason string, grace time.Duration) er
 }
 
 func (s *session) Checkpoint(ctx context.Context) ([]byte, error) {
-	a, err := s.current()
+	a, err := s.current(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +163,7 @@ func (s *session) Checkpoint(ctx context.Context) ([]byte, error) {
 func (s *session) Restore(context.Context, []byte, int64) error { return protocol.ErrUnsupported }
 
 func (s *session) Pressure(ctx context.Context, _ protocol.PressureLevel, bytesOver int64) (int64, error) {
-	a, err := s.current()
+	a, err := s.current(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -160,7 +175,10 @@ func (s *session) stopOnSignal() {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, syscall.SIGTERM)
 	<-ch
-	if _, err := s.current(); err != nil {
+	s.mu.Lock()
+	idle := s.task == nil
+	s.mu.Unlock()
+	if idle {
 		os.Exit(128 + int(syscall.SIGTERM))
 	}
 	_ = s.Stop(context.Background(), "signal", 10*time.Second) // cannot fail

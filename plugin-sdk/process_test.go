@@ -1,0 +1,422 @@
+//go:build unix
+
+package sdk_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+	plugin "github.com/hashicorp/go-plugin"
+
+	sdk "github.com/skalds-go/skalds/plugin-sdk"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+// envScripted makes the test binary be a worker.
+const envScripted = "SKALDS_SDK_TEST_WORKER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envScripted) != "" {
+		sdk.Serve("scripted", "0.1.0", sdk.Class("Script", func() sdk.Worker[script] { return scriptWorker{} }))
+	}
+	os.Exit(m.Run())
+}
+
+// script tells the worker what to do.
+type script struct {
+	Do    string `json:"do,omitempty"`
+	Count int    `json:"count,omitempty"`
+}
+
+type scriptWorker struct{}
+
+func (scriptWorker) Release(_ context.Context, t *sdk.Task[script]) error {
+	return os.WriteFile(filepath.Join(t.DataDir(), "released"), nil, 0o600)
+}
+
+func (scriptWorker) Main(ctx context.Context, t *sdk.Task[script]) error {
+	t.AddUnits("items", 1)
+	switch t.Attachments().Do {
+	case "print":
+		fmt.Println("a stray print")
+		_, _ = os.NewFile(1, "raw").WriteString("a raw print\n")
+		t.Log().Info("a log line")
+		return sdk.Command(ctx, "echo", "a child's print").Run()
+	case "fail":
+		return errors.New("as told")
+	case "panic":
+		panic("as told")
+	case "wait":
+		<-ctx.Done()
+		return context.Cause(ctx)
+	case "child":
+		child := sdk.Command(ctx, "sleep", "600")
+		if err := child.Start(); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(t.DataDir(), "child"), []byte(strconv.Itoa(child.Process.Pid)), 0o600); err != nil {
+			return err
+		}
+		t.AddUnits("items", 1)
+		return child.Wait()
+	}
+	return t.Result(map[string]int{"count": t.Attachments().Count})
+}
+
+// lockedBuffer is a writer that a test may read meanwhile.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// launched is a worker in a process of its own.
+type launched struct {
+	worker   protocol.Worker
+	cmd      *exec.Cmd
+	stderr   *lockedBuffer
+	liveness *os.File // the host's end
+	client   *plugin.Client
+}
+
+// launch starts the test binary as a host would.
+func launch(t *testing.T) *launched {
+	t.Helper()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("secret token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &launched{stderr: &lockedBuffer{}, liveness: w}
+	l.cmd = exec.Command(os.Args[0])
+	l.cmd.Env = append(os.Environ(), envScripted+"=1", protocol.EnvTokenFile+"="+token, protocol.EnvLivenessFD+"=3")
+	l.cmd.ExtraFiles = []*os.File{r}
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	l.client = plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig: protocol.Handshake(), Plugins: protocol.Plugins(nil, "secret token"), Cmd: l.cmd,
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, Stderr: l.stderr, SyncStderr: io.Discard, SyncStdout: io.Discard,
+		Logger: hclog.NewNullLogger(), StartTimeout: 30 * time.Second,
+	})
+	t.Cleanup(func() {
+		if l.cmd.Process != nil {
+			_ = syscall.Kill(-l.cmd.Process.Pid, syscall.SIGKILL)
+		}
+		l.client.Kill()
+		_ = w.Close()
+	})
+	conn, err := l.client.Client()
+	_ = r.Close()
+	if err != nil {
+		t.Fatalf("launch: %v\n%s", err, l.stderr)
+	}
+	raw, err := conn.Dispense(protocol.PluginName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.worker = raw.(protocol.Worker)
+	return l
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func (l *launched) run(t *testing.T, dir, doc string) (events func() []protocol.RunEvent, end <-chan error) {
+	t.Helper()
+	var mu sync.Mutex
+	var seen []protocol.RunEvent
+	res := make(chan error, 1)
+	go func() {
+		res <- l.worker.Run(context.WithoutCancel(t.Context()), protocol.RunRequest{
+			TaskID: "t", ClassName: "Script", Epoch: 1, Attempt: 1, DataDir: dir, Attachments: json.RawMessage(doc),
+		}, func(e protocol.RunEvent) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, e)
+		})
+	}()
+	return func() []protocol.RunEvent {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]protocol.RunEvent(nil), seen...)
+	}, res
+}
+
+func last(events []protocol.RunEvent) protocol.Finished { return events[len(events)-1].Finished }
+
+func units(events func() []protocol.RunEvent, n int64) func() bool {
+	return func() bool {
+		for _, e := range events() {
+			if e.Progress.Units >= n {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func TestProcessPrints(t *testing.T) {
+	l := launch(t)
+	events, end := l.run(t, t.TempDir(), `{"do":"print"}`)
+	if err := <-end; err != nil {
+		t.Fatal(err)
+	}
+	if f := last(events()); f.Kind != protocol.FinishedCompleted {
+		t.Errorf("ended by %+v", f)
+	}
+	for _, line := range []string{"a stray print\n", "a raw print\n", "a child's print\n", `"@message":"a log line"`, `"task_id":"t"`} {
+		eventually(t, line+" arrives", func() bool { return strings.Contains(l.stderr.String(), line) })
+	}
+	if err := l.worker.Run(t.Context(), protocol.RunRequest{ClassName: "Script"}, nil); !errors.Is(err, protocol.ErrFenced) {
+		t.Errorf("a second task: %v", err)
+	}
+}
+
+func TestProcessRefusals(t *testing.T) {
+	l := launch(t)
+	if err := l.worker.Run(t.Context(), protocol.RunRequest{ClassName: "Other"}, nil); !errors.Is(err, protocol.ErrRefused) || !strings.Contains(err.Error(), "it offers Script") {
+		t.Errorf("unknown class: %v", err)
+	}
+	if err := l.worker.Run(t.Context(), protocol.RunRequest{ClassName: "Script", Candidate: true}, nil); !errors.Is(err, protocol.ErrUnsupported) {
+		t.Errorf("candidate: %v", err)
+	}
+	if err := l.worker.Restore(t.Context(), nil, 2); !errors.Is(err, protocol.ErrUnsupported) {
+		t.Errorf("restore: %v", err)
+	}
+	if err := l.worker.Configure(t.Context(), 1<<30, 1); err != nil {
+		t.Errorf("configure: %v", err)
+	}
+}
+
+func TestProcessPanic(t *testing.T) {
+	l := launch(t)
+	events, end := l.run(t, t.TempDir(), `{"do":"panic"}`)
+	if err := <-end; err != nil {
+		t.Fatal(err)
+	}
+	if f := last(events()); f.Kind != protocol.FinishedPanic || f.Message != "panic: as told" || !strings.Contains(f.Stack, "process_test.go") {
+		t.Errorf("ended by %+v", f)
+	}
+}
+
+func TestProcessSIGTERMIsAStop(t *testing.T) {
+	l := launch(t)
+	dir := t.TempDir()
+	events, end := l.run(t, dir, `{"do":"wait"}`)
+	eventually(t, "Main runs", units(events, 1))
+	if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-end; err != nil {
+		t.Fatal(err)
+	}
+	if f := last(events()); f.Kind != protocol.FinishedStopped {
+		t.Errorf("ended by %+v", f)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "released")); err != nil {
+		t.Error("Release did not run")
+	}
+}
+
+func TestProcessIdleSIGTERM(t *testing.T) {
+	l := launch(t)
+	if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the idle process ends", l.client.Exited)
+}
+
+func TestProcessStreamBreakIsNoStop(t *testing.T) {
+	l := launch(t)
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	res := make(chan error, 1)
+	started := make(chan struct{})
+	go func() {
+		res <- l.worker.Run(ctx, protocol.RunRequest{TaskID: "t", ClassName: "Script", DataDir: dir, Attachments: json.RawMessage(`{"do":"wait"}`)}, func(e protocol.RunEvent) {
+			if e.Kind == protocol.EventStarted {
+				close(started)
+			}
+		})
+	}()
+	<-started
+	cancel()
+	<-res
+	if err := l.worker.Update(t.Context(), json.RawMessage(`{"do":"wait","count":1}`)); err != nil {
+		t.Errorf("the task did not go on: %v", err)
+	}
+	if err := l.worker.Stop(t.Context(), "cancelled", time.Second); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "Release runs", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "released"))
+		return err == nil
+	})
+}
+
+func TestProcessDiesWithItsHost(t *testing.T) {
+	l := launch(t)
+	dir := t.TempDir()
+	events, end := l.run(t, dir, `{"do":"child"}`)
+	eventually(t, "the child runs", units(events, 2))
+	b, err := os.ReadFile(filepath.Join(dir, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.liveness.Close() // what the kernel does when a host dies, however it dies
+	if err := <-end; err == nil {
+		t.Error("the stream ended well")
+	}
+	eventually(t, "the worker is gone", l.client.Exited)
+	eventually(t, "its child is gone", func() bool { return !alive(child) })
+}
+
+// alive reports whether a process exists and is no zombie.
+func alive(pid int) bool {
+	if err := syscall.Kill(pid, 0); err != nil {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z")
+}
+
+// alone runs the test binary as a person would.
+func alone(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	c.Env = append(os.Environ(), envScripted+"=1")
+	return c
+}
+
+func TestCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	yml := filepath.Join(dir, "a.yml")
+	if err := os.WriteFile(yml, []byte("# a comment\ncount: 4\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		args   []string
+		code   int
+		stdout string // whole
+		stderr string // part
+	}{
+		{"no arguments", nil, 2, "", "scripted 0.1.0 is a Skalds worker"},
+		{"help", []string{"--help"}, 0, "*", ""},
+		{"unknown command", []string{"dance"}, 2, "", `unknown command "dance"`},
+		{"version", []string{"version"}, 0, "scripted 0.1.0\n", ""},
+		{"result", []string{"run", "--attachments", `{"count":3}`, "--data-dir", dir}, 0, "{\"count\":3}\n", "finished"},
+		{"file with @", []string{"run", "--attachments", "@" + yml, "--data-dir", dir}, 0, "{\"count\":4}\n", ""},
+		{"file without", []string{"run", "--class", "Script", "--attachments", yml, "--data-dir", dir, "--id", "mine"}, 0, "{\"count\":4}\n", "mine: finished"},
+		{"progress", []string{"run", "--data-dir", dir}, 0, "{\"count\":0}\n", "progress: percent=0 items=1"},
+		{"failure", []string{"run", "--attachments", `{"do":"fail"}`, "--data-dir", dir}, 1, "", "scripted: Main: as told"},
+		{"panic", []string{"run", "--attachments", `{"do":"panic"}`, "--data-dir", dir}, 1, "", "process_test.go"},
+		{"unknown field", []string{"run", "--attachments", `{"counts":3}`, "--data-dir", dir}, 2, "", "attachments.counts: is unknown"},
+		{"wrong type", []string{"run", "--attachments", `{"count":"3"}`, "--data-dir", dir}, 2, "", "attachments.count: got string, want integer"},
+		{"no JSON", []string{"run", "--attachments", `{`}, 2, "", "no valid JSON"},
+		{"no file", []string{"run", "--attachments", "@/nowhere.yml"}, 2, "", "/nowhere.yml"},
+		{"unknown class", []string{"run", "--class", "Other"}, 2, "", "it offers Script"},
+		{"too much", []string{"run", "rest"}, 2, "", `unexpected argument "rest"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := alone(t, tt.args...)
+			var stdout, stderr bytes.Buffer
+			c.Stdout, c.Stderr = &stdout, &stderr
+			var exit *exec.ExitError
+			if err := c.Run(); err != nil && !errors.As(err, &exit) {
+				t.Fatal(err)
+			}
+			if c.ProcessState.ExitCode() != tt.code {
+				t.Errorf("exit code %d, want %d\n%s", c.ProcessState.ExitCode(), tt.code, stderr.String())
+			}
+			if tt.stdout != "*" && stdout.String() != tt.stdout {
+				t.Errorf("stdout %q, want %q", stdout.String(), tt.stdout)
+			}
+			if !strings.Contains(stderr.String(), tt.stderr) {
+				t.Errorf("stderr %q, want %q in it", stderr.String(), tt.stderr)
+			}
+		})
+	}
+}
+
+func TestCommandLineDescribe(t *testing.T) {
+	out, err := alone(t, "describe").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d protocol.Description
+	if err := json.Unmarshal(out, &d); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if diff := cmp.Diff([]string{"scripted", "0.1.0", "Script"}, []string{d.Name, d.Version, d.Classes[0].ClassName}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCommandLineSignals(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			c := alone(t, "run", "--attachments", `{"do":"wait"}`, "--data-dir", dir)
+			stderr := &lockedBuffer{}
+			c.Stderr = stderr
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "Main runs", func() bool { return strings.Contains(stderr.String(), "items=1") })
+			if err := c.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Wait(); err != nil {
+				t.Errorf("%v\n%s", err, stderr)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "released")); err != nil {
+				t.Error("Release did not run")
+			}
+		})
+	}
+}
