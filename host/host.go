@@ -191,8 +191,11 @@ func (s *session) run(ctx context.Context) error {
 	if err := watchBeforeStart(ctx, s.deps.Beats, s.id.NodeID, s.journal.incarnation(), s.cfg.Heartbeat); err != nil {
 		return errors.Join(err, endLauncher(ctx, s.deps.Launcher))
 	}
-	if n, err := s.deps.Launcher.Sweep(ctx); err != nil || n > 0 {
-		s.log.Warn("a former host left processes behind: they are killed", "killed", n, "err", err)
+	switch n, err := s.deps.Launcher.Sweep(ctx); {
+	case err != nil:
+		s.log.Error("cannot look for processes of a former host", "err", err)
+	case n > 0:
+		s.log.Warn("a former host left processes behind: they are killed", "killed", n)
 	}
 	processes, endProcesses := context.WithCancel(base) // the launcher: last to go
 	defer endProcesses()

@@ -66,8 +66,12 @@ func (r *roster) start(cmd skalds.Command, from origin) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.runners, cmd.TaskID)
-		if n, ok := r.next[cmd.TaskID]; ok && !r.closed {
-			delete(r.next, cmd.TaskID)
+		n, ok := r.next[cmd.TaskID]
+		delete(r.next, cmd.TaskID)
+		if late := t.unheard(); !ok && late != nil && late.Desired != skalds.DesiredGone {
+			n, ok = assignment{*late, from}, true
+		}
+		if ok && !r.closed {
 			r.start(n.cmd, n.from)
 		}
 	})

@@ -184,7 +184,7 @@ func (r *taskRunner) end(state skalds.State, rep skalds.Report, rec *skalds.Atte
 		}
 		r.log.Info("task ended", "state", state)
 	}
-	if m, ok := r.deps.journal.mark(r.taskID); ok && m.Epoch <= r.cmd.Epoch {
+	if m, ok := r.deps.journal.mark(r.taskID); ok && m.Epoch == r.cmd.Epoch && m.DesiredRevision <= r.cmd.DesiredRevision {
 		m.Closed, m.At = true, r.deps.now().UnixMilli()
 		r.deps.journal.add(record{Mark: &m})
 	}

@@ -48,7 +48,9 @@ func (r *taskRunner) reconcile() {
 		r.startAttempt()
 	case r.stopping != nil || !r.inMain:
 	case r.cmd.Desired == skalds.DesiredPaused && !r.frozen:
-		r.pauseAttempt()
+		if !r.unpaused {
+			r.pauseAttempt()
+		}
 	case r.cmd.Desired == skalds.DesiredRunning && r.frozen:
 		r.resumeAttempt()
 	case !bytes.Equal(r.held, r.attachments()):
@@ -165,7 +167,8 @@ func (r *taskRunner) pauseAttempt() {
 		return a.instance.Freeze(ctx)
 	}, func(err error) {
 		if err != nil {
-			r.refuse("pause: " + err.Error())
+			r.unpaused = true
+			r.refuse("the task cannot be paused: " + err.Error())
 			return
 		}
 		r.frozen, r.byWorker = true, byWorker

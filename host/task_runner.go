@@ -77,6 +77,7 @@ type taskRunner struct {
 	inMain   bool     // Main has been entered
 	frozen   bool     // paused, by the worker or by freezing its tree
 	byWorker bool     // the pause is the worker's own
+	unpaused bool     // the pause that is wanted has failed: not tried again until another command comes
 	busy     string   // the operation that is under way on the instance
 	deadline *deadlines
 	overdue  bool            // killed for a broken bound
@@ -140,6 +141,13 @@ func (r *taskRunner) want(cmd skalds.Command) bool {
 	r.wanted = &cmd
 	r.poke()
 	return true
+}
+
+// unheard is the wish that came too late to be heard; nil: none.
+func (r *taskRunner) unheard() *skalds.Command {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wanted
 }
 
 // leave makes the task leave this host. The first reason counts, but a kill at once overrides a farewell.
@@ -207,6 +215,7 @@ func (r *taskRunner) run(ctx context.Context) {
 		select {
 		case <-r.wake:
 		case m := <-r.inbox:
+			r.takeWishes() // what was wished before counts before what has happened is judged
 			r.handle(m)
 		case <-timer.C:
 		}
@@ -265,7 +274,7 @@ func (r *taskRunner) take(cmd skalds.Command) {
 		spec := cmd.Spec.WithDefaults(r.deps.workerRetry)
 		cmd.Spec = &spec
 	}
-	r.cmd = cmd
+	r.cmd, r.unpaused = cmd, false
 	for name, v := range cmd.Stages {
 		r.stages[name] = v
 	}
