@@ -1,0 +1,496 @@
+package controllertest
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Plan is what a pretended worker does in one attempt.
+type Plan struct {
+	Runs   time.Duration // how long; below zero: until it is stopped
+	Exit   skalds.Exit   // how it ends; the zero value is completed
+	Refuse string        // the host refuses the task for this reason
+	Final  bool          // with Refuse: no other node would do better
+	Result json.RawMessage
+}
+
+// Host speaks like a host and runs nothing: marks, reports, outcomes and heartbeats follow the rules of a real one, and
+// what a real one keeps on disk survives Kill.
+type Host struct {
+	ID       string
+	Workers  []skalds.WorkerInfo
+	Labels   map[string]string
+	Capacity skalds.Capacity
+	Mode     skalds.NodeMode
+	Lease    time.Duration // 0: 6s
+	Behave   func(c skalds.Command, attempt int) Plan
+	Usage    skalds.Usage // of every running task
+
+	bus *Bus
+
+	mu          sync.Mutex // guards all below
+	incarnation int64
+	beatSeq     int64
+	reportSeq   int64
+	cut         bool
+	cutAt       time.Time
+	marks       map[string]heldMark
+	running     map[string]*instance
+	outcomes    map[skalds.OutcomeKey]skalds.Outcome
+	finals      map[string]skalds.Report
+	waiting     []skalds.HostMessage // while cut
+	received    []skalds.NodeMessage
+	starts      map[string]int // of processes, by task
+	stop        chan struct{}
+	done        chan struct{}
+}
+
+type heldMark struct {
+	generation, epoch, revision int64
+	closed                      bool
+	incarnation                 int64
+}
+
+type instance struct {
+	cmd     skalds.Command
+	attempt int
+	budget  int
+	state   skalds.State
+	plan    Plan
+	started time.Time
+	left    time.Duration // until it ends, without pauses
+	since   time.Time
+}
+
+// NewHost makes a host that offers workers; Start starts it.
+func NewHost(bus *Bus, id string, workers ...skalds.WorkerInfo) *Host {
+	return &Host{
+		ID: id, Workers: workers, bus: bus, Capacity: skalds.Capacity{CPUCores: 8, MemoryBytes: 8 << 30}, Mode: skalds.NodeModeNode,
+		Behave: func(skalds.Command, int) Plan { return Plan{Runs: 100 * time.Millisecond} },
+		marks:  map[string]heldMark{}, outcomes: map[skalds.OutcomeKey]skalds.Outcome{}, finals: map[string]skalds.Report{},
+		starts: map[string]int{},
+	}
+}
+
+// Worker is a plugin with one class that takes any attachments.
+func Worker(name, version, class string) skalds.WorkerInfo {
+	return skalds.WorkerInfo{Name: name, Version: version, Digest: "sha256:" + name + version, Protocol: 1, Classes: []skalds.ClassInfo{{ClassName: class}}}
+}
+
+// Start starts the host under a new incarnation.
+func (h *Host) Start() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.incarnation++
+	h.beatSeq, h.reportSeq = 0, 0
+	h.running = map[string]*instance{}
+	h.stop, h.done = make(chan struct{}), make(chan struct{})
+	go h.run(h.bus.Inbox(h.ID), h.stop, h.done)
+}
+
+// Kill ends the host as SIGKILL does: its processes are gone, nothing is said.
+func (h *Host) Kill() {
+	h.mu.Lock()
+	stop, done := h.stop, h.done
+	h.stop = nil
+	h.mu.Unlock()
+	if stop == nil {
+		return
+	}
+	close(stop)
+	<-done
+	h.bus.Unplug(h.ID)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running, h.waiting = nil, nil
+}
+
+// Stop ends the host in good order: it gives its tasks back and says goodbye.
+func (h *Host) Stop() {
+	h.mu.Lock()
+	for _, in := range h.inOrder() {
+		h.end(in, skalds.Report{State: skalds.Created, GoneFor: "host_stop"}, &skalds.Exit{Kind: skalds.ExitHostStop})
+	}
+	h.send(skalds.HostMessage{Bye: true})
+	h.mu.Unlock()
+	h.Kill()
+}
+
+// SetCut separates the host from bus and heartbeat store, or connects it again.
+func (h *Host) SetCut(cut bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cut == cut {
+		return
+	}
+	h.cut, h.cutAt = cut, time.Now()
+	if cut || h.stop == nil {
+		return
+	}
+	msgs := h.waiting
+	h.waiting = nil
+	h.send(msgs...)
+	h.hello()
+}
+
+// Starts says how often processes of a task were started here.
+func (h *Host) Starts(taskID string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.starts[taskID]
+}
+
+// Runs reports whether a process of a task is here.
+func (h *Host) Runs(taskID string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.running[taskID] != nil
+}
+
+// Open is how many outcomes no controller has acknowledged.
+func (h *Host) Open() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.outcomes)
+}
+
+// Incarnation counts the starts of the host.
+func (h *Host) Incarnation() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.incarnation
+}
+
+// Received lists what controllers have told the host.
+func (h *Host) Received() []skalds.NodeMessage {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.received)
+}
+
+// Say sends a message as the host.
+func (h *Host) Say(m skalds.HostMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.send(m)
+}
+
+func (h *Host) run(inbox <-chan skalds.NodeMessage, stop, done chan struct{}) {
+	defer close(done)
+	beat := time.NewTicker(time.Second)
+	defer beat.Stop()
+	step := time.NewTicker(20 * time.Millisecond)
+	defer step.Stop()
+	h.locked(func() { h.beat(); h.hello() })
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		case m := <-inbox:
+			h.locked(func() {
+				if !h.cut {
+					h.take(m)
+				}
+			})
+		case <-beat.C:
+			h.locked(func() { h.beat(); h.lease() })
+		case <-step.C:
+			h.locked(func() {
+				h.step()
+				if n%1500 == 0 {
+					h.resend()
+				}
+			})
+		}
+	}
+}
+
+func (h *Host) locked(fn func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fn()
+}
+
+// send reports in order, after everything that waits.
+func (h *Host) send(msgs ...skalds.HostMessage) {
+	for i := range msgs {
+		msgs[i].NodeID, msgs[i].Incarnation = h.ID, h.incarnation
+	}
+	if h.cut {
+		h.waiting = append(h.waiting, msgs...)
+		return
+	}
+	h.bus.Report(msgs...)
+}
+
+func (h *Host) report(r skalds.Report) {
+	h.reportSeq++
+	r.Seq, r.At = h.reportSeq, time.Now().UnixMilli()
+	if r.State.Final() || r.GoneFor != "" && r.Attempt > 0 {
+		h.finals[r.TaskID] = r
+	}
+	h.send(skalds.HostMessage{Report: &r})
+}
+
+func (h *Host) beat() {
+	h.beatSeq++
+	if h.cut {
+		return
+	}
+	hb := skalds.Heartbeat{
+		NodeID: h.ID, Incarnation: h.incarnation, Seq: h.beatSeq, At: time.Now().UnixMilli(), Mode: h.Mode, Partition: 3,
+		Capacity: h.Capacity, Labels: h.Labels,
+	}
+	for _, w := range h.Workers {
+		hb.Workers = append(hb.Workers, w.Ref())
+	}
+	for _, in := range h.inOrder() {
+		hb.Instances = append(hb.Instances, skalds.InstanceStatus{
+			TaskID: in.cmd.TaskID, ClassName: in.cmd.Spec.ClassName, Epoch: in.cmd.Epoch, Attempt: in.attempt, State: in.state,
+			PID: 4711, Worker: h.worker(), StartedAt: in.started.UnixMilli(), Usage: h.Usage, Peak: h.Usage,
+		})
+	}
+	h.bus.Beat(hb)
+}
+
+func (h *Host) worker() string {
+	if len(h.Workers) == 0 {
+		return ""
+	}
+	return h.Workers[0].Ref()
+}
+
+func (h *Host) inOrder() []*instance {
+	var out []*instance
+	for _, in := range h.running {
+		out = append(out, in)
+	}
+	slices.SortFunc(out, func(a, b *instance) int { return cmp.Compare(a.cmd.TaskID, b.cmd.TaskID) })
+	return out
+}
+
+// lease kills what others may run when nothing got through for too long.
+func (h *Host) lease() {
+	lease := cmp.Or(h.Lease, 6*time.Second)
+	if !h.cut || time.Since(h.cutAt) < lease-time.Second {
+		return
+	}
+	for _, in := range h.inOrder() {
+		if in.cmd.Spec.OnDisconnect != skalds.OnDisconnectKeep {
+			h.end(in, skalds.Report{State: skalds.Created, GoneFor: "lease_lost"}, &skalds.Exit{Kind: skalds.ExitLeaseLost})
+		}
+	}
+}
+
+// hello says first how things ended, then what runs, then what is not acknowledged.
+func (h *Host) hello() {
+	var finals []skalds.Report
+	for _, f := range h.finals {
+		finals = append(finals, f)
+	}
+	slices.SortFunc(finals, func(a, b skalds.Report) int { return cmp.Compare(a.TaskID, b.TaskID) })
+	for _, f := range finals {
+		h.reportSeq++
+		f.Seq = h.reportSeq
+		h.send(skalds.HostMessage{Report: &f})
+	}
+	hello := skalds.Hello{Mode: h.Mode, Partition: 3, Workers: h.Workers, Part: 1, Parts: 1}
+	for id, m := range h.marks {
+		if m.closed && h.finals[id].TaskID == "" {
+			continue
+		}
+		mark := skalds.TaskMark{TaskID: id, Epoch: m.epoch, DesiredRevision: m.revision, Mode: skalds.ModePassive, State: h.finals[id].State}
+		if in := h.running[id]; in != nil {
+			mark.Running, mark.State, mark.Mode = true, in.state, in.cmd.Spec.Mode
+		}
+		hello.Tasks = append(hello.Tasks, mark)
+	}
+	slices.SortFunc(hello.Tasks, func(a, b skalds.TaskMark) int { return cmp.Compare(a.TaskID, b.TaskID) })
+	h.send(skalds.HostMessage{Hello: &hello})
+	h.resend()
+}
+
+func (h *Host) resend() {
+	var keys []skalds.OutcomeKey
+	for k := range h.outcomes {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b skalds.OutcomeKey) int {
+		return cmp.Or(cmp.Compare(a.TaskID, b.TaskID), cmp.Compare(a.Epoch, b.Epoch), a.Attempt-b.Attempt)
+	})
+	for _, k := range keys {
+		o := h.outcomes[k]
+		h.send(skalds.HostMessage{Outcome: &o})
+	}
+}
+
+func (h *Host) take(m skalds.NodeMessage) {
+	h.received = append(h.received, m)
+	switch {
+	case m.Command != nil:
+		h.order(*m.Command)
+	case m.Answer != nil && m.Answer.Incarnation == h.incarnation:
+		for _, c := range m.Answer.Commands {
+			h.order(c)
+		}
+	case m.AskHello:
+		h.hello()
+	}
+	for _, k := range m.Acks {
+		delete(h.outcomes, k)
+		if f, ok := h.finals[k.TaskID]; ok && k.Kind == skalds.OutcomeExit && f.Epoch == k.Epoch && f.Attempt <= k.Attempt {
+			delete(h.finals, k.TaskID)
+		}
+	}
+}
+
+func (h *Host) order(c skalds.Command) {
+	known, ok := h.marks[c.TaskID]
+	last := skalds.Command{Generation: known.generation, Epoch: known.epoch, DesiredRevision: known.revision}
+	ack := skalds.Report{TaskID: c.TaskID, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision, Ack: skalds.AckReceived}
+	in := h.running[c.TaskID]
+	if ok && !c.Newer(&last) {
+		if last.Newer(&c) {
+			return
+		}
+		switch f := h.finals[c.TaskID]; {
+		case in != nil:
+			ack.Ack, ack.State, ack.Attempt = skalds.AckApplied, in.state, in.attempt
+		case f.TaskID != "" && f.Epoch == c.Epoch:
+			ack = f
+		case c.Desired == skalds.DesiredGone:
+			ack.Ack = skalds.AckApplied
+		default:
+			ack.Ack, ack.Reason = skalds.AckRefused, "the task has left this host"
+		}
+		h.report(ack)
+		return
+	}
+	h.marks[c.TaskID] = heldMark{c.Generation, c.Epoch, c.DesiredRevision, false, h.incarnation}
+	if f, ok := h.finals[c.TaskID]; ok && f.Epoch < c.Epoch {
+		delete(h.finals, c.TaskID)
+	}
+	h.report(ack)
+	ack.Ack = skalds.AckApplied
+	switch {
+	case c.Desired == skalds.DesiredGone && in == nil:
+		h.close(c.TaskID)
+		h.report(ack)
+	case c.Desired == skalds.DesiredGone:
+		in.cmd.DesiredRevision = c.DesiredRevision
+		if c.Epoch == in.cmd.Epoch && c.Reason == string(skalds.ExitDrain) {
+			h.end(in, skalds.Report{State: skalds.Created, GoneFor: c.Reason, Ack: skalds.AckApplied}, &skalds.Exit{Kind: skalds.ExitDrain})
+			return
+		}
+		in.cmd.Epoch = c.Epoch
+		h.end(in, skalds.Report{State: skalds.Cancelled, Ack: skalds.AckApplied}, &skalds.Exit{Kind: skalds.ExitCancelled})
+	case in != nil && in.cmd.Epoch == c.Epoch:
+		in.cmd = c
+		h.steer(in)
+		h.report(skalds.Report{
+			TaskID: c.TaskID, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision, Ack: skalds.AckApplied, State: in.state, Attempt: in.attempt,
+			BudgetUsed: in.budget, PID: 4711, StartedAt: in.started.UnixMilli(),
+		})
+	default:
+		if in != nil {
+			delete(h.running, c.TaskID)
+		}
+		h.launch(&instance{cmd: c, budget: c.BudgetUsed})
+	}
+}
+
+// steer pauses or resumes.
+func (h *Host) steer(in *instance) {
+	now := time.Now()
+	switch {
+	case in.cmd.Desired == skalds.DesiredPaused && in.state == skalds.Running:
+		in.left -= now.Sub(in.since)
+		in.state = skalds.Paused
+	case in.cmd.Desired == skalds.DesiredRunning && in.state == skalds.Paused:
+		in.state, in.since = skalds.Running, now
+	}
+}
+
+func (h *Host) launch(in *instance) {
+	in.attempt++
+	in.plan = h.Behave(in.cmd, in.attempt)
+	if in.plan.Refuse != "" {
+		h.close(in.cmd.TaskID)
+		h.report(skalds.Report{
+			TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, DesiredRevision: in.cmd.DesiredRevision, Ack: skalds.AckRefused,
+			Reason: in.plan.Refuse, Permanent: in.plan.Final,
+		})
+		return
+	}
+	h.starts[in.cmd.TaskID]++
+	in.started, in.since, in.left, in.state = time.Now(), time.Now(), in.plan.Runs, skalds.Running
+	h.running[in.cmd.TaskID] = in
+	h.steer(in)
+	h.report(skalds.Report{
+		TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, DesiredRevision: in.cmd.DesiredRevision, Ack: skalds.AckApplied, State: in.state,
+		Attempt: in.attempt, BudgetUsed: in.budget, WorkerVersion: h.worker(), PID: 4711, StartedAt: in.started.UnixMilli(),
+	})
+}
+
+// step ends what has run long enough.
+func (h *Host) step() {
+	for _, in := range h.inOrder() {
+		if in.state != skalds.Running || in.plan.Runs < 0 || time.Since(in.since) < in.left {
+			continue
+		}
+		exit := in.plan.Exit
+		if exit.Kind == "" || exit.Kind == skalds.ExitCompleted {
+			if in.plan.Result != nil {
+				h.outcome(skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, Attempt: in.attempt, Kind: skalds.OutcomeResult}, Value: in.plan.Result})
+			}
+			h.end(in, skalds.Report{State: skalds.Finished}, &skalds.Exit{Kind: skalds.ExitCompleted})
+			continue
+		}
+		in.budget++
+		switch limit := in.cmd.Spec.Retry.MaxAttempts; {
+		case exit.Permanent || limit > 0 && in.budget >= limit:
+			h.end(in, skalds.Report{State: skalds.Failed, Exception: exit.Message}, &exit)
+		case in.attempt >= 3:
+			h.end(in, skalds.Report{State: skalds.Created, GoneFor: "move", Exception: exit.Message}, &exit)
+		default:
+			h.record(in, &exit)
+			h.launch(in)
+		}
+	}
+}
+
+// end closes a task here: its last report, then its record.
+func (h *Host) end(in *instance, r skalds.Report, exit *skalds.Exit) {
+	r.TaskID, r.Epoch, r.DesiredRevision = in.cmd.TaskID, in.cmd.Epoch, in.cmd.DesiredRevision
+	r.Attempt, r.BudgetUsed, r.Exit, r.WorkerVersion = in.attempt, in.budget, exit, h.worker()
+	delete(h.running, in.cmd.TaskID)
+	h.close(in.cmd.TaskID)
+	h.report(r)
+	h.record(in, exit)
+}
+
+func (h *Host) close(taskID string) {
+	m := h.marks[taskID]
+	m.closed = true
+	h.marks[taskID] = m
+}
+
+func (h *Host) record(in *instance, exit *skalds.Exit) {
+	h.outcome(skalds.Outcome{
+		OutcomeKey: skalds.OutcomeKey{TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, Attempt: in.attempt, Kind: skalds.OutcomeExit},
+		Exit: &skalds.Attempt{
+			TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, Attempt: in.attempt, Node: h.ID, Version: h.worker(), PID: 4711,
+			StartedAt: in.started.UnixMilli(), EndedAt: time.Now().UnixMilli(), Exit: exit, LogTail: "last words of " + in.cmd.TaskID + "\n",
+		},
+	})
+}
+
+func (h *Host) outcome(o skalds.Outcome) {
+	h.outcomes[o.OutcomeKey] = o
+	h.send(skalds.HostMessage{Outcome: &o})
+}
