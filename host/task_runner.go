@@ -237,7 +237,7 @@ func (r *taskRunner) tell(m any) {
 // takeWishes moves what others asked for into the runner's own state.
 func (r *taskRunner) takeWishes() {
 	r.mu.Lock()
-	wanted, leaving, renewed, nudged, asked := r.wanted, r.leaving, r.renewed, r.nudged, r.asked
+	wanted, renewed, nudged, asked := r.wanted, r.renewed, r.nudged, r.asked
 	r.wanted, r.renewed, r.nudged, r.asked = nil, 0, false, false
 	r.mu.Unlock()
 	if renewed > r.cmd.Epoch {
@@ -252,7 +252,7 @@ func (r *taskRunner) takeWishes() {
 	if wanted != nil {
 		r.take(*wanted)
 	}
-	if leaving != nil {
+	if leaving := r.leavingFor(); leaving != nil { // read after take, which may have called it off
 		r.depart(*leaving)
 	}
 	if asked && r.state != skalds.Assigning {
