@@ -265,7 +265,12 @@ func (a *taskAttempt[A]) atSafePoint(ctx context.Context, fn func() error) error
 
 // decode fills the defaults with the attachments, strictly, and resolves secrets.
 func (a *taskAttempt[A]) decode(ctx context.Context, raw json.RawMessage) (A, error) {
-	return decodeAttachments(ctx, raw, a.defaults, a.env.services.Secret)
+	var v A
+	err := guard(func() (err error) { // the author's UnmarshalJSON may panic
+		v, err = decodeAttachments(ctx, raw, a.defaults, a.env.services.Secret)
+		return err
+	})
+	return v, err
 }
 
 // guard turns a panic into a PanicError.

@@ -288,7 +288,7 @@ func TestWithoutHooks(t *testing.T) {
 func TestUpdateWithoutSafePoint(t *testing.T) {
 	leave := make(chan struct{})
 	w := &everything{d: &diary{}, main: func(context.Context, *sdk.Task[attachments]) error { <-leave; return nil }}
-	task := sdktest.Run(t, class(w), attachments{}, sdktest.Options{Timeout: 2 * time.Second})
+	task := sdktest.Run(t, class(w), attachments{}, sdktest.Options{Deadline: 300 * time.Millisecond})
 	task.WaitStarted()
 	err := task.Update(attachments{Frame: 9})
 	if err == nil {

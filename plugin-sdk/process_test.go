@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,16 +23,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	plugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugin-sdk/sdktest"
 )
 
 // envScripted makes the test binary be a worker.
 const envScripted = "SKALDS_SDK_TEST_WORKER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(envScripted) != "" {
+	switch os.Getenv(envScripted) {
+	case "foreign":
+		os.Exit(serveForeign())
+	case "1":
 		sdk.Serve("scripted", "0.1.0", sdk.Class("Script", func() sdk.Worker[script] { return scriptWorker{} }))
 	}
 	os.Exit(m.Run())
@@ -64,6 +72,8 @@ func (scriptWorker) Main(ctx context.Context, t *sdk.Task[script]) error {
 	case "wait":
 		<-ctx.Done()
 		return context.Cause(ctx)
+	case "save":
+		return t.SaveCheckpoint(ctx, []byte("saved by a process"))
 	case "child":
 		child := sdk.Command(ctx, "sleep", "600")
 		if err := child.Start(); err != nil {
@@ -103,11 +113,27 @@ type launched struct {
 	stderr   *lockedBuffer
 	liveness *os.File // the host's end
 	client   *plugin.Client
+	host     *sdktest.Host
 }
 
 // launch starts the test binary as a host would.
-func launch(t *testing.T) *launched {
+func launch(t *testing.T) *launched { return launchAs(t, "1") }
+
+func launchAs(t *testing.T, role string) *launched {
 	t.Helper()
+	sockets, err := os.MkdirTemp("", "sdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", filepath.Join(sockets, "host"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := sdktest.NewHost(nil)
+	services := protocol.NewHostServicesServer(host, "secret token")
+	served := make(chan struct{})
+	go func() { defer close(served); _ = services.Serve(listener) }()
+	t.Cleanup(func() { services.Stop(); <-served; _ = os.RemoveAll(sockets) })
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("secret token\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -116,9 +142,10 @@ func launch(t *testing.T) *launched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &launched{stderr: &lockedBuffer{}, liveness: w}
+	l := &launched{stderr: &lockedBuffer{}, liveness: w, host: host}
 	l.cmd = exec.Command(os.Args[0])
-	l.cmd.Env = append(os.Environ(), envScripted+"=1", protocol.EnvTokenFile+"="+token, protocol.EnvLivenessFD+"=3")
+	l.cmd.Env = append(os.Environ(), envScripted+"="+role, protocol.EnvTokenFile+"="+token, protocol.EnvLivenessFD+"=3",
+		protocol.EnvHostSocket+"="+listener.Addr().String(), plugin.EnvUnixSocketDir+"="+sockets)
 	l.cmd.ExtraFiles = []*os.File{r}
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	l.client = plugin.NewClient(&plugin.ClientConfig{
@@ -203,6 +230,59 @@ func TestProcessPrints(t *testing.T) {
 	}
 	if err := l.worker.Run(t.Context(), protocol.RunRequest{ClassName: "Script"}, nil); !errors.Is(err, protocol.ErrFenced) {
 		t.Errorf("a second task: %v", err)
+	}
+}
+
+func TestProcessTalksToItsHost(t *testing.T) {
+	l := launch(t)
+	events, end := l.run(t, t.TempDir(), `{"do":"save"}`)
+	if err := <-end; err != nil {
+		t.Fatal(err)
+	}
+	if f := last(events()); f.Kind != protocol.FinishedCompleted || string(l.host.Checkpoint()) != "saved by a process" {
+		t.Errorf("ended by %+v with checkpoint %q", f, l.host.Checkpoint())
+	}
+}
+
+// serveForeign is a worker that speaks the protocol as proto/README.md says, without this SDK and without go-plugin.
+func serveForeign() int {
+	token, err := os.ReadFile(os.Getenv(protocol.EnvTokenFile))
+	if err != nil {
+		return 1
+	}
+	impl, err := sdk.NewWorker("foreign", "0.1.0", nil, nil, sdk.Class("Script", func() sdk.Worker[script] { return scriptWorker{} }))
+	if err != nil {
+		return 1
+	}
+	l, err := net.Listen("unix", filepath.Join(os.Getenv(plugin.EnvUnixSocketDir), "foreign"))
+	if err != nil {
+		return 1
+	}
+	s := grpc.NewServer()
+	glue := protocol.Plugins(impl, strings.TrimSpace(string(token)))[protocol.PluginName].(plugin.GRPCPlugin)
+	if err := glue.GRPCServer(nil, s); err != nil {
+		return 1
+	}
+	h := health.NewServer()
+	h.SetServingStatus("plugin", healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(s, h)
+	fmt.Printf("1|1|unix|%s|grpc\n", l.Addr())
+	_ = s.Serve(l) // until the host kills the process
+	return 0
+}
+
+func TestForeignWorker(t *testing.T) {
+	l := launchAs(t, "foreign")
+	d, err := l.worker.Describe(t.Context())
+	if err != nil || d.Name != "foreign" {
+		t.Fatalf("describe: %+v, %v", d, err)
+	}
+	events, end := l.run(t, t.TempDir(), `{"count":1}`)
+	if err := <-end; err != nil {
+		t.Fatal(err)
+	}
+	if f := last(events()); f.Kind != protocol.FinishedCompleted {
+		t.Errorf("ended by %+v", f)
 	}
 }
 

@@ -35,7 +35,8 @@ func Serve(name, version string, classes ...ClassDef) {
 }
 
 // NewWorker makes what Serve serves, for one task, without a process around it: package sdktest and programs that speak the
-// protocol over a connection of their own use it. A nil log discards.
+// protocol over a connection of their own use it. A nil log discards; nil services
+// are those of a worker that runs alone.
 func NewWorker(name, version string, log hclog.Logger, services protocol.HostServices, classes ...ClassDef) (protocol.Worker, error) {
 	w := &workerProgram{name: name, version: version, classes: classes}
 	if err := w.check(); err != nil {
@@ -43,6 +44,9 @@ func NewWorker(name, version string, log hclog.Logger, services protocol.HostSer
 	}
 	if log == nil {
 		log = hclog.NewNullLogger()
+	}
+	if services == nil {
+		services = newLocalServices("", nil)
 	}
 	return newSession(w, log, func() (protocol.HostServices, error) { return services, nil }, nil), nil
 }

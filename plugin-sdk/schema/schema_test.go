@@ -21,7 +21,6 @@ type camera struct {
 		Name     string  `json:"name" jsonschema:"required"`
 		Duration float64 `json:"duration,omitempty"`
 	} `json:"sub_tasks,omitempty"`
-	private int
 }
 
 func compile(t *testing.T, doc json.RawMessage, err error) *schema.Schema {
@@ -52,7 +51,7 @@ func TestValidate(t *testing.T) {
 		{`{"rtspUrl":"x","fixFrame":1.5}`, []schema.FieldError{{Field: "fixFrame", Message: "got number, want integer"}}},
 		{`{"rtspUrl":"x","fixFrame":121}`, []schema.FieldError{{Field: "fixFrame", Message: "maximum: got 121, want 120"}}},
 		{`{"rtspUrl":"x","mode":"quic"}`, []schema.FieldError{{Field: "mode", Message: "value must be one of 'tcp', 'udp'"}}},
-		{`{"rtspUrl":"x","rtsp_url":"y","private":1}`, []schema.FieldError{{Field: "private", Message: "is unknown"}, {Field: "rtsp_url", Message: "is unknown"}}},
+		{`{"rtspUrl":"x","rtsp_url":"y","other":1}`, []schema.FieldError{{Field: "other", Message: "is unknown"}, {Field: "rtsp_url", Message: "is unknown"}}},
 		{`{"rtspUrl":"x","sub_tasks":[{"name":"a"},{"duration":true}]}`, []schema.FieldError{{Field: "sub_tasks.1.duration", Message: "got boolean, want number"}, {Field: "sub_tasks.1.name", Message: "is missing"}}},
 		{`[]`, []schema.FieldError{{Field: "", Message: "got array, want object"}}},
 	}

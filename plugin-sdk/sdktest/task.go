@@ -28,18 +28,21 @@ type Options struct {
 	Stages     map[string]json.RawMessage // stages that a former attempt finished, see Task.Stages
 	Checkpoint []byte                     // state to start from
 	Host       *Host                      // default an empty one
-	Timeout    time.Duration              // bound of every wait and call, default 30 s
+	Timeout    time.Duration              // bound of every wait, default 30 s
+	Deadline   time.Duration              // of Update, Pause, Resume, Checkpoint and Pressure, default Timeout
 	NoSchema   bool                       // do not check the attachments against the class's schema, as hosts do
 }
 
 // Task is a task that runs in a test. Its methods fail the test where they cannot do what they are asked.
 type Task struct {
-	t       testing.TB
-	client  *protocol.Client
-	class   protocol.Class
-	host    *Host
-	timeout time.Duration
-	schema  bool
+	t      testing.TB
+	client *protocol.Client
+	class  protocol.Class
+	host   *Host
+	schema bool
+
+	timeout  time.Duration
+	deadline time.Duration
 
 	mu      sync.Mutex // guards what follows
 	events  []protocol.RunEvent
@@ -69,8 +72,11 @@ func Run(t testing.TB, class sdk.ClassDef, attachments any, options ...Options) 
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
 	}
+	if o.Deadline <= 0 {
+		o.Deadline = o.Timeout
+	}
 	k := &Task{
-		t: t, host: o.Host, timeout: o.Timeout, schema: !o.NoSchema,
+		t: t, host: o.Host, timeout: o.Timeout, deadline: o.Deadline, schema: !o.NoSchema,
 		changed: make(chan struct{}), done: make(chan struct{}),
 	}
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: logWriter{k}, DisableTime: true})
@@ -263,7 +269,7 @@ func (k *Task) Pressure(bytesOver int64) (freed int64, err error) {
 }
 
 func (k *Task) call(fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.t.Context()), k.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.t.Context()), k.deadline)
 	defer cancel()
 	return fn(ctx)
 }
