@@ -67,15 +67,16 @@ func entryHash(s skalds.Spec) string {
 	return frameHash(s) + skalds.ContentHash(s.Attachments)
 }
 
-// edgeStart says whether an entry runs when the host starts, and whether that is a retry of a task that had ended.
+// edgeStart says whether an entry runs when the host starts, and whether that is a retry by the user: a changed entry of a
+// task that had ended.
 func edgeStart(rec edgeRecord, known bool, spec skalds.Spec) (run, retry bool) {
 	if !known || !rec.State.Final() {
 		return true, false
 	}
 	if rec.EntryHash != entryHash(spec) {
-		return true, true // a changed entry is a retry
+		return true, true
 	}
-	return spec.IsPersistent && rec.State != skalds.Cancelled, true
+	return spec.IsPersistent && rec.State != skalds.Cancelled, false
 }
 
 // syncAction is what to do about attachments that stand in a file and in the store.

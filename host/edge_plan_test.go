@@ -50,15 +50,15 @@ func TestEdgeStart(t *testing.T) {
 	}{
 		"new":                     {edgeRecord{}, false, spec, true, false},
 		"was running":             {rec(spec, skalds.Running), true, spec, true, false},
-		"finished":                {rec(spec, skalds.Finished), true, spec, false, true},
-		"finished and persistent": {rec(persistent, skalds.Finished), true, persistent, true, true},
-		"failed":                  {rec(spec, skalds.Failed), true, spec, false, true},
-		"cancelled, persistent":   {rec(persistent, skalds.Cancelled), true, persistent, false, true},
+		"finished":                {rec(spec, skalds.Finished), true, spec, false, false},
+		"finished and persistent": {rec(persistent, skalds.Finished), true, persistent, true, false},
+		"failed":                  {rec(spec, skalds.Failed), true, spec, false, false},
+		"cancelled, persistent":   {rec(persistent, skalds.Cancelled), true, persistent, false, false},
 		"finished, then changed":  {rec(persistent, skalds.Finished), true, spec, true, true},
 		"cancelled, then changed": {rec(persistent, skalds.Cancelled), true, spec, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if run, retry := edgeStart(c.rec, c.known, c.spec); run != c.run || (run && retry != c.retry) {
+			if run, retry := edgeStart(c.rec, c.known, c.spec); run != c.run || retry != c.retry {
 				t.Errorf("run %v retry %v", run, retry)
 			}
 		})

@@ -256,7 +256,7 @@ func (e *edgeSource) add(spec skalds.Spec) {
 		return
 	}
 	t.retry = retry
-	e.hand(t, retry)
+	e.hand(t, retry || rec.State.Final())
 }
 
 // again runs a task anew under a new epoch.
@@ -311,6 +311,9 @@ func (e *edgeSource) effective(t *edgeTask) skalds.Spec {
 func (e *edgeSource) remember(t *edgeTask, state skalds.State) {
 	rec, _ := e.journal.edge(t.spec.ID)
 	rec.TaskID, rec.Epoch, rec.State, rec.EntryHash = t.spec.ID, t.epoch, state, entryHash(e.effective(t))
+	if !state.Final() {
+		rec.Exit = nil
+	}
 	e.journal.add(record{Edge: &rec})
 }
 
@@ -322,13 +325,21 @@ func (e *edgeSource) forget(id string) {
 }
 
 // ended hears from a runner that its task has come to an end.
-func (e *edgeSource) ended(taskID string, epoch int64, state skalds.State) {
+func (e *edgeSource) ended(taskID string, epoch int64, state skalds.State, exit *skalds.Exit) {
 	if !state.Final() {
 		return
 	}
 	e.do(func() {
-		if t := e.tasks[taskID]; t != nil && t.epoch == epoch {
-			e.remember(t, state)
+		t := e.tasks[taskID]
+		if t == nil || t.epoch != epoch {
+			return
 		}
+		if rec, ok := e.journal.edge(taskID); ok && exit != nil {
+			short := *exit
+			short.Stack = ""
+			rec.Exit = &short
+			e.journal.add(record{Edge: &rec})
+		}
+		e.remember(t, state)
 	})
 }

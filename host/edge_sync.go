@@ -88,11 +88,24 @@ func (e *edgeSource) settle(a skalds.EdgeAnswer) {
 			e.put(t)
 		}
 	}
-	if r := e.roster.runner(a.TaskID); r != nil {
+	e.tell(t, a.State)
+}
+
+// tell reports the state of a task anew to a controller that has just come to know of its epoch.
+func (e *edgeSource) tell(t *edgeTask, stored skalds.State) {
+	if r := e.roster.runner(t.spec.ID); r != nil && !r.isClosed() {
 		r.announce()
-	} else {
-		e.reporter.repeatFinal(a.TaskID, t.epoch)
+		return
 	}
+	rec, ok := e.journal.edge(t.spec.ID)
+	if !ok || !rec.State.Final() || rec.State == stored || rec.Epoch != t.epoch {
+		return
+	}
+	rep := skalds.Report{TaskID: rec.TaskID, Epoch: rec.Epoch, DesiredRevision: t.revision, Ack: skalds.AckApplied, State: rec.State, Exit: rec.Exit}
+	if rec.State == skalds.Failed && rec.Exit != nil {
+		rep.Exception = exitLine(*rec.Exit)
+	}
+	e.reporter.state(rep)
 }
 
 // yield leaves a task to the node that owns it.
@@ -119,7 +132,6 @@ func (e *edgeSource) renumber(t *edgeTask, epoch int64) {
 	if r := e.roster.runner(t.spec.ID); r != nil {
 		r.renumber(epoch)
 	}
-	t.retry = true // whatever the store says of its earlier life, it runs now
 	e.announce(t)
 }
 
@@ -188,7 +200,9 @@ func (e *edgeSource) obey(c skalds.Command) {
 	newer := c.Epoch > t.epoch // an explicit retry
 	t.epoch, t.gen, t.desired, t.revision = c.Epoch, max(c.Generation, t.gen), c.Desired, max(c.DesiredRevision, t.revision)
 	if c.Desired == skalds.DesiredGone {
-		e.remember(t, skalds.Cancelled)
+		if e.roster.active(c.TaskID) {
+			e.remember(t, skalds.Cancelled)
+		}
 		c.Reason = string(skalds.ExitCancelled)
 		if !e.roster.assign(c, fromFile) {
 			ack.Ack = skalds.AckApplied

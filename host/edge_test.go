@@ -312,3 +312,20 @@ func TestATaskOfAnotherNodeIsNotRun(t *testing.T) {
 		t.Error("the other one was stopped too")
 	}
 }
+
+func TestWhatEndedWithoutAControllerIsToldLater(t *testing.T) {
+	m := newEdgeMachine(t, workersYML(entry("a", "permanent", "no luck")))
+	b := newMemoryBus()
+	b.setCut(true)
+	m.start(b)
+	eventually(t, "its end", soon, func() bool { return m.edgeState("a") == skalds.Failed })
+	b.setCut(false)
+	eventually(t, "announced", soon, func() bool { return len(b.edgeEntries("a")) > 0 })
+	eventually(t, "the exit report", soon, func() bool { return len(b.outcomes("a", skalds.OutcomeExit)) == 1 })
+	before := len(b.reports("a"))
+	b.answerEdge(skalds.EdgeAnswer{TaskID: "a", Desired: skalds.DesiredRunning, Epoch: 1, State: skalds.Assigning, Attachments: attachmentsOf("permanent", "no luck")})
+	eventually(t, "the state, now that the epoch is known", soon, func() bool {
+		rs := b.reports("a")
+		return len(rs) > before && rs[len(rs)-1].State == skalds.Failed && strings.Contains(rs[len(rs)-1].Exception, "no luck")
+	})
+}

@@ -163,7 +163,7 @@ func (s *session) leaseLost() {
 // taskEnded hears of every runner that has come to its end.
 func (s *session) taskEnded(t *taskRunner, state skalds.State) {
 	if s.edge != nil && t.origin == fromFile {
-		s.edge.ended(t.taskID, t.seen().epoch, state)
+		s.edge.ended(t.taskID, t.seen().epoch, state, t.lastExit)
 	}
 	s.beats.changed()
 }

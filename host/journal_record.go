@@ -57,6 +57,7 @@ type edgeRecord struct {
 	BaseHash  string                     `json:"baseHash,omitempty"` // of the attachments when file and store were last alike
 	EntryHash string                     `json:"entryHash"`          // of the entry that was last run
 	State     skalds.State               `json:"state"`
+	Exit      *skalds.Exit               `json:"exit,omitempty"` // of the last attempt, in a final state; without its stack
 	Stages    map[string]json.RawMessage `json:"stages,omitempty"`
 	// Overlay holds the store's attachments where the file cannot be written; it holds as long as the file's own value
 	// has FileHash.

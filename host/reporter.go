@@ -301,16 +301,3 @@ func (r *reporter) flush(ctx context.Context) {
 		}
 	}
 }
-
-// repeatFinal sends the final report of a task again, where no controller has acknowledged it yet.
-func (r *reporter) repeatFinal(taskID string, epoch int64) {
-	var final *skalds.Report
-	r.journal.read(func(s *journalState) {
-		if f, ok := s.finals[taskID]; ok && f.Epoch == epoch {
-			final = &f
-		}
-	})
-	if final != nil {
-		r.state(*final)
-	}
-}
