@@ -1,0 +1,98 @@
+package api
+
+import (
+	"strconv"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+)
+
+// NodeResponse is a node as clients see it: the fields of the original first, then ours.
+type NodeResponse struct {
+	ID             string          `json:"id"`
+	Type           skalds.NodeMode `json:"type" doc:"node or edge"`
+	Status         string          `json:"status" doc:"online or offline"`
+	LastHeartbeat  string          `json:"lastHeartbeat" doc:"ms since epoch, as text"`
+	SupportedTasks []string        `json:"supportedTasks" doc:"classes that it can run"`
+	CurrentTasks   []string        `json:"currentTasks" doc:"ids"`
+	Heartbeat      int64           `json:"heartbeat" doc:"number of its last heartbeat"`
+	TaskCount      int             `json:"taskCount"`
+
+	Capacity    *skalds.Capacity    `json:"capacity"`
+	Reserved    *skalds.Resources   `json:"reserved"`
+	Used        *skalds.Usage       `json:"used" doc:"whole machine"`
+	Foreign     *skalds.Usage       `json:"foreign" doc:"what everything that is not ours uses"`
+	Enforcement *skalds.Enforcement `json:"enforcement" doc:"by what limits hold here, and what that is worth"`
+	Instances   []NodeInstance      `json:"instances"`
+	Labels      map[string]string   `json:"labels"`
+	Workers     []string            `json:"workers" doc:"name@version"`
+	Cordoned    bool                `json:"cordoned" doc:"gets no new task"`
+	Draining    bool                `json:"draining" doc:"its tasks move away"`
+	Incarnation int64               `json:"incarnation"`
+	Hostname    string              `json:"hostname,omitempty"`
+	PID         int                 `json:"pid,omitempty"`
+	Program     string              `json:"program,omitempty" doc:"version of skalds"`
+	LostAt      int64               `json:"lostAt,omitempty" doc:"ms since epoch"`
+}
+
+// NodeInstance is one process on a node.
+type NodeInstance struct {
+	PID       int             `json:"pid"`
+	TaskID    string          `json:"taskId"`
+	ClassName string          `json:"className"`
+	Worker    string          `json:"worker"`
+	State     skalds.State    `json:"state"`
+	Phase     skalds.Phase    `json:"phase,omitempty"`
+	Epoch     int64           `json:"epoch"`
+	Attempt   int             `json:"attempt"`
+	StartedAt int64           `json:"startedAt"`
+	Usage     skalds.Usage    `json:"usage"`
+	Peak      skalds.Usage    `json:"peak"`
+	Progress  skalds.Progress `json:"progress"`
+}
+
+// NodeList is all nodes, sorted by id.
+type NodeList struct {
+	Items []NodeResponse `json:"items"`
+	Total int            `json:"total"`
+}
+
+func nodeStatus(v controller.NodeView) string {
+	if v.Online {
+		return "online"
+	}
+	return "offline"
+}
+
+func nodeResponse(v controller.NodeView) NodeResponse {
+	r := NodeResponse{
+		ID: v.ID, Type: v.Mode, Status: nodeStatus(v), LastHeartbeat: strconv.FormatInt(v.SeenAt, 10), SupportedTasks: []string{},
+		CurrentTasks: []string{}, TaskCount: len(v.Tasks), Instances: []NodeInstance{}, Labels: map[string]string{}, Workers: []string{},
+		Cordoned: v.Cordoned, Draining: v.Draining, Incarnation: v.Incarnation, LostAt: v.LostAt,
+	}
+	for _, t := range v.Tasks {
+		r.CurrentTasks = append(r.CurrentTasks, t.ID)
+	}
+	hb := v.Heartbeat
+	if hb == nil {
+		return r
+	}
+	r.Heartbeat, r.Incarnation = hb.Seq, hb.Incarnation
+	r.Hostname, r.PID, r.Program = hb.Hostname, hb.PID, hb.Program
+	r.Capacity, r.Reserved, r.Used, r.Foreign, r.Enforcement = &hb.Capacity, &hb.Reserved, &hb.Used, &hb.Foreign, &hb.Enforcement
+	r.SupportedTasks = append(r.SupportedTasks, hb.Classes...)
+	r.Workers = append(r.Workers, hb.Workers...)
+	if hb.Labels != nil {
+		r.Labels = hb.Labels
+	}
+	if !v.Online {
+		return r // what it ran last is no news
+	}
+	for _, i := range hb.Instances {
+		r.Instances = append(r.Instances, NodeInstance{
+			PID: i.PID, TaskID: i.TaskID, ClassName: i.ClassName, Worker: i.Worker, State: i.State, Phase: i.Phase, Epoch: i.Epoch,
+			Attempt: i.Attempt, StartedAt: i.StartedAt, Usage: i.Usage, Peak: i.Peak, Progress: i.Progress,
+		})
+	}
+	return r
+}

@@ -1,0 +1,210 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+)
+
+type nodePath struct {
+	ID string `path:"skald_id" doc:"id of the node"`
+}
+
+func (p *nodePath) check() error { return checkID("skald_id", p.ID) }
+
+type nodeListInput struct {
+	Type   string `query:"type" enum:"node,edge,single_process"`
+	Status string `query:"status" enum:"online,offline"`
+}
+
+type (
+	nodeListOutput struct{ Body NodeList }
+	nodeOutput     struct{ Body NodeResponse }
+)
+
+// DrainNode is the body of POST /api/skalds/{skald_id}/drain; it may be left out.
+type DrainNode struct {
+	Deadline skalds.Duration `json:"deadline,omitempty" doc:"not supported yet"`
+}
+
+type drainInput struct {
+	nodePath
+	RawBody []byte `contentType:"application/json" required:"false"`
+}
+
+func (r *routes) nodeRoutes() {
+	handle(r, http.MethodGet, "/api/skalds/", "List nodes", r.listNodes)
+	handle(r, http.MethodGet, "/api/skalds/summary/statistics", "Count nodes and their tasks", r.nodeStatistics)
+	handle(r, http.MethodGet, "/api/skalds/{skald_id}", "Read one node", func(ctx context.Context, in *nodePath) (*nodeOutput, error) {
+		v, err := r.node(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &nodeOutput{nodeResponse(v)}, nil
+	})
+	r.nodeOriginalRoutes()
+	change := func(verb, summary string, do func(ctx context.Context, id string) (controller.NodeView, error)) {
+		handle(r, http.MethodPost, "/api/skalds/{skald_id}/"+verb, summary, func(ctx context.Context, in *drainInput) (*nodeOutput, error) {
+			if err := in.check(); err != nil {
+				return nil, err
+			}
+			if len(in.RawBody) > 0 {
+				b, err := decodeBody[DrainNode](r, in.RawBody)
+				if err != nil {
+					return nil, err
+				}
+				if b.Deadline != 0 {
+					return nil, &skalds.Error{Code: skalds.CodeNotSupported, Message: "the request asks for something that is not supported yet", Fields: []skalds.FieldError{
+						{Field: "deadline", Message: "is not supported yet: leave it out"},
+					}}
+				}
+			}
+			v, err := do(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return &nodeOutput{nodeResponse(v)}, nil
+		}, status(http.StatusAccepted), body[DrainNode](r))
+	}
+	change("cordon", "Give a node no new task", func(ctx context.Context, id string) (controller.NodeView, error) {
+		return r.nodes.Cordon(ctx, id, true, who(ctx))
+	})
+	change("uncordon", "Give a node new tasks again", func(ctx context.Context, id string) (controller.NodeView, error) {
+		return r.nodes.Cordon(ctx, id, false, who(ctx))
+	})
+	change("drain", "Move a node's tasks away; none is cancelled", func(ctx context.Context, id string) (controller.NodeView, error) {
+		return r.nodes.Drain(ctx, id, true, who(ctx))
+	})
+	change("undrain", "End draining a node", func(ctx context.Context, id string) (controller.NodeView, error) {
+		return r.nodes.Drain(ctx, id, false, who(ctx))
+	})
+}
+
+func (r *routes) node(ctx context.Context, in *nodePath) (controller.NodeView, error) {
+	if err := in.check(); err != nil {
+		return controller.NodeView{}, err
+	}
+	return r.nodes.Node(ctx, in.ID)
+}
+
+func (r *routes) listNodes(ctx context.Context, in *nodeListInput) (*nodeListOutput, error) {
+	views, err := r.nodes.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &nodeListOutput{NodeList{Items: []NodeResponse{}}}
+	for _, v := range views {
+		n := nodeResponse(v)
+		if (in.Type == "" || string(n.Type) == in.Type) && (in.Status == "" || n.Status == in.Status) {
+			out.Body.Items = append(out.Body.Items, n)
+		}
+	}
+	slices.SortFunc(out.Body.Items, func(a, b NodeResponse) int { return cmp.Compare(a.ID, b.ID) })
+	out.Body.Total = len(out.Body.Items)
+	return out, nil
+}
+
+// NodeStatistics counts nodes, as in the original.
+type NodeStatistics struct {
+	TotalSkalds          int                   `json:"totalSkalds"`
+	OnlineSkalds         int                   `json:"onlineSkalds"`
+	OfflineSkalds        int                   `json:"offlineSkalds"`
+	NodeSkalds           int                   `json:"nodeSkalds"`
+	EdgeSkalds           int                   `json:"edgeSkalds"`
+	AvailableNodes       int                   `json:"availableNodes"`
+	TotalRunningTasks    int                   `json:"totalRunningTasks"`
+	AverageTasksPerSkald float64               `json:"averageTasksPerSkald"`
+	Details              NodeStatisticsDetails `json:"details"`
+}
+
+// NodeStatisticsDetails belong to NodeStatistics.
+type NodeStatisticsDetails struct {
+	OnlineNodes int `json:"onlineNodes"`
+	OnlineEdges int `json:"onlineEdges"`
+	BusyNodes   int `json:"busyNodes"`
+	IdleNodes   int `json:"idleNodes"`
+}
+
+type nodeStatisticsOutput struct{ Body NodeStatistics }
+
+func (r *routes) nodeStatistics(ctx context.Context, _ *struct{}) (*nodeStatisticsOutput, error) {
+	views, err := r.nodes.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &nodeStatisticsOutput{countNodes(views)}, nil
+}
+
+func countNodes(views []controller.NodeView) NodeStatistics {
+	s := NodeStatistics{TotalSkalds: len(views)}
+	for _, v := range views {
+		edge := v.Mode == skalds.NodeModeEdge
+		if edge {
+			s.EdgeSkalds++
+		} else {
+			s.NodeSkalds++
+		}
+		if !v.Online {
+			s.OfflineSkalds++
+			continue
+		}
+		s.OnlineSkalds++
+		for _, t := range v.Tasks {
+			if t.LifecycleStatus == skalds.Running {
+				s.TotalRunningTasks++
+			}
+		}
+		switch {
+		case edge:
+			s.Details.OnlineEdges++
+		default:
+			s.Details.OnlineNodes++
+			if !v.Cordoned && !v.Draining {
+				s.AvailableNodes++
+			}
+			if len(v.Tasks) > 0 {
+				s.Details.BusyNodes++
+			} else {
+				s.Details.IdleNodes++
+			}
+		}
+	}
+	if s.OnlineSkalds > 0 {
+		s.AverageTasksPerSkald = float64(s.TotalRunningTasks) / float64(s.OnlineSkalds)
+	}
+	return s
+}
+
+// WorkerList is every plugin and the nodes that have it.
+type WorkerList struct {
+	Items []controller.WorkerOnNodes `json:"items"`
+}
+
+type workersOutput struct{ Body WorkerList }
+
+func (r *routes) workerRoutes() {
+	handle(r, http.MethodGet, "/api/workers/", "List workers, their classes with schemas, and the nodes that have them", func(ctx context.Context, _ *struct{}) (*workersOutput, error) {
+		list, err := r.nodes.Workers(ctx)
+		if err != nil {
+			return nil, err
+		}
+		items := make([]controller.WorkerOnNodes, 0, len(list))
+		for _, w := range list {
+			if w.Nodes == nil {
+				w.Nodes = []string{}
+			}
+			items = append(items, w)
+		}
+		slices.SortStableFunc(items, func(a, b controller.WorkerOnNodes) int { return cmp.Compare(a.Name, b.Name) })
+		return &workersOutput{WorkerList{items}}, nil
+	})
+}
+
+func online(v controller.NodeView) string {
+	return fmt.Sprintf("node %s is %s", v.ID, nodeStatus(v))
+}

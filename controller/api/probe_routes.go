@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Probe is the answer of /livez and /readyz.
+type Probe struct {
+	Status   string            `json:"status"`
+	Services map[string]string `json:"services,omitempty"`
+}
+
+type probeOutput struct {
+	Status int
+	Body   Probe
+}
+
+func hours(n int) string { return fmt.Sprintf("%d hours", n) }
+
+func (r *routes) probeRoutes() {
+	probe := func(op *huma.Operation) { op.Tags = []string{"probes"} }
+	handle(r, http.MethodGet, "/livez", "The process answers", func(context.Context, *struct{}) (*probeOutput, error) {
+		return &probeOutput{http.StatusOK, Probe{Status: "ok"}}, nil
+	}, probe)
+	handle(r, http.MethodGet, "/readyz", "All services answer; 503 with what is wrong otherwise", func(ctx context.Context, _ *struct{}) (*probeOutput, error) {
+		ok, services := r.ready(ctx)
+		if !ok {
+			return &probeOutput{http.StatusServiceUnavailable, Probe{"not ready", services}}, nil
+		}
+		return &probeOutput{http.StatusOK, Probe{"ok", services}}, nil
+	}, probe)
+}
+
+// Root is the answer of /api, as in the original.
+type Root struct {
+	Name      string            `json:"name"`
+	Version   string            `json:"version"`
+	Mode      string            `json:"mode"`
+	Status    string            `json:"status"`
+	Endpoints map[string]string `json:"endpoints"`
+}
+
+func (r *routes) root(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	out := Root{Name: "Skalds System Controller", Version: r.version(), Mode: r.cfg.Mode, Status: "running", Endpoints: map[string]string{
+		"tasks": "/api/tasks", "skalds": "/api/skalds", "events": "/api/events", "system": "/api/system", "workers": "/api/workers",
+		"docs": "/api/docs", "openapi": "/api/openapi.json", "dashboard": "/dashboard",
+	}}
+	if err := huma.DefaultJSONFormat.Marshal(w, out); err != nil {
+		r.log.Debug("cannot write an answer", "err", err)
+	}
+}
+
+const docsPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Skalds API</title>
+<h1>Skalds API {{.Version}}</h1><p>The whole of it, with all fields: <a href="/api/openapi.json">/api/openapi.json</a> (OpenAPI 3.1).</p>
+<table>{{range .Routes}}<tr><td><b>{{.Method}}</b></td><td><code>{{.Path}}</code></td><td>{{.Summary}}</td></tr>
+{{end}}</table></html>`
+
+// docs lists the routes for people; programs read the OpenAPI document.
+func (r *routes) docs(w http.ResponseWriter, _ *http.Request) {
+	type route struct{ Method, Path, Summary string }
+	var list []route
+	for path, item := range r.huma.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete} {
+			if op != nil {
+				list = append(list, route{method, path, op.Summary})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b route) int { return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method) })
+	page, err := template.New("docs").Parse(docsPage)
+	if err != nil {
+		r.log.Error("cannot parse the page of the API", "err", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	if err := page.Execute(w, map[string]any{"Version": r.version(), "Routes": list}); err != nil {
+		r.log.Debug("cannot write an answer", "err", err)
+	}
+}

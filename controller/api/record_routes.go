@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+)
+
+// AttemptList is every run of a task, oldest first.
+type AttemptList struct {
+	Items []skalds.Attempt `json:"items"`
+}
+
+// RecordingList is what a task left behind, by reference.
+type RecordingList struct {
+	Items []skalds.Artifact `json:"items"`
+}
+
+// UsageHistory is what a task took in the last minutes, beside its limits.
+type UsageHistory struct {
+	TaskID string               `json:"taskId"`
+	Limits skalds.Limits        `json:"limits"`
+	Items  []skalds.UsageSample `json:"items"`
+}
+
+// TaskHeartbeat is the original's view of a task's life.
+type TaskHeartbeat struct {
+	TaskID           string       `json:"taskId"`
+	Heartbeat        int          `json:"heartbeat"`
+	Status           skalds.State `json:"status"`
+	IsAlive          bool         `json:"isAlive"`
+	IsAssigning      bool         `json:"isAssigning"`
+	Error            *string      `json:"error"`
+	Exception        *string      `json:"exception"`
+	LastUpdate       int64        `json:"lastUpdate" doc:"ms since epoch"`
+	HeartbeatHistory []int        `json:"heartbeatHistory"`
+}
+
+type (
+	attemptsOutput      struct{ Body AttemptList }
+	recordingsOutput    struct{ Body RecordingList }
+	usageOutput         struct{ Body UsageHistory }
+	whyOutput           struct{ Body controller.Explanation }
+	taskHeartbeatOutput struct{ Body TaskHeartbeat }
+)
+
+func (r *routes) recordRoutes() {
+	handle(r, http.MethodGet, "/api/tasks/{task_id}/attempts", "List the runs of a task with their exit reports", r.attempts)
+	handle(r, http.MethodGet, "/api/tasks/{task_id}/recordings", "List what a task left behind, by reference", r.recordings)
+	handle(r, http.MethodGet, "/api/tasks/{task_id}/usage", "CPU and memory of the last minutes", r.usage)
+	handle(r, http.MethodGet, "/api/tasks/{task_id}/why", "Why a task is where it is: every node's score or refusal", r.why)
+	handle(r, http.MethodGet, "/api/tasks/{task_id}/heartbeat", "Is a task alive, as in the original", r.taskHeartbeat)
+}
+
+func (r *routes) attempts(ctx context.Context, in *taskPath) (*attemptsOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	list, err := r.tasks.Attempts(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &attemptsOutput{AttemptList{make([]skalds.Attempt, len(list))}}
+	for i, a := range list {
+		a.Exit, a.LogTail = maskExit(a.Exit), MaskText(a.LogTail)
+		out.Body.Items[i] = a
+	}
+	return out, nil
+}
+
+func (r *routes) recordings(ctx context.Context, in *taskPath) (*recordingsOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	list, err := r.tasks.Artifacts(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &recordingsOutput{RecordingList{make([]skalds.Artifact, len(list))}}
+	for i, a := range list {
+		a.EndReason, a.Meta = MaskText(a.EndReason), maskDocument(a.Meta)
+		out.Body.Items[i] = a
+	}
+	return out, nil
+}
+
+func (r *routes) usage(ctx context.Context, in *taskPath) (*usageOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	v, err := r.tasks.Task(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.tasks.Usage(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if list == nil {
+		list = []skalds.UsageSample{}
+	}
+	return &usageOutput{UsageHistory{TaskID: v.ID, Limits: v.Limits, Items: list}}, nil
+}
+
+func (r *routes) why(ctx context.Context, in *taskPath) (*whyOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	e, err := r.tasks.Why(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	e.Summary = MaskText(e.Summary)
+	if e.Candidates == nil {
+		e.Candidates = []controller.Candidate{}
+	}
+	return &whyOutput{e}, nil
+}
+
+func (r *routes) taskHeartbeat(ctx context.Context, in *taskPath) (*taskHeartbeatOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	v, err := r.tasks.Task(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	t := taskResponse(v, r.cfg.Now())
+	last := t.UpdateDateTime
+	if v.Live != nil {
+		last = r.cfg.Now().UnixMilli()
+	}
+	return &taskHeartbeatOutput{TaskHeartbeat{
+		TaskID: t.ID, Heartbeat: t.Heartbeat, Status: t.LifecycleStatus, IsAlive: v.Live != nil,
+		IsAssigning: t.LifecycleStatus == skalds.Assigning, Error: t.Error, Exception: t.Exception, LastUpdate: last,
+		HeartbeatHistory: []int{t.Heartbeat},
+	}}, nil
+}

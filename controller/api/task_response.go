@@ -1,0 +1,148 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+)
+
+// TaskResponse is a task as clients see it: the fields of the original first, then ours. Secrets are masked.
+type TaskResponse struct {
+	ID              string          `json:"id"`
+	ClassName       string          `json:"className"`
+	LifecycleStatus skalds.State    `json:"lifecycleStatus"`
+	Executor        *string         `json:"executor" doc:"id of its node"`
+	CreateDateTime  int64           `json:"createDateTime" doc:"ms since epoch"`
+	UpdateDateTime  int64           `json:"updateDateTime" doc:"ms since epoch"`
+	Mode            skalds.Mode     `json:"mode"`
+	Attachments     json.RawMessage `json:"attachments"`
+	Heartbeat       int             `json:"heartbeat" doc:"as in the original: 0 to 199 and changing while it lives, 200 finished, -1 failed, -2 cancelled"`
+	Error           *string         `json:"error" doc:"the last error that did not end it"`
+	Exception       *string         `json:"exception" doc:"what ended its last attempt"`
+	Priority        int             `json:"priority"`
+
+	Name             string              `json:"name,omitempty"`
+	Description      string              `json:"description,omitempty"`
+	Source           string              `json:"source,omitempty"`
+	IsPersistent     bool                `json:"isPersistent"`
+	Dependencies     []string            `json:"dependencies,omitempty"`
+	DeadlineDateTime int64               `json:"deadlineDateTime,omitempty" doc:"ms since epoch"`
+	Labels           map[string]string   `json:"labels,omitempty"`
+	Constraints      []string            `json:"constraints,omitempty"`
+	OnDisconnect     skalds.OnDisconnect `json:"onDisconnect,omitempty"`
+	Survive          bool                `json:"survive,omitempty"`
+	Resources        skalds.Resources    `json:"resources"`
+	Limits           skalds.Limits       `json:"limits"`
+	Retry            skalds.Retry        `json:"retry"`
+	Timeouts         skalds.Timeouts     `json:"timeouts"`
+
+	Epoch            int64           `json:"epoch"`
+	Attempt          int             `json:"attempt"`
+	Run              int             `json:"run"`
+	Revision         int64           `json:"revision"`
+	RequestedVersion string          `json:"requestedVersion,omitempty" doc:"what the creator asked for"`
+	Version          string          `json:"version,omitempty" doc:"what runs, e.g. rtsp-worker@1.2.0"`
+	Desired          skalds.Desired  `json:"desired,omitempty"`
+	Phase            skalds.Phase    `json:"phase,omitempty" doc:"starting, backoff or stopping"`
+	NextAttemptAt    int64           `json:"nextAttemptAt,omitempty" doc:"ms since epoch, in phase backoff"`
+	BudgetUsed       int             `json:"budgetUsed" doc:"failures of the worker in this run"`
+	Waiting          string          `json:"waiting,omitempty" doc:"why no node runs it"`
+	Quarantined      string          `json:"quarantined,omitempty" doc:"why it is held back; retry releases it"`
+	StartedAt        int64           `json:"startedAt,omitempty" doc:"of the attempt, ms since epoch"`
+	EndedAt          int64           `json:"endedAt,omitempty" doc:"of the task, ms since epoch"`
+	Progress         skalds.Progress `json:"progress"`
+	Usage            *skalds.Usage   `json:"usage" doc:"measured now; null while no process runs"`
+	Peak             *skalds.Usage   `json:"peak" doc:"highest of this attempt"`
+	Instance         *Instance       `json:"instance" doc:"its process; null while there is none"`
+	Result           json.RawMessage `json:"result,omitempty"`
+	LastExit         *skalds.Exit    `json:"lastExit" doc:"how the last attempt ended"`
+}
+
+// Instance is one process of a plugin.
+type Instance struct {
+	PID       int          `json:"pid"`
+	StartedAt int64        `json:"startedAt"`
+	State     skalds.State `json:"state,omitempty" doc:"as its node says"`
+}
+
+// TaskList is one page of tasks.
+type TaskList struct {
+	Items    []TaskResponse `json:"items"`
+	Total    int            `json:"total"`
+	Page     int            `json:"page"`
+	PageSize int            `json:"pageSize"`
+	Next     string         `json:"next,omitempty" doc:"cursor of the next page"`
+}
+
+func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
+	t := v.Task
+	r := TaskResponse{
+		ID: t.ID, ClassName: t.ClassName, LifecycleStatus: t.LifecycleStatus, Executor: optional(t.Executor),
+		CreateDateTime: t.CreateDateTime, UpdateDateTime: t.UpdateDateTime, Mode: t.Mode, Attachments: maskDocument(t.Attachments),
+		Error: optional(MaskText(t.Error)), Exception: optional(MaskText(t.Exception)), Priority: t.Priority,
+
+		Name: MaskText(t.Name), Description: MaskText(t.Description), Source: t.Source, IsPersistent: t.IsPersistent,
+		Dependencies: t.Dependencies, DeadlineDateTime: t.DeadlineDateTime, Labels: t.Labels, Constraints: t.Constraints,
+		OnDisconnect: t.OnDisconnect, Survive: t.Survive, Resources: t.Resources, Limits: t.Limits, Retry: t.Retry, Timeouts: t.Timeouts,
+
+		Epoch: t.Epoch, Attempt: t.Attempt, Run: t.Run, Revision: t.Revision, RequestedVersion: t.Spec.Version, Version: t.WorkerVersion,
+		Desired: t.Desired, Phase: t.Phase, NextAttemptAt: t.NextAttemptAt, BudgetUsed: t.BudgetUsed,
+		Waiting: MaskText(t.Waiting), Quarantined: MaskText(t.Quarantined), StartedAt: t.StartedAt, EndedAt: t.EndedAt,
+		Progress: t.Progress, Result: maskDocument(t.Result), LastExit: maskExit(t.LastExit),
+	}
+	if r.Attachments == nil || string(r.Attachments) == "null" {
+		r.Attachments = json.RawMessage("{}")
+	}
+	if l := v.Live; l != nil {
+		usage, peak := l.Usage, l.Peak
+		r.Usage, r.Peak = &usage, &peak
+		if l.PID != 0 {
+			r.Instance = &Instance{PID: l.PID, StartedAt: l.StartedAt, State: l.State}
+		}
+		if l.Worker != "" {
+			r.Version = l.Worker
+		}
+		if l.Epoch == t.Epoch && !t.LifecycleStatus.Final() {
+			r.Progress, r.Attempt, r.Phase = l.Progress, l.Attempt, l.Phase
+			if l.Error != "" {
+				r.Error = optional(MaskText(l.Error))
+			}
+		}
+	}
+	r.Heartbeat = heartbeat(t.LifecycleStatus, v.Live != nil, now)
+	return r
+}
+
+// heartbeat is the original's number: one that changes every second while the task lives, and codes for its ends.
+func heartbeat(s skalds.State, live bool, now time.Time) int {
+	switch s {
+	case skalds.Finished:
+		return 200
+	case skalds.Failed:
+		return -1
+	case skalds.Cancelled:
+		return -2
+	}
+	if !live {
+		return 0
+	}
+	return int(now.Unix() % 200)
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func maskExit(e *skalds.Exit) *skalds.Exit {
+	if e == nil {
+		return nil
+	}
+	c := *e
+	c.Message, c.Stack = MaskText(c.Message), MaskText(c.Stack)
+	return &c
+}
