@@ -198,13 +198,26 @@ func (e *edgeSource) forgetMissing(specs []skalds.Spec, broken map[string]bool) 
 	for _, s := range specs {
 		present[s.ID] = true
 	}
+	var gone []edgeRecord
 	e.journal.read(func(s *journalState) {
 		for id, rec := range s.edges {
-			if !present[id] && !broken[id] {
-				e.removed[id] = rec.Epoch
+			if !present[id] && !broken[id] && !rec.Told {
+				gone = append(gone, rec)
 			}
 		}
 	})
+	for _, rec := range gone {
+		e.takeOut(rec)
+	}
+}
+
+// takeOut remembers that an entry stands in the file no more.
+func (e *edgeSource) takeOut(rec edgeRecord) {
+	e.removed[rec.TaskID] = rec.Epoch
+	if rec.Removed == 0 {
+		rec.State, rec.Removed, rec.Told = skalds.Cancelled, time.Now().UnixMilli(), false
+		e.journal.add(record{Edge: &rec})
+	}
 }
 
 // carryOut does one step of a plan.
@@ -214,7 +227,10 @@ func (e *edgeSource) carryOut(s edgeStep) {
 		e.log.Info("entry removed: its task is cancelled", "task_id", s.id)
 		t := e.tasks[s.id]
 		e.forget(s.id)
-		e.removed[s.id] = t.epoch
+		if rec, ok := e.journal.edge(s.id); ok {
+			rec.Epoch = t.epoch
+			e.takeOut(rec)
+		}
 		e.roster.assign(skalds.Command{TaskID: s.id, Epoch: t.epoch, Generation: t.gen, Desired: skalds.DesiredGone, Reason: string(skalds.ExitCancelled)}, fromFile)
 		e.announceRemoved(s.id)
 	case edgeAdded:
@@ -246,9 +262,11 @@ func (e *edgeSource) add(spec skalds.Spec) {
 	e.ids[spec.ID] = true
 	e.mu.Unlock()
 	run, retry := edgeStart(rec, known, e.effective(t))
-	if _, back := e.removed[spec.ID]; back {
+	if rec.Removed > 0 {
 		run, retry = true, true // put back
 		delete(e.removed, spec.ID)
+		rec.Removed, rec.Told = 0, false
+		e.journal.add(record{Edge: &rec})
 	}
 	if !run {
 		e.log.Info("not run again: it has ended and is not persistent, or was cancelled; change the entry to run it", "task_id", spec.ID, "state", rec.State)

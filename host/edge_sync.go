@@ -52,7 +52,10 @@ func (e *edgeSource) answered(a skalds.EdgeAnswer) {
 func (e *edgeSource) settle(a skalds.EdgeAnswer) {
 	if _, gone := e.removed[a.TaskID]; gone {
 		delete(e.removed, a.TaskID)
-		e.journal.add(record{Forget: a.TaskID})
+		if rec, ok := e.journal.edge(a.TaskID); ok {
+			rec.Told = true
+			e.journal.add(record{Edge: &rec})
+		}
 		return
 	}
 	t := e.tasks[a.TaskID]

@@ -29,7 +29,6 @@ type record struct {
 	Final  *skalds.Report     `json:"final,omitempty"`
 	Told   string             `json:"told,omitempty"` // task id whose final report the store has
 	Edge   *edgeRecord        `json:"edge,omitempty"`
-	Forget string             `json:"forget,omitempty"` // task id of an edge record
 }
 
 // metaRecord is what a host knows of itself and of the cluster.
@@ -59,6 +58,10 @@ type edgeRecord struct {
 	State     skalds.State               `json:"state"`
 	Exit      *skalds.Exit               `json:"exit,omitempty"` // of the last attempt, in a final state; without its stack
 	Stages    map[string]json.RawMessage `json:"stages,omitempty"`
+	// Removed is when the entry was taken out of the file (ms since epoch; 0: it stands there); Told that a controller has
+	// heard of it. Put back, it is a retry.
+	Removed int64 `json:"removed,omitempty"`
+	Told    bool  `json:"told,omitempty"`
 	// Overlay holds the store's attachments where the file cannot be written; it holds as long as the file's own value
 	// has FileHash.
 	Overlay  json.RawMessage `json:"overlay,omitempty"`

@@ -10,6 +10,7 @@ import (
 // Bounds of what a host remembers.
 const (
 	tombstoneAge      = 24 * time.Hour
+	removedAge        = 90 * 24 * time.Hour // of an entry that was taken out of the workers file
 	maxTombstones     = 20_000
 	maxOpenOutcomes   = 100_000
 	outcomesDroppedBy = 1_000 // at once, when there are too many
@@ -70,8 +71,6 @@ func (s *journalState) apply(r record) {
 		delete(s.finals, r.Told)
 	case r.Edge != nil:
 		s.edges[r.Edge.TaskID] = *r.Edge
-	case r.Forget != "":
-		delete(s.edges, r.Forget)
 	}
 }
 
@@ -93,6 +92,11 @@ func (s *journalState) prune(now time.Time) (lost int) {
 		slices.SortFunc(closed, func(a, b mark) int { return int(a.At - b.At) })
 		for _, m := range closed[:len(closed)-maxTombstones] {
 			delete(s.marks, m.TaskID)
+		}
+	}
+	for id, e := range s.edges {
+		if e.Removed > 0 && now.Sub(time.UnixMilli(e.Removed)) > removedAge {
+			delete(s.edges, id)
 		}
 	}
 	for id, f := range s.finals {
