@@ -1,0 +1,140 @@
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/skalds-go/skalds"
+)
+
+// errClosed is what calls get after Close.
+var errClosed = errors.New("the bus is closed")
+
+// conn is what both ends of the bus share: one client that sends, and as many as are needed to read.
+type conn struct {
+	cfg    Config
+	log    hclog.Logger
+	sender *kgo.Client
+	admin  *kadm.Client
+	health *health
+
+	ensuring chan struct{} // holds one token: guards ensured
+	ensured  bool
+
+	close  sync.Once
+	closed chan struct{}
+}
+
+func newConn(cfg Config, log hclog.Logger) (*conn, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("set up the bus: %w", err)
+	}
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	c := &conn{cfg: cfg, log: log.Named("kafka"), ensuring: make(chan struct{}, 1), closed: make(chan struct{})}
+	c.health = &health{log: c.log, brokers: strings.Join(cfg.Brokers, ",")}
+	// Idempotent producing is off: receivers take repeated messages for what they are, a send can be given up at any time,
+	// and a bus that was restarted without its memory of producers refuses nothing. One request under way keeps the order.
+	var err error
+	c.sender, err = kgo.NewClient(append(cfg.options(),
+		kgo.WithHooks(c.health),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.DisableIdempotentWrite(),
+		kgo.MaxProduceRequestsInflightPerBroker(1),
+		kgo.ProducerLinger(0),
+		kgo.RecordDeliveryTimeout(sendTimeout),
+		kgo.ProduceRequestTimeout(sendTimeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("set up the bus: %w", err)
+	}
+	c.admin = kadm.NewClient(c.sender)
+	return c, nil
+}
+
+// Ping asks a broker.
+func (c *conn) Ping(ctx context.Context) error {
+	return c.fault("ask the bus", c.sender.Ping(ctx))
+}
+
+// Close ends all readers and gives up what is being sent. Safe to call twice.
+func (c *conn) Close() error {
+	c.close.Do(func() {
+		close(c.closed)
+		c.health.end()
+		c.sender.Close()
+	})
+	return nil
+}
+
+// message is one thing to be sent.
+type message struct {
+	topic     string
+	partition int32
+	key       string
+	value     any
+}
+
+// send returns when all brokers that must have the messages have them.
+func (c *conn) send(ctx context.Context, msgs ...message) error {
+	records := make([]*kgo.Record, len(msgs))
+	for i, m := range msgs {
+		b, err := json.Marshal(m.value)
+		if err != nil {
+			return fmt.Errorf("write a message for %s: %w", m.topic, err)
+		}
+		if len(b) > skalds.MaxBusMessageBytes {
+			return skalds.Errorf(skalds.CodeTooLarge, "a message for %s on %s has %d bytes, at most %d are allowed: pass large data by reference",
+				m.key, m.topic, len(b), skalds.MaxBusMessageBytes)
+		}
+		records[i] = &kgo.Record{Topic: m.topic, Partition: m.partition, Key: []byte(m.key), Value: b}
+	}
+	if err := c.ensure(ctx); err != nil {
+		return c.fault("send", err)
+	}
+	results := make(chan error, len(records))
+	for _, r := range records {
+		c.sender.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- err })
+	}
+	var err error
+	for range records {
+		select {
+		case e := <-results:
+			err = errors.Join(err, e)
+		case <-ctx.Done(): // the client notices later, or never while the bus is away
+			return c.fault("send", context.Cause(ctx))
+		}
+	}
+	if gone(err) {
+		c.forget(ctx)
+	}
+	return c.fault("send", err)
+}
+
+// fault says where the bus should be.
+func (c *conn) fault(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-c.closed:
+		err = errors.Join(errClosed, err)
+	default:
+	}
+	return &skalds.Error{
+		Code:    skalds.CodeUnavailable,
+		Message: fmt.Sprintf("%s: the bus at %s does not take part: check that Kafka runs there and takes our user and password", what, c.health.brokers),
+		Err:     err,
+	}
+}

@@ -1,0 +1,166 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/skalds-go/skalds"
+)
+
+// topic is how a topic is made where it is missing; one that exists is taken as it is.
+type topic struct {
+	name         string
+	partitions   int // 0: Config.Partitions
+	retention    time.Duration
+	segmentBytes int
+}
+
+// legacyPartitions is the original's KAFKA_TOPIC_PARTITIONS.
+const legacyPartitions = 6
+
+// topics lists all that the bus uses. Retention is short where messages are only worth something to who listens now.
+func topics() []topic {
+	return []topic{
+		{skalds.TopicCommand, 0, time.Hour, 4 << 20},
+		{skalds.TopicReport, 1, 7 * 24 * time.Hour, 16 << 20},
+		{skalds.TopicHeartbeat, 1, 10 * time.Minute, 2 << 20},
+		{skalds.TopicChanged, 1, 6 * time.Hour, 4 << 20},
+		{skalds.TopicTaskAssign, legacyPartitions, 24 * time.Hour, 4 << 20},
+		{skalds.TopicTaskCancel, legacyPartitions, 24 * time.Hour, 4 << 20},
+		{skalds.TopicTaskUpdate, legacyPartitions, 24 * time.Hour, 4 << 20},
+	}
+}
+
+// ensure makes the topics that are missing, once; after forget it looks again.
+func (c *conn) ensure(ctx context.Context) error {
+	select {
+	case c.ensuring <- struct{}{}:
+		defer func() { <-c.ensuring }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if c.ensured {
+		return nil
+	}
+	all := topics()
+	names := make([]string, len(all))
+	for i, t := range all {
+		names[i] = t.name
+	}
+	have, err := c.admin.ListTopics(ctx, names...)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		if d, ok := have[t.name]; ok && d.Err == nil {
+			continue
+		}
+		if err := c.create(ctx, t); err != nil {
+			return fmt.Errorf("make the topic %s: %w", t.name, err)
+		}
+	}
+	c.ensured = true
+	return nil
+}
+
+func (c *conn) create(ctx context.Context, t topic) error {
+	partitions := t.partitions
+	if partitions == 0 {
+		partitions = c.cfg.Partitions
+	}
+	configs := map[string]*string{
+		"retention.ms":  kadm.StringPtr(strconv.FormatInt(t.retention.Milliseconds(), 10)),
+		"segment.bytes": kadm.StringPtr(strconv.Itoa(t.segmentBytes)),
+	}
+	_, err := c.admin.CreateTopic(ctx, int32(partitions), int16(c.cfg.ReplicationFactor), configs, t.name)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return nil
+	}
+	if err == nil {
+		c.log.Debug("made a topic", "topic", t.name, "partitions", partitions)
+	}
+	return err
+}
+
+// forget makes the next ensure look again: a topic that was there is not.
+func (c *conn) forget(ctx context.Context) {
+	select {
+	case c.ensuring <- struct{}{}:
+		c.ensured = false
+		<-c.ensuring
+	case <-ctx.Done():
+	}
+}
+
+// gone reports whether err says that a topic is not what it was.
+func gone(err error) bool {
+	for _, e := range []error{kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InconsistentTopicID} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// span is what a topic holds of a partition: from Start up to, but without, End.
+type span struct{ start, end int64 }
+
+// holding is what a topic holds now.
+type holding struct {
+	id    string // of the topic: another one after it was made anew
+	spans map[int32]span
+}
+
+// holdings lists what topics hold.
+func (c *conn) holdings(ctx context.Context, names []string) (map[string]holding, error) {
+	details, err := c.admin.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := c.admin.ListStartOffsets(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := c.admin.ListEndOffsets(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]holding{}
+	for _, name := range names {
+		d := details[name]
+		if d.Err != nil {
+			return nil, d.Err
+		}
+		h := holding{id: topicID(d.ID), spans: map[int32]span{}}
+		for p := range d.Partitions {
+			s, okS := starts.Lookup(name, p)
+			e, okE := ends.Lookup(name, p)
+			if !okS || !okE {
+				return nil, kerr.UnknownTopicOrPartition
+			}
+			if err := errors.Join(s.Err, e.Err); err != nil {
+				return nil, err
+			}
+			h.spans[p] = span{s.Offset, e.Offset}
+		}
+		if len(h.spans) == 0 {
+			return nil, kerr.UnknownTopicOrPartition
+		}
+		out[name] = h
+	}
+	return out, nil
+}
+
+// partitionOf is the partition of skalds.command that a node reads.
+func partitionOf(nodeID string, partitions int) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(nodeID)) // a hash takes everything
+	return int32(h.Sum32() % uint32(partitions))
+}
