@@ -71,27 +71,38 @@ func (e *edgeSource) settle(a skalds.EdgeAnswer) {
 		e.renumber(t, a.Epoch+1)
 		return
 	}
+	if a.Accepted && a.Epoch < t.epoch {
+		return // to an entry before the last one
+	}
 	if !a.Accepted {
 		e.log.Error("the controller does not take an entry of the workers file", "task_id", a.TaskID, "reason", a.Reason)
 	}
 	t.retry = false
-	if a.DesiredRevision > t.revision {
+	if a.DesiredRevision >= t.revision { // else a command that came before it says more
 		t.revision = a.DesiredRevision
+		e.followStore(t, a)
 	}
+	e.tell(t, a.State)
+}
+
+// followStore takes over what the store wants of a task.
+func (e *edgeSource) followStore(t *edgeTask, a skalds.EdgeAnswer) {
 	if len(a.Attachments) > 0 || a.Accepted {
 		e.align(t, a.Attachments)
 	}
+	active := e.roster.active(a.TaskID)
 	switch {
-	case a.Desired == skalds.DesiredGone && e.roster.active(a.TaskID):
+	case a.Desired == skalds.DesiredGone && active:
 		t.desired = a.Desired
-		e.roster.assign(skalds.Command{TaskID: a.TaskID, Generation: t.gen, Epoch: t.epoch, DesiredRevision: t.revision, Desired: skalds.DesiredGone, Reason: string(skalds.ExitCancelled)}, fromFile)
+		e.roster.assign(skalds.Command{
+			TaskID: a.TaskID, Generation: t.gen, Epoch: t.epoch, DesiredRevision: t.revision, Desired: skalds.DesiredGone, Reason: string(skalds.ExitCancelled),
+		}, fromFile)
 	case a.Desired == skalds.DesiredRunning || a.Desired == skalds.DesiredPaused:
 		t.desired = a.Desired
-		if e.roster.active(a.TaskID) {
+		if active {
 			e.put(t)
 		}
 	}
-	e.tell(t, a.State)
 }
 
 // tell reports the state of a task anew to a controller that has just come to know of its epoch.

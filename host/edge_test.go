@@ -225,14 +225,17 @@ func TestAnEdgeTaskIsKeptAlikeInFileAndStore(t *testing.T) {
 		if e := es[len(es)-1]; e.BaseHash != skalds.ContentHash(attachmentsOf("watch", "store")) || string(e.Spec.Attachments) != string(attachmentsOf("watch", "edited")) {
 			t.Errorf("%+v", e)
 		}
-		answer.Attachments = attachmentsOf("watch", "edited")
+		answer.Attachments, answer.DesiredRevision = attachmentsOf("watch", "edited"), 2
 		b.answerEdge(answer)
 	})
 	t.Run("changed in both", func(t *testing.T) {
 		before := len(b.edgeEntries("a"))
 		m.write(workersYML(entry("a", "watch", "mine")))
 		eventually(t, "announced", soon, func() bool { return len(b.edgeEntries("a")) > before })
-		answer.Attachments = attachmentsOf("watch", "theirs")
+		stale := answer
+		stale.Attachments, stale.DesiredRevision, stale.Desired = attachmentsOf("watch", "stale"), 1, skalds.DesiredGone
+		b.answerEdge(stale) // overtaken by the command before
+		answer.Attachments, answer.DesiredRevision = attachmentsOf("watch", "theirs"), 3
 		b.answerEdge(answer)
 		eventually(t, "the store's value holds", soon, m.hasUpdated("a", "theirs"))
 		eventually(t, "the file's value is kept", soon, func() bool {

@@ -22,13 +22,13 @@ const (
 
 // record is one change of the journal's state; exactly one field is set.
 type record struct {
-	Meta   *metaRecord        `json:"meta,omitempty"`
-	Mark   *mark              `json:"mark,omitempty"`
-	Open   *skalds.Outcome    `json:"open,omitempty"`
-	Acked  *skalds.OutcomeKey `json:"acked,omitempty"`
-	Final  *skalds.Report     `json:"final,omitempty"`
-	Told   string             `json:"told,omitempty"` // task id whose final report the store has
-	Edge   *edgeRecord        `json:"edge,omitempty"`
+	Meta  *metaRecord        `json:"meta,omitempty"`
+	Mark  *mark              `json:"mark,omitempty"`
+	Open  *skalds.Outcome    `json:"open,omitempty"`
+	Acked *skalds.OutcomeKey `json:"acked,omitempty"`
+	Final *skalds.Report     `json:"final,omitempty"`
+	Told  string             `json:"told,omitempty"` // task id whose final report the store has
+	Edge  *edgeRecord        `json:"edge,omitempty"`
 }
 
 // metaRecord is what a host knows of itself and of the cluster.
