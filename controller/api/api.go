@@ -188,7 +188,7 @@ func handle[I, O any](r *routes, method, path, summary string, fn func(context.C
 
 func operationID(method, path string) string {
 	words := []string{strings.ToLower(method)}
-	for _, p := range strings.Split(strings.Trim(path, "/"), "/")[1:] {
+	for _, p := range strings.Split(strings.Trim(strings.TrimPrefix(path, "/api"), "/"), "/") {
 		if name, ok := strings.CutPrefix(p, "{"); ok {
 			p = "by-" + strings.TrimSuffix(name, "}")
 		}
@@ -229,5 +229,5 @@ func body[T any](r *routes) func(*huma.Operation) {
 }
 
 func (r *routes) schemaOf(t reflect.Type) *huma.Schema {
-	return huma.SchemaFromType(r.huma.OpenAPI().Components.Schemas, t)
+	return r.huma.OpenAPI().Components.Schemas.Schema(t, true, t.Name())
 }

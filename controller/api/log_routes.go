@@ -14,7 +14,7 @@ import (
 )
 
 type logsInput struct {
-	taskPath
+	TaskPath
 	Tail   int    `query:"tail" default:"200" minimum:"0" maximum:"100000" doc:"last lines"`
 	Follow bool   `query:"follow" doc:"go on with new lines until the client leaves"`
 	Accept string `header:"Accept" doc:"text/event-stream: one event per line"`

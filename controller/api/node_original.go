@@ -74,7 +74,7 @@ func (r *routes) nodeOriginalRoutes() {
 	handle(r, http.MethodPost, "/api/skalds/{skald_id}/ping", "Is a node online", r.nodePing)
 }
 
-func (r *routes) nodeTasks(ctx context.Context, in *nodePath) (*nodeTasksOutput, error) {
+func (r *routes) nodeTasks(ctx context.Context, in *NodePath) (*nodeTasksOutput, error) {
 	v, err := r.node(ctx, in)
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (r *routes) age(seenAt int64) int64 {
 	return r.now() - seenAt
 }
 
-func (r *routes) nodeStatus(ctx context.Context, in *nodePath) (*nodeStatusOutput, error) {
+func (r *routes) nodeStatus(ctx context.Context, in *NodePath) (*nodeStatusOutput, error) {
 	v, err := r.node(ctx, in)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (r *routes) nodeStatus(ctx context.Context, in *nodePath) (*nodeStatusOutpu
 	}}, nil
 }
 
-func (r *routes) nodeHeartbeat(ctx context.Context, in *nodePath) (*nodeHeartbeatOutput, error) {
+func (r *routes) nodeHeartbeat(ctx context.Context, in *NodePath) (*nodeHeartbeatOutput, error) {
 	v, err := r.node(ctx, in)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (r *routes) nodeHeartbeat(ctx context.Context, in *nodePath) (*nodeHeartbea
 	}}, nil
 }
 
-func (r *routes) nodePing(ctx context.Context, in *nodePath) (*nodePingOutput, error) {
+func (r *routes) nodePing(ctx context.Context, in *NodePath) (*nodePingOutput, error) {
 	v, err := r.node(ctx, in)
 	if err != nil {
 		return nil, err

@@ -11,11 +11,12 @@ import (
 	"github.com/skalds-go/skalds/controller"
 )
 
-type nodePath struct {
+// NodePath is the part of a path that names a node.
+type NodePath struct {
 	ID string `path:"skald_id" doc:"id of the node"`
 }
 
-func (p *nodePath) check() error { return checkID("skald_id", p.ID) }
+func (p *NodePath) check() error { return checkID("skald_id", p.ID) }
 
 type nodeListInput struct {
 	Type   string `query:"type" enum:"node,edge,single_process"`
@@ -33,14 +34,14 @@ type DrainNode struct {
 }
 
 type drainInput struct {
-	nodePath
+	NodePath
 	RawBody []byte `contentType:"application/json" required:"false"`
 }
 
 func (r *routes) nodeRoutes() {
 	handle(r, http.MethodGet, "/api/skalds/", "List nodes", r.listNodes)
 	handle(r, http.MethodGet, "/api/skalds/summary/statistics", "Count nodes and their tasks", r.nodeStatistics)
-	handle(r, http.MethodGet, "/api/skalds/{skald_id}", "Read one node", func(ctx context.Context, in *nodePath) (*nodeOutput, error) {
+	handle(r, http.MethodGet, "/api/skalds/{skald_id}", "Read one node", func(ctx context.Context, in *NodePath) (*nodeOutput, error) {
 		v, err := r.node(ctx, in)
 		if err != nil {
 			return nil, err
@@ -85,7 +86,7 @@ func (r *routes) nodeRoutes() {
 	})
 }
 
-func (r *routes) node(ctx context.Context, in *nodePath) (controller.NodeView, error) {
+func (r *routes) node(ctx context.Context, in *NodePath) (controller.NodeView, error) {
 	if err := in.check(); err != nil {
 		return controller.NodeView{}, err
 	}

@@ -54,7 +54,7 @@ func (r *routes) recordRoutes() {
 	handle(r, http.MethodGet, "/api/tasks/{task_id}/heartbeat", "Is a task alive, as in the original", r.taskHeartbeat)
 }
 
-func (r *routes) attempts(ctx context.Context, in *taskPath) (*attemptsOutput, error) {
+func (r *routes) attempts(ctx context.Context, in *TaskPath) (*attemptsOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (r *routes) attempts(ctx context.Context, in *taskPath) (*attemptsOutput, e
 	return out, nil
 }
 
-func (r *routes) recordings(ctx context.Context, in *taskPath) (*recordingsOutput, error) {
+func (r *routes) recordings(ctx context.Context, in *TaskPath) (*recordingsOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (r *routes) recordings(ctx context.Context, in *taskPath) (*recordingsOutpu
 	return out, nil
 }
 
-func (r *routes) usage(ctx context.Context, in *taskPath) (*usageOutput, error) {
+func (r *routes) usage(ctx context.Context, in *TaskPath) (*usageOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (r *routes) usage(ctx context.Context, in *taskPath) (*usageOutput, error) 
 	return &usageOutput{UsageHistory{TaskID: v.ID, Limits: v.Limits, Items: list}}, nil
 }
 
-func (r *routes) why(ctx context.Context, in *taskPath) (*whyOutput, error) {
+func (r *routes) why(ctx context.Context, in *TaskPath) (*whyOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (r *routes) why(ctx context.Context, in *taskPath) (*whyOutput, error) {
 	return &whyOutput{e}, nil
 }
 
-func (r *routes) taskHeartbeat(ctx context.Context, in *taskPath) (*taskHeartbeatOutput, error) {
+func (r *routes) taskHeartbeat(ctx context.Context, in *TaskPath) (*taskHeartbeatOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}

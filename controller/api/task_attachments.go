@@ -26,7 +26,7 @@ type TaskAttachments struct {
 }
 
 type attachmentsInput struct {
-	taskPath
+	TaskPath
 	IfMatch string `header:"If-Match" doc:"the ETag under which the task was read: refuses the change when it is no longer that"`
 	RawBody []byte `contentType:"application/json"`
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/skalds-go/skalds/controller"
 )
 
-type taskPath struct {
+// TaskPath is the part of a path that names a task.
+type TaskPath struct {
 	ID string `path:"task_id" doc:"id of the task"`
 }
 
-func (p *taskPath) check() error { return checkID("task_id", p.ID) }
+func (p *TaskPath) check() error { return checkID("task_id", p.ID) }
 
 func checkID(field, id string) error {
 	if err := skalds.ValidateID(id); err != nil {
@@ -67,7 +68,7 @@ type PutStatus struct {
 }
 
 type statusInput struct {
-	taskPath
+	TaskPath
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -94,7 +95,7 @@ func (r *routes) taskRoutes() {
 		{"resume", "Let a paused task go on", r.tasks.Resume},
 		{"retry", "Run a task again that has ended, or release one from quarantine", r.tasks.Retry},
 	} {
-		handle(r, http.MethodPost, "/api/tasks/{task_id}/"+a.verb, a.summary, func(ctx context.Context, in *taskPath) (*taskOutput, error) {
+		handle(r, http.MethodPost, "/api/tasks/{task_id}/"+a.verb, a.summary, func(ctx context.Context, in *TaskPath) (*taskOutput, error) {
 			if err := in.check(); err != nil {
 				return nil, err
 			}
@@ -113,7 +114,7 @@ func (r *routes) taskAnswer(v controller.TaskView, err error) (*taskOutput, erro
 	return &taskOutput{ETag: etag(v.Revision), Body: taskResponse(v, r.cfg.Now())}, nil
 }
 
-func (r *routes) getTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
+func (r *routes) getTask(ctx context.Context, in *TaskPath) (*taskOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func (r *routes) listTasks(ctx context.Context, in *listInput) (*listOutput, err
 	return out, nil
 }
 
-func (r *routes) deleteTask(ctx context.Context, in *taskPath) (*statusOutput, error) {
+func (r *routes) deleteTask(ctx context.Context, in *TaskPath) (*statusOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
