@@ -46,7 +46,7 @@ func (s *Streams) open(ctx context.Context, nodeID string, r skalds.StreamReques
 	}
 	reader, writer := io.Pipe()
 	r.ID, r.Token = rand.Text(), rand.Text()
-	r.URL = strings.TrimSuffix(s.cfg.ServerURL, "/") + "/api/streams/" + url.PathEscape(r.ID)
+	r.URL = strings.TrimSuffix(s.cfg.ServerURL, "/") + "/api/internal/streams/" + url.PathEscape(r.ID)
 	w := &stream{token: r.Token, pipe: writer, begun: make(chan struct{})}
 	s.mu.Lock()
 	s.waiting[r.ID] = w
