@@ -106,6 +106,7 @@ func New(cfg Config, tasks TaskService, nodes NodeService, events Events, stream
 	r.probeRoutes()
 	mux.HandleFunc("POST /api/internal/streams/{id}", r.deliver)
 	mux.HandleFunc("GET /api/docs", r.docs)
+	mux.HandleFunc("GET /api/openapi.json", r.openAPI())
 	mux.Handle("GET /api/redoc", http.RedirectHandler("/api/docs", http.StatusFound))
 	mux.HandleFunc("GET /api", r.root)
 	if dashboard != nil {
@@ -127,7 +128,6 @@ func (r *routes) humaConfig() huma.Config {
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 			},
 		},
-		OpenAPIPath: "/api/openapi",
 		Formats: map[string]huma.Format{
 			"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat,
 		},

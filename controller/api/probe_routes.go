@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -55,6 +57,22 @@ func (r *routes) root(w http.ResponseWriter, _ *http.Request) {
 	}}
 	if err := huma.DefaultJSONFormat.Marshal(w, out); err != nil {
 		r.log.Debug("cannot write an answer", "err", err)
+	}
+}
+
+// openAPI serves the document, made once.
+func (r *routes) openAPI() http.HandlerFunc {
+	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(r.huma.OpenAPI()) })
+	return func(w http.ResponseWriter, req *http.Request) {
+		b, err := document()
+		if err != nil {
+			r.writeProblem(w, r.problem(req.Context(), fmt.Errorf("write the OpenAPI document: %w", err)))
+			return
+		}
+		w.Header().Set("Content-Type", "application/openapi+json")
+		if _, err := w.Write(b); err != nil {
+			r.log.Debug("cannot write an answer", "err", err)
+		}
 	}
 }
 

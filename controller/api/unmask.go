@@ -113,12 +113,7 @@ func masked(key, v string) bool {
 	if secretKey(key) && v == mask {
 		return true
 	}
-	_, rest, ok := strings.Cut(v, "://")
-	if !ok {
-		return false
-	}
-	_, from, to := password(rest)
-	return from > 0 && rest[from:to] == mask
+	return strings.Contains(v, "://") && strings.Contains(v, ":"+mask+"@") && MaskText(v) == v
 }
 
 // sameAuthority puts the password of a stored URL into a masked one with the same scheme, user and host.
