@@ -72,7 +72,7 @@ const (
 	idleTimeout    = 9 * time.Minute
 	metadataMinAge = 100 * time.Millisecond
 	minBackoff     = 50 * time.Millisecond
-	maxBackoff     = 2 * time.Second
+	maxBackoff     = 500 * time.Millisecond
 )
 
 // backoff grows from minBackoff to maxBackoff, with jitter.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -100,26 +101,62 @@ func (c *conn) send(ctx context.Context, msgs ...message) error {
 		}
 		records[i] = &kgo.Record{Topic: m.topic, Partition: m.partition, Key: []byte(m.key), Value: b}
 	}
-	if err := c.ensure(ctx); err != nil {
-		return c.fault("send", err)
-	}
-	results := make(chan error, len(records))
-	for _, r := range records {
-		c.sender.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- err })
-	}
-	var err error
-	for range records {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	for tries := 1; ; tries++ {
+		if err := c.ensure(ctx); err != nil {
+			return c.fault("send", err)
+		}
+		left, err := c.produce(ctx, records)
+		if !gone(err) {
+			return c.fault("send", err)
+		}
+		// The topic was made anew, or is not known everywhere yet: what was not taken is sent again, in order.
+		records = left
+		c.forget(ctx)
+		names := make([]string, len(records))
+		for i, r := range records {
+			names[i] = r.Topic
+		}
+		c.sender.PurgeTopicsFromProducing(names...)
 		select {
-		case e := <-results:
-			err = errors.Join(err, e)
-		case <-ctx.Done(): // the client notices later, or never while the bus is away
-			return c.fault("send", context.Cause(ctx))
+		case <-ctx.Done():
+			return c.fault("send", err)
+		case <-time.After(backoff(tries)):
 		}
 	}
-	if gone(err) {
-		c.forget(ctx)
+}
+
+// produce returns the records that the bus has not taken, and the first reason.
+func (c *conn) produce(ctx context.Context, records []*kgo.Record) (left []*kgo.Record, err error) {
+	type result struct {
+		i   int
+		err error
 	}
-	return c.fault("send", err)
+	results := make(chan result, len(records))
+	for i, r := range records {
+		c.sender.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- result{i, err} })
+	}
+	failed := make([]error, len(records))
+	for range records {
+		select {
+		case r := <-results:
+			failed[r.i] = r.err
+		case <-ctx.Done(): // the client notices later, or never while the bus is away
+			return nil, context.Cause(ctx)
+		}
+	}
+	for i, e := range failed {
+		if e == nil {
+			continue
+		}
+		r := records[i]
+		left = append(left, &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value})
+		if err == nil || gone(err) {
+			err = e // what cannot be cured by sending again counts
+		}
+	}
+	return left, err
 }
 
 // fault says where the bus should be.

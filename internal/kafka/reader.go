@@ -25,7 +25,7 @@ type reading struct {
 }
 
 // pollInterval is how often a reader without an interval of its own looks up from its fetches.
-const pollInterval = 500 * time.Millisecond
+const pollInterval = 250 * time.Millisecond
 
 // follow reads until ctx ends or the bus is closed, through every outage.
 func (c *conn) follow(ctx context.Context, r reading) error {
@@ -47,7 +47,6 @@ func (c *conn) follow(ctx context.Context, r reading) error {
 			}
 			return nil
 		}
-		c.health.note(err)
 		c.log.Debug("reading starts anew", "topics", r.topics, "err", err)
 		if gone(err) {
 			c.forget(ctx)
