@@ -2,7 +2,6 @@ package host
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ type edgeMachine struct {
 }
 
 func newEdgeMachine(t testing.TB, yml string) *edgeMachine {
-	if _, err := (workersFile{"none"}).load(); errors.Is(err, errNoFile) {
+	if _, err := (workersFile{"none"}).load(); err != nil && strings.Contains(err.Error(), "not built yet") {
 		t.Skip("workers files cannot be read yet")
 	}
 	m := &edgeMachine{machine: newMachine(t), t: t}
