@@ -1,0 +1,32 @@
+package conf
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Fault is one thing wrong in a file, with the place where to repair it.
+type Fault struct {
+	Path    string
+	Line    int    // from 1; 0: the file as a whole
+	Column  int    // from 1; 0: unknown
+	Field   string // path with dots, e.g. "TaskWorkers.camera.limits.memoryBytes"; may be empty
+	Message string
+}
+
+func (f *Fault) Error() string {
+	var b strings.Builder
+	b.WriteString(f.Path)
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d", f.Line)
+		if f.Column > 0 {
+			fmt.Fprintf(&b, ":%d", f.Column)
+		}
+	}
+	b.WriteString(": ")
+	if f.Field != "" {
+		b.WriteString(f.Field + ": ")
+	}
+	b.WriteString(f.Message)
+	return b.String()
+}
