@@ -69,7 +69,10 @@ func (s *HeartbeatStore) Beat(ctx context.Context, h skalds.Heartbeat, ttl time.
 	if s.cfg.MinReplicas > 0 {
 		replicas = pipe.Do(ctx, "WAIT", s.cfg.MinReplicas, (beatTimeout / 2).Milliseconds())
 	}
-	_, err = pipe.Exec(ctx)
+	commands, err := pipe.Exec(ctx)
+	if err := wholly(commands, err); err != nil {
+		return fault(s.cfg, "send a heartbeat", err)
+	}
 	if beat.Err() != nil {
 		return fault(s.cfg, "send a heartbeat", beat.Err())
 	}
@@ -84,15 +87,27 @@ func (s *HeartbeatStore) Beat(ctx context.Context, h skalds.Heartbeat, ttl time.
 			return fault(s.cfg, "send a heartbeat", errors.Join(err, fmt.Errorf("%d of %d replicas have confirmed it", n, s.cfg.MinReplicas)))
 		}
 	}
-	s.noteOld(old, err)
+	s.noteOld(old)
 	return nil
 }
 
-// noteOld says once when the keys for the original's programs cannot be written; our own nodes do not need them.
-func (s *HeartbeatStore) noteOld(old []redis.Cmder, any error) {
-	if any == nil {
-		return
+// wholly is the error of a pipeline that belongs to no single command: the connection could not be made, was refused, or
+// broke. The commands may then carry no error although nothing was done.
+func wholly(commands []redis.Cmder, err error) error {
+	var reply redis.Error
+	if err == nil || !errors.As(err, &reply) {
+		return err
 	}
+	for _, c := range commands {
+		if c.Err() != nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// noteOld says once when the keys for the original's programs cannot be written; our own nodes do not need them.
+func (s *HeartbeatStore) noteOld(old []redis.Cmder) {
 	for _, c := range old {
 		if err := c.Err(); err != nil && !isUnknownCommand(err) && !s.oldKeysBad.Swap(true) {
 			s.log.Warn("cannot write a key that Python programs read", "command", c.Name(), "err", err)

@@ -1,0 +1,116 @@
+package plugins
+
+import (
+	"strings"
+	"syscall"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+// maxStack bounds a stack in a report.
+const maxStack = 16 << 10
+
+// Explain turns everything that is known of the end of an attempt into one report: why we killed it, the task's last word
+// (nil: none came), how the Run call failed (nil: it did not), and how the process ended. Call it after Done, or with a
+// last word.
+func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exit {
+	st := i.Status()
+	kill := i.reason()
+	ended := false
+	select {
+	case <-i.done:
+		ended = true
+	default:
+	}
+	if finished != nil && (kill == nil || finished.Kind != protocol.FinishedStopped) {
+		return explainFinished(*finished, kill)
+	}
+	x := skalds.Exit{Code: st.Code}
+	if st.Signal != 0 {
+		x.Signal = st.Signal.String()
+	}
+	switch {
+	case kill != nil:
+		x.Kind, x.Message = kill.Kind, kill.Message
+		if finished != nil && finished.Message != "" {
+			x.Message = finished.Message
+		}
+	case !ended:
+		x.Kind, x.Message = skalds.ExitRPCLost, "the process lives but its RPC failed"
+		if runErr != nil {
+			x.Message += ": " + runErr.Error()
+		}
+	case st.Signal != 0:
+		x.Kind, x.Message = skalds.ExitSignal, "killed by "+signalName(st.Signal)+" from outside"
+		if st.OOM {
+			x.Kind, x.Message = skalds.ExitOOM, "killed by the kernel, which was out of memory"
+		}
+	default:
+		explainExitCode(&x, st, i.StderrTail())
+	}
+	return x
+}
+
+func explainFinished(f protocol.Finished, kill *KillReason) skalds.Exit {
+	x := skalds.Exit{Message: f.Message, Stack: cutStack(f.Stack), Permanent: f.Permanent}
+	if f.Hook != "" && f.Hook != "Main" && f.Message != "" {
+		x.Message = f.Hook + ": " + f.Message
+	}
+	switch f.Kind {
+	case protocol.FinishedCompleted:
+		x.Kind = skalds.ExitCompleted
+	case protocol.FinishedPanic:
+		x.Kind = skalds.ExitPanic
+	case protocol.FinishedStopped:
+		x.Kind, x.Message = skalds.ExitSignal, "stopped by SIGTERM from outside"
+		x.Signal = syscall.SIGTERM.String()
+		if kill != nil {
+			x.Kind, x.Message = kill.Kind, kill.Message
+		}
+	default:
+		x.Kind = skalds.ExitError
+	}
+	return x
+}
+
+// explainExitCode reads what a Go program leaves on standard error when it dies by itself.
+func explainExitCode(x *skalds.Exit, st Status, tail string) {
+	x.Kind, x.Message = skalds.ExitExit, "ended by "+st.String()+" without a last word"+quoteTail(lastLine(tail))
+	at := strings.LastIndex("\n"+tail, "\npanic: ")
+	fatal := strings.LastIndex("\n"+tail, "\nfatal error: ")
+	if st.Code != 2 || at < 0 && fatal < 0 {
+		return
+	}
+	start := max(at, fatal)
+	text := tail[start:]
+	x.Message, _, _ = strings.Cut(text, "\n")
+	x.Stack = cutStack(text)
+	x.Kind = skalds.ExitPanic
+	if strings.HasPrefix(text, "fatal error: runtime: out of memory") || strings.HasPrefix(text, "fatal error: runtime: cannot allocate memory") {
+		x.Kind, x.Message = skalds.ExitLimit, "memory: the system refused more ("+x.Message+")"
+	}
+}
+
+func cutStack(s string) string {
+	if len(s) > maxStack {
+		return strings.ToValidUTF8(s[:maxStack], "") + "\n…"
+	}
+	return s
+}
+
+func signalName(s syscall.Signal) string {
+	switch s {
+	case syscall.SIGKILL:
+		return "SIGKILL"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGSEGV:
+		return "SIGSEGV"
+	case syscall.SIGABRT:
+		return "SIGABRT"
+	case syscall.SIGBUS:
+		return "SIGBUS"
+	}
+	return s.String()
+}

@@ -1,0 +1,63 @@
+package plugins
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+)
+
+// forker starts processes from one thread that lives as long as the launcher: the parent-death signal fires when the
+// thread that forked ends, not the process (golang/go#27505), so it must not be a thread of the pool.
+type forker struct {
+	jobs chan func()
+	done chan struct{}
+	once sync.Once
+}
+
+var errForkerClosed = errors.New("the launcher is closed")
+
+func newForker() *forker {
+	f := &forker{jobs: make(chan func()), done: make(chan struct{})}
+	go f.loop()
+	return f
+}
+
+// loop never unlocks its thread: it ends with the goroutine, and what it forked dies with it.
+func (f *forker) loop() {
+	runtime.LockOSThread()
+	for {
+		select {
+		case job := <-f.jobs:
+			job()
+		case <-f.done:
+			return
+		}
+	}
+}
+
+// close ends the thread.
+func (f *forker) close() { f.once.Do(func() { close(f.done) }) }
+
+// start is os.StartProcess on the forker's thread. after runs on that thread right after the fork.
+func (f *forker) start(path string, argv []string, attr *os.ProcAttr, after func(pid int) error) (p *os.Process, err error) {
+	finished := make(chan struct{})
+	job := func() {
+		defer close(finished)
+		if p, err = os.StartProcess(path, argv, attr); err != nil {
+			return
+		}
+		if err = after(p.Pid); err != nil {
+			_ = p.Kill()
+			_, _ = p.Wait()
+			p = nil
+		}
+	}
+	select {
+	case f.jobs <- job:
+		<-finished
+		return p, err
+	case <-f.done:
+		return nil, errForkerClosed
+	}
+}

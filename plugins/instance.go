@@ -1,0 +1,197 @@
+package plugins
+
+import (
+	"context"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	plugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+// Instance is one process of a plugin, with everything that it starts. It is safe for concurrent use.
+type Instance struct {
+	l        *Launcher
+	spec     LaunchSpec
+	dir      string
+	launchID string
+	token    string
+	env      []string
+	out      *output
+	services *grpc.Server
+	client   *plugin.Client
+	worker   protocol.Worker
+	done     chan struct{}
+
+	startedAt time.Time
+	oomBefore int64
+
+	mu     sync.Mutex // guards what follows
+	proc   *process
+	kill   *KillReason
+	status Status
+	maxRSS int64
+	usage  skalds.Usage
+	peak   skalds.Usage
+	frozen bool
+
+	sampling sync.Mutex // guards meter
+	meter    *procstats.Meter
+	soft     bool // told of the soft limit; belongs to the watchdog
+}
+
+func (i *Instance) setProcess(p *process) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.proc = p
+}
+
+// PID is the process's id.
+func (i *Instance) PID() int { return i.proc.id.PID }
+
+// TaskID is the task that it was started for.
+func (i *Instance) TaskID() string { return i.spec.TaskID }
+
+// Plugin is what it was started from.
+func (i *Instance) Plugin() *Plugin { return i.spec.Plugin }
+
+// StartedAt is when it was forked.
+func (i *Instance) StartedAt() time.Time { return i.startedAt }
+
+// Worker speaks with it. Calls to a process that has ended fail at once; give every call a deadline.
+func (i *Instance) Worker() protocol.Worker { return i.worker }
+
+// Done is closed when the process has ended, its tree was killed and its output was read.
+func (i *Instance) Done() <-chan struct{} { return i.done }
+
+// Status is how it ended; valid after Done.
+func (i *Instance) Status() Status {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.status
+}
+
+// Usage is what the tree used in the last round.
+func (i *Instance) Usage() skalds.Usage {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.usage
+}
+
+// Peak is the highest usage seen. A process too short to be measured reports what the kernel counted for it.
+func (i *Instance) Peak() skalds.Usage {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	p := i.peak
+	if p.MemoryBytes == 0 {
+		p.MemoryBytes = i.maxRSS
+	}
+	return p
+}
+
+// StderrTail is the last output, at most 64 KiB.
+func (i *Instance) StderrTail() string { return i.out.Tail() }
+
+// exited is called by the runner as soon as the process has been reaped.
+func (i *Instance) exited(state *os.ProcessState) {
+	st := statusOf(state)
+	st.OOM = st.Signal == syscall.SIGKILL && procstats.OOMKills() > i.oomBefore
+	i.mu.Lock()
+	st.Kill = i.kill
+	i.status = st
+	if state != nil {
+		if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
+			i.maxRSS = maxRSSBytes(ru)
+		}
+	}
+	i.mu.Unlock()
+	i.killRest()
+}
+
+// awaitEnd closes Done when everything of the instance is gone.
+func (i *Instance) awaitEnd() {
+	<-i.proc.done
+	i.finish()
+}
+
+// finish releases what the instance held.
+func (i *Instance) finish() {
+	if i.services != nil {
+		i.services.Stop()
+	}
+	if i.client != nil {
+		i.client.Kill() // the process is gone: closes the connection and removes the socket's folder
+	}
+	_ = os.RemoveAll(i.dir)
+	i.l.mu.Lock()
+	delete(i.l.instances, i.launchID)
+	i.l.mu.Unlock()
+	close(i.done)
+}
+
+// Stop is the whole ladder: the Stop RPC and grace for the hooks, then a thaw and SIGTERM to the tree, then SIGKILL. It
+// returns when the process is reaped, at most grace + 1 s later; reason is the ExitKind that the worker is told.
+func (i *Instance) Stop(ctx context.Context, reason string, grace time.Duration) error {
+	i.setReason(skalds.ExitKind(reason), "stopped by its host")
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	i.Thaw(ctx)
+	asked := make(chan struct{})
+	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	go func() {
+		defer close(asked)
+		_ = i.worker.Stop(rctx, reason, grace) // who does not hear it is killed
+	}()
+	select {
+	case <-i.done:
+	case <-timer.C:
+		i.terminate()
+	case <-ctx.Done():
+		i.terminate()
+	}
+	cancel()
+	<-asked
+	<-i.done
+	return nil
+}
+
+// terminate is the lower half of the ladder.
+func (i *Instance) terminate() {
+	i.signalTree(syscall.SIGCONT)
+	i.signalTree(syscall.SIGTERM)
+	select {
+	case <-i.done:
+	case <-time.After(500 * time.Millisecond):
+		i.signalTree(syscall.SIGKILL)
+	}
+}
+
+// Kill kills the tree at once. The first reason given holds.
+func (i *Instance) Kill(reason skalds.ExitKind, message string) {
+	i.setReason(reason, message)
+	i.signalTree(syscall.SIGKILL)
+}
+
+// Leave ends an instance whose task has said its last word: nothing of it is worth waiting for.
+func (i *Instance) Leave() { i.signalTree(syscall.SIGKILL) }
+
+func (i *Instance) setReason(kind skalds.ExitKind, message string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.kill == nil {
+		i.kill = &KillReason{kind, message}
+	}
+}
+
+func (i *Instance) reason() *KillReason {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.kill
+}

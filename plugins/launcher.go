@@ -1,0 +1,283 @@
+package plugins
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	plugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+// LauncherConfig is how instances are started.
+type LauncherConfig struct {
+	RunDir      string        // private folders of instances; belongs to one host at a time
+	MaxParallel int           // launches at a time; default 2 × cores
+	SampleEvery time.Duration // of measurements; default 1 s
+}
+
+// LaunchSpec is one launch.
+type LaunchSpec struct {
+	Plugin       *Plugin
+	TaskID       string
+	Epoch        int64
+	Attempt      int
+	Limits       skalds.Limits
+	StartTimeout time.Duration // default 10 s: fork, handshake, first RPC possible
+	Env          []string      // added to the environment
+	Nice         int
+	Services     protocol.HostServices // offered to the instance; nil: none
+	Log          func(Line)            // gets every line that it writes, one at a time
+}
+
+// Launcher starts instances, measures them and holds their limits. It is safe for concurrent use.
+type Launcher struct {
+	cfg     LauncherConfig
+	log     hclog.Logger
+	limiter limiter
+	forker  *forker
+	slots   *semaphore.Weighted
+	base    string // short folder for sockets
+	prefix  string // of our launch ids
+	nextDir atomic.Int64
+
+	mu        sync.Mutex // guards instances and launching
+	instances map[string]*Instance
+	launching map[string]bool // launch ids whose process may exist before its instance is booked
+
+	zombieMu sync.Mutex // guards zombies
+	zombies  map[procstats.ID]time.Time
+}
+
+// NewLauncher makes a launcher. Run must be running while there are instances.
+func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
+	cfg.MaxParallel = cmp.Or(cfg.MaxParallel, 2*runtime.NumCPU())
+	cfg.SampleEvery = cmp.Or(cfg.SampleEvery, time.Second)
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	dir, err := filepath.Abs(cfg.RunDir)
+	if err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(dir))
+	prefix := strconv.FormatUint(h.Sum64(), 36)
+	base := dir
+	if len(base) > 40 { // a socket's path has at most 107 bytes, of which we add about 60
+		base = filepath.Join(os.TempDir(), "skalds-"+prefix)
+	}
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	if err := os.Chmod(base, 0o700); err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	if err := becomeSubreaper(); err != nil {
+		log.Warn("orphans of workers cannot be adopted", "err", err)
+	}
+	return &Launcher{
+		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{}, forker: newForker(),
+		slots: semaphore.NewWeighted(int64(cfg.MaxParallel)), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]bool{}, zombies: map[procstats.ID]time.Time{},
+	}, nil
+}
+
+// Enforcement says which limits hold here, by what, and what they are worth.
+func (l *Launcher) Enforcement() skalds.Enforcement { return l.limiter.enforcement() }
+
+// Launch starts an instance and returns when it answers RPC. Its error is a *LaunchError, or ctx's. Whatever happens,
+// nothing of a failed launch is left.
+func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
+	if err := l.slots.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer l.slots.Release(1)
+	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
+	i, err := l.prepare(spec)
+	if err != nil {
+		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err}
+	}
+	l.mu.Lock()
+	l.launching[i.launchID] = true
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		delete(l.launching, i.launchID)
+		l.mu.Unlock()
+	}()
+	stop := context.AfterFunc(ctx, func() { i.Kill(skalds.ExitCancelled, "the launch was cancelled") })
+	defer stop()
+	started := time.Now()
+	if err := i.connect(timeout); err != nil {
+		return nil, l.failed(ctx, i, err, time.Since(started) >= timeout)
+	}
+	if !stop() {
+		i.Kill(skalds.ExitCancelled, "the launch was cancelled") // the first kill may have come when it was not forked yet
+		<-i.Done()
+		return nil, context.Cause(ctx)
+	}
+	return i, nil
+}
+
+// failed cleans up after a launch and says what went wrong.
+func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool) error {
+	i.Kill(skalds.ExitHandshake, "the launch failed")
+	if i.proc == nil || i.proc.proc == nil { // no process came into being
+		i.finish()
+		return &LaunchError{
+			Plugin: i.spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err,
+			Permanent: errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
+		}
+	}
+	<-i.Done()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	st := i.Status()
+	e := &LaunchError{Plugin: i.spec.Plugin.Info.Ref(), Status: st, Stderr: i.StderrTail(), Err: err}
+	switch {
+	case late:
+		e.Kind, e.Message = skalds.ExitStartTimeout, "gave no handshake in time"
+	case st.Kill == nil && st.Signal != 0:
+		e.Kind, e.Message = skalds.ExitSignal, "was "+st.String()+" before the handshake"
+	case st.Kill == nil:
+		e.Kind, e.Message = skalds.ExitHandshake, "ended with "+st.String()+" before the handshake"
+	default:
+		e.Kind, e.Message, e.Permanent = skalds.ExitHandshake, err.Error(), true
+	}
+	return e
+}
+
+// prepare makes the private folder, the token and the host's socket: the intent is on disk before anything is forked.
+func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
+	var b [24]byte
+	_, _ = rand.Read(b[:])
+	launchID := l.prefix + "-" + hex.EncodeToString(b[:8])
+	dir := filepath.Join(l.base, strconv.FormatInt(l.nextDir.Add(1), 36)+"-"+hex.EncodeToString(b[:2]))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("private folder: %w", err)
+	}
+	token := hex.EncodeToString(b[8:])
+	i := &Instance{l: l, spec: spec, dir: dir, launchID: launchID, token: token, out: newOutput(spec.Log), done: make(chan struct{})}
+	tokenFile := filepath.Join(dir, "token")
+	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	i.env = append(workerEnv(os.Environ()), spec.Env...)
+	i.env = append(i.env, l.limiter.env(spec.Limits)...)
+	i.env = append(i.env, protocol.EnvTokenFile+"="+tokenFile, protocol.EnvLaunchID+"="+launchID, protocol.EnvInstanceDir+"="+dir)
+	if spec.Services != nil {
+		socket := filepath.Join(dir, "h.sock")
+		ln, err := net.Listen("unix", socket)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("host services: %w", err), os.RemoveAll(dir))
+		}
+		i.services = protocol.NewHostServicesServer(spec.Services, token)
+		go func() { _ = i.services.Serve(ln) }() // returns at Stop
+		i.env = append(i.env, protocol.EnvHostSocket+"="+socket)
+	}
+	return i, nil
+}
+
+// connect forks, shakes hands and makes the client.
+func (i *Instance) connect(timeout time.Duration) error {
+	client := plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig:  protocol.Handshake(),
+		Plugins:          protocol.Plugins(nil, i.token),
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		Logger:           hclog.NewNullLogger(),
+		SkipHostEnv:      true,
+		StartTimeout:     timeout,
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: i.dir},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			return i.newProcess(cmd)
+		},
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithIdleTimeout(0), grpc.WithReadBufferSize(16 << 10), grpc.WithWriteBufferSize(16 << 10),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(protocol.MaxMessageBytes), grpc.MaxCallSendMsgSize(protocol.MaxMessageBytes)),
+		},
+	})
+	i.client = client
+	rpc, err := client.Client()
+	if err != nil {
+		return err
+	}
+	raw, err := rpc.Dispense(protocol.PluginName)
+	if err != nil {
+		return fmt.Errorf("dispense: %w", err)
+	}
+	w, ok := raw.(protocol.Worker)
+	if !ok {
+		return fmt.Errorf("dispense: got a %T", raw)
+	}
+	i.worker = w
+	return nil
+}
+
+// newProcess makes the runner and books the instance as soon as it is forked.
+func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
+	p, err := newProcess(i.spec.Plugin.Path, i.env, cmd, i.out)
+	if err != nil {
+		return nil, err
+	}
+	p.fork = i.l.forker.start
+	p.after = func(pid int) error { return i.l.limiter.apply(pid, i.spec.Limits, i.spec.Nice) }
+	p.onExit = i.exited
+	p.onStart = func() {
+		i.startedAt = time.Now()
+		i.oomBefore = procstats.OOMKills()
+		i.meter = procstats.NewMeter(p.id)
+		i.l.mu.Lock()
+		i.l.instances[i.launchID] = i
+		i.l.mu.Unlock()
+		go i.awaitEnd()
+	}
+	i.setProcess(p)
+	return p, nil
+}
+
+// all is a snapshot of the instances.
+func (l *Launcher) all() []*Instance {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]*Instance, 0, len(l.instances))
+	for _, i := range l.instances {
+		out = append(out, i)
+	}
+	return out
+}
+
+// Run measures and holds limits until ctx ends; then it kills every tree and returns when all are gone.
+func (l *Launcher) Run(ctx context.Context) error {
+	l.measure(ctx)
+	for _, i := range l.all() {
+		i.Kill(skalds.ExitHostStop, "the host was stopped")
+	}
+	for _, i := range l.all() {
+		<-i.Done()
+	}
+	l.forker.close()
+	l.reapOrphans(true)
+	_ = os.Remove(l.base) // stays where something is left in it
+	return nil
+}

@@ -1,0 +1,23 @@
+//go:build !linux
+
+package plugins
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skalds-go/skalds"
+)
+
+// apply sets the niceness: limits of another process can only be set on Linux.
+func (processLimits) apply(pid int, _ skalds.Limits, nice int) error {
+	if nice == 0 {
+		return nil
+	}
+	return unix.Setpriority(unix.PRIO_PROCESS, pid, nice)
+}
+
+func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func becomeSubreaper() error { return nil }

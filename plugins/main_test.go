@@ -1,0 +1,222 @@
+package plugins
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	sdk "github.com/skalds-go/skalds/plugin-sdk"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+// The test binary is also the scripted worker: started by a launcher it serves the class Script, which does what its
+// attachments say. SCRIPT_START says what it does before it serves.
+func TestMain(m *testing.M) {
+	served := os.Getenv(protocol.EnvCookieKey) != ""
+	if served || len(os.Args) == 2 && os.Args[1] == "describe" {
+		beforeServing(os.Getenv("SCRIPT_START"))
+		sdk.Serve(scriptName, scriptVersion, sdk.Class("Script", func() sdk.Worker[script] { return scripted{} }))
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	scriptName    = "scripted"
+	scriptVersion = "1.0.0"
+)
+
+func beforeServing(what string) {
+	switch what {
+	case "print":
+		fmt.Println("a stray print before the handshake")
+	case "rubbish":
+		fmt.Println("hello, I am no worker")
+		os.Exit(3)
+	case "hang":
+		select {}
+	case "panic":
+		panic("before the handshake")
+	case "version":
+		fmt.Println("1|99|unix|/nowhere|grpc")
+		select {}
+	case "exit":
+		fmt.Fprintln(os.Stderr, "no licence found")
+		os.Exit(7)
+	}
+}
+
+// script is what the worker is told to do.
+type script struct {
+	Do    string `json:"do"`
+	Code  int    `json:"code,omitempty"`
+	Bytes int64  `json:"bytes,omitempty"`
+	N     int    `json:"n,omitempty"`
+	Text  string `json:"text,omitempty"`
+	File  string `json:"file,omitempty"`
+}
+
+type scripted struct{}
+
+func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
+	a := t.Attachments()
+	switch a.Do {
+	case "finish":
+		return nil
+	case "error":
+		return errors.New(a.Text)
+	case "permanent":
+		return sdk.Permanent(errors.New(a.Text))
+	case "panic":
+		panic(a.Text)
+	case "panic-goroutine":
+		go panic(a.Text)
+		<-ctx.Done()
+	case "exit":
+		os.Exit(a.Code)
+	case "kill-self":
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(a.Code))
+		select {}
+	case "leak":
+		return leak(ctx, a.Bytes)
+	case "spin":
+		for ctx.Err() == nil {
+		}
+		return ctx.Err()
+	case "ignore":
+		select {}
+	case "fork":
+		return fork(ctx, a)
+	case "flood":
+		for i := range a.N {
+			t.Log().Info("line", "n", i)
+		}
+	case "print":
+		fmt.Println(a.Text)
+	case "wait":
+		<-ctx.Done()
+		return context.Cause(ctx)
+	case "work":
+		for i := 1; i <= a.N; i++ {
+			t.AddUnits("items", 1)
+			t.Progress(float64(i) * 100 / float64(a.N))
+			if err := t.Sleep(ctx, time.Millisecond); err != nil {
+				return err
+			}
+		}
+		return t.Result(map[string]int{"items": a.N})
+	default:
+		return fmt.Errorf("unknown script %q", a.Do)
+	}
+	return nil
+}
+
+// leak grows at about 1 GB/s until a.Bytes.
+func leak(ctx context.Context, total int64) error {
+	var keep [][]byte
+	for sum := int64(0); sum < total; sum += 8 << 20 {
+		b := make([]byte, 8<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		keep = append(keep, b)
+		select {
+		case <-time.After(8 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	<-ctx.Done()
+	return fmt.Errorf("%d blocks: %w", len(keep), ctx.Err())
+}
+
+// fork starts children that outlive their parent if they can, one of them in a session of its own, and writes their pids.
+func fork(ctx context.Context, a script) error {
+	plain := exec.Command("sleep", "300")
+	session := exec.Command("sleep", "300")
+	session.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	plain.Stdout, session.Stdout = os.Stderr, os.Stderr // the raw descriptor, which keeps the pipe open
+	if err := errors.Join(plain.Start(), session.Start()); err != nil {
+		return err
+	}
+	if err := os.WriteFile(a.File+".tmp", fmt.Appendf(nil, "%d %d", plain.Process.Pid, session.Process.Pid), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(a.File+".tmp", a.File); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// installWorker puts the test binary into a folder of workers under the name and version.
+func installWorker(t testing.TB, dir, name, version string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name, version, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if os.Link(self, path) == nil {
+		return path
+	}
+	in, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// eventually polls a condition that no event announces.
+func eventually(t testing.TB, what string, limit time.Duration, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %s", what, limit)
+		}
+		<-tick.C
+	}
+}
+
+func attachments(t testing.TB, s script) json.RawMessage {
+	t.Helper()
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func contains(s string, parts ...string) bool {
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,135 @@
+package plugins
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+const (
+	watchdogInterval = 100 * time.Millisecond
+	nearInterval     = 20 * time.Millisecond // once a tree uses 70 % of its memory
+	reaction         = 50 * time.Millisecond // from the kill to freed memory
+	nearShare        = 0.7
+	softShare        = 0.9 // OnPressure is called
+)
+
+// measure samples every tree once per round and watches limits in between.
+func (l *Launcher) measure(ctx context.Context) {
+	round := time.NewTicker(l.cfg.SampleEvery)
+	defer round.Stop()
+	watch := time.NewTimer(watchdogInterval)
+	defer watch.Stop()
+	var refreshed time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-round.C:
+			l.sample()
+			l.reapOrphans(false)
+		case <-watch.C:
+			refresh := time.Since(refreshed) >= watchdogInterval
+			if refresh {
+				refreshed = time.Now()
+			}
+			if l.watchLimits(ctx, refresh) {
+				watch.Reset(nearInterval)
+			} else {
+				watch.Reset(watchdogInterval)
+			}
+		}
+	}
+}
+
+// sample is one round for all instances by one look at the process table.
+func (l *Launcher) sample() {
+	all := l.all()
+	if len(all) == 0 {
+		return
+	}
+	list, err := procstats.List()
+	if err != nil {
+		l.log.Error("cannot read the process table", "err", err)
+		return
+	}
+	t, now := procstats.NewTable(list), time.Now()
+	for _, i := range all {
+		i.sampling.Lock()
+		u := i.meter.Sample(t, now)
+		i.sampling.Unlock()
+		usage := skalds.Usage{CPUCores: u.CPUCores, MemoryBytes: u.MemoryBytes}
+		i.mu.Lock()
+		i.usage, i.peak = usage, i.peak.Max(usage)
+		i.mu.Unlock()
+	}
+}
+
+// watchLimits kills trees that are over a limit and reports whether one is close to it.
+func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
+	var table *procstats.Table
+	for _, i := range l.all() {
+		lim := i.spec.Limits
+		if lim.MemoryBytes <= 0 && lim.PIDs <= 0 || i.proc.reaped.Load() {
+			continue
+		}
+		if refresh && table == nil {
+			list, err := procstats.List()
+			if err != nil {
+				return false
+			}
+			table = procstats.NewTable(list)
+		}
+		i.sampling.Lock()
+		if refresh {
+			i.meter.Refresh(table)
+		}
+		charged, count := i.meter.Charged(), len(i.meter.Members())
+		i.sampling.Unlock()
+		near = i.watchOne(ctx, lim, charged, count) || near
+	}
+	return near
+}
+
+func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int64, count int) (near bool) {
+	i.mu.Lock()
+	i.peak.MemoryBytes = max(i.peak.MemoryBytes, charged)
+	peak := i.peak.MemoryBytes
+	i.mu.Unlock()
+	if lim.PIDs > 0 && count > lim.PIDs {
+		i.Kill(skalds.ExitLimit, fmt.Sprintf("processes: the tree has %d, the limit is %d", count, lim.PIDs))
+		return false
+	}
+	if lim.MemoryBytes <= 0 {
+		return false
+	}
+	if charged > lim.MemoryBytes {
+		i.Kill(skalds.ExitLimit, fmt.Sprintf("memory: the tree uses %s (peak %s), the limit is %s", mib(charged), mib(peak), mib(lim.MemoryBytes)))
+		return false
+	}
+	share := float64(charged) / float64(lim.MemoryBytes)
+	switch {
+	case share >= softShare && !i.soft:
+		i.soft = true
+		go i.relieve(ctx, charged-int64(softShare*float64(lim.MemoryBytes)))
+	case share < nearShare:
+		i.soft = false
+	}
+	return share >= nearShare
+}
+
+// relieve tells a worker that can give up memory that the limit is near.
+func (i *Instance) relieve(ctx context.Context, over int64) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	freed, err := i.worker.Pressure(ctx, protocol.PressureSoft, over)
+	if err == nil {
+		i.l.log.Info("worker gave up memory", "task_id", i.spec.TaskID, "memory_bytes", freed)
+	}
+}
+
+func mib(b int64) string { return fmt.Sprintf("%.0f MiB", float64(b)/(1<<20)) }

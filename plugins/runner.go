@@ -1,0 +1,199 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+// process is our own go-plugin runner: it waits for the process apart from its pipes (a grandchild that inherited them
+// must not hide a death), keeps exit status and output, and kills whole trees.
+type process struct {
+	path    string
+	env     []string
+	out     *output
+	fork    func(path string, argv []string, attr *os.ProcAttr, after func(pid int) error) (*os.Process, error)
+	after   func(pid int) error
+	onStart func()                       // right after the fork
+	onExit  func(state *os.ProcessState) // after the wait, before done is closed
+
+	proc   *os.Process
+	id     procstats.ID
+	stdout *io.PipeReader
+	done   chan struct{}
+	live   *os.File // our end of the liveness pipe: closing it ends the worker
+
+	reaped atomic.Bool // nobody may signal the group by its number any more
+}
+
+var _ runner.Runner = (*process)(nil)
+
+// handshakeLine is what go-plugin prints: core version|protocol version|network|address|protocol.
+var handshakeLine = regexp.MustCompile(`^\d+\|\d+\|(unix|tcp)\|`)
+
+// Start forks. The child gets /dev/null as standard input, pipes as output, and the liveness pipe as descriptor 3.
+func (p *process) Start(context.Context) error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = null.Close() }()
+	var theirs []*os.File
+	defer func() {
+		for _, f := range theirs {
+			_ = f.Close()
+		}
+	}()
+	pipe := func() (r, w *os.File) {
+		if err != nil {
+			return nil, nil
+		}
+		r, w, err = os.Pipe()
+		return r, w
+	}
+	outR, outW := pipe()
+	errR, errW := pipe()
+	liveR, liveW := pipe()
+	theirs = append(theirs, outW, errW, liveR)
+	if err != nil {
+		for _, f := range []*os.File{outR, errR, liveW} {
+			if f != nil {
+				_ = f.Close()
+			}
+		}
+		return fmt.Errorf("make pipes: %w", err)
+	}
+	attr := &os.ProcAttr{Env: p.env, Files: []*os.File{null, outW, errW, liveR}, Sys: procAttr()}
+	var proc *os.Process
+	for deadline := time.Now().Add(time.Second); ; { // a file that was just written may be busy for a moment
+		proc, err = p.fork(p.path, []string{p.path}, attr, p.after)
+		if !isBusy(err) || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		for _, f := range []*os.File{outR, errR, liveW} {
+			_ = f.Close()
+		}
+		return err
+	}
+	p.proc, p.live = proc, liveW
+	if st, err := procstats.Read(proc.Pid); err == nil {
+		p.id = st.ID
+	} else {
+		p.id = procstats.ID{PID: proc.Pid}
+	}
+	p.onStart()
+	var handshake *io.PipeWriter
+	p.stdout, handshake = io.Pipe()
+	readers := new(sync.WaitGroup)
+	readers.Go(func() { p.out.read(errR); _ = errR.Close() })
+	readers.Go(func() { p.readStdout(outR, handshake); _ = outR.Close() })
+	go p.wait(readers, outR, errR)
+	return nil
+}
+
+// readStdout hands go-plugin the handshake and nothing else: stray prints before it are log lines.
+func (p *process) readStdout(r *os.File, handshake *io.PipeWriter) {
+	shaken := false
+	lines := newOutput(func(l Line) {
+		if !shaken && handshakeLine.MatchString(l.Raw) {
+			shaken = true
+			_, _ = io.WriteString(handshake, l.Raw+"\n")
+			_ = handshake.Close()
+			return
+		}
+		p.out.line([]byte(l.Raw))
+	})
+	lines.read(r)
+	_ = handshake.Close()
+}
+
+// wait reaps the process and gives the pipes a moment to be drained; a grandchild that still holds them is cut off.
+func (p *process) wait(readers *sync.WaitGroup, pipes ...*os.File) {
+	awaitExit(p.proc.Pid)
+	_ = syscall.Kill(-p.proc.Pid, syscall.SIGKILL) // its group, while the zombie still holds the number
+	p.reaped.Store(true)
+	state, _ := p.proc.Wait()
+	_ = p.live.Close()
+	p.onExit(state)
+	for _, f := range pipes {
+		_ = f.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	}
+	readers.Wait()
+	close(p.done)
+}
+
+// Wait waits until the process has ended and its output is read.
+func (p *process) Wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Kill kills the process group. The rest of the tree is the instance's affair.
+func (p *process) Kill(context.Context) error {
+	p.signalGroup(syscall.SIGKILL)
+	return nil
+}
+
+// signalGroup signals the process's own group, which cannot be anybody else's while it is not reaped.
+func (p *process) signalGroup(sig syscall.Signal) {
+	if p.proc != nil && !p.reaped.Load() {
+		_ = syscall.Kill(-p.proc.Pid, sig)
+	}
+}
+
+// Stdout is the handshake alone.
+func (p *process) Stdout() io.ReadCloser { return p.stdout }
+
+// Stderr is empty: we read it ourselves.
+func (p *process) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
+
+// Diagnose adds nothing: a LaunchError carries the output.
+func (p *process) Diagnose(context.Context) string { return "" }
+
+// Name is the path of the executable.
+func (p *process) Name() string { return p.path }
+
+// ID is the pid as text.
+func (p *process) ID() string { return strconv.Itoa(p.id.PID) }
+
+// PluginToHost leaves addresses as they are.
+func (p *process) PluginToHost(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+// HostToPlugin leaves addresses as they are.
+func (p *process) HostToPlugin(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+// newProcess takes over what go-plugin put into cmd: environment only.
+func newProcess(path string, env []string, cmd *exec.Cmd, out *output) (*process, error) {
+	if path == "" {
+		return nil, errors.New("no executable")
+	}
+	all := append(append([]string{}, env...), cmd.Env...)
+	all = append(all, protocol.EnvLivenessFD+"=3")
+	return &process{path: path, env: all, out: out, done: make(chan struct{})}, nil
+}

@@ -1,0 +1,76 @@
+package plugins
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Status is how a process ended.
+type Status struct {
+	Code    int            // exit code; -1 when killed by a signal
+	Signal  syscall.Signal // 0: none
+	Kill    *KillReason    // why we killed it; nil: we did not
+	EndedAt time.Time
+	CPUTime time.Duration // user and system, with children it waited for
+	OOM     bool          // the kernel killed something for memory while it ran, and it died by SIGKILL that was not ours
+}
+
+// KillReason is why the host killed a tree.
+type KillReason struct {
+	Kind    skalds.ExitKind
+	Message string
+}
+
+func statusOf(state *os.ProcessState) Status {
+	s := Status{Code: -1, EndedAt: time.Now()}
+	if state == nil {
+		return s
+	}
+	s.Code = state.ExitCode()
+	s.CPUTime = state.UserTime() + state.SystemTime()
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		s.Signal = ws.Signal()
+	}
+	return s
+}
+
+func (s Status) String() string {
+	if s.Signal != 0 {
+		return fmt.Sprintf("killed by signal %d (%s)", int(s.Signal), s.Signal)
+	}
+	return fmt.Sprintf("exit code %d", s.Code)
+}
+
+// LaunchError says why no instance came into being. Nothing of it is left running.
+type LaunchError struct {
+	Plugin    string // name@version
+	Kind      skalds.ExitKind
+	Message   string
+	Status    Status
+	Stderr    string // the last lines that the process wrote
+	Permanent bool   // the same file will not do better next time
+	Err       error
+}
+
+func (e *LaunchError) Error() string {
+	s := fmt.Sprintf("launch %s: %s: %s", e.Plugin, e.Kind, e.Message)
+	if e.Stderr != "" {
+		s += quoteTail(e.Stderr)
+	}
+	return s
+}
+
+func (e *LaunchError) Unwrap() error { return e.Err }
+
+// Exit is the error as an attempt's report.
+func (e *LaunchError) Exit() skalds.Exit {
+	x := skalds.Exit{Kind: e.Kind, Code: e.Status.Code, Message: e.Message + quoteTail(lastLine(e.Stderr)), Permanent: e.Permanent}
+	if e.Status.Signal != 0 {
+		x.Signal = e.Status.Signal.String()
+	}
+	return x
+}
