@@ -21,6 +21,8 @@ type Join struct {
 	RedisPassword string   `json:"redisPassword"`
 	Server        string   `json:"server,omitempty"` // URL of the controller
 	Token         string   `json:"token,omitempty"`  // for it
+	// Lease is how long the controller takes a silent node for alive; a host that joins must count by the same.
+	Lease skalds.Duration `json:"lease,omitempty"`
 }
 
 // ReadJoin reads a join file, or the one in a data folder.

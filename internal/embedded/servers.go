@@ -15,6 +15,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/skalds-go/skalds"
 )
 
 // busDir is where the bus keeps its messages, in the data folder.
@@ -57,7 +59,7 @@ func Start(ctx context.Context, cfg Config) (*Servers, error) {
 	}
 	s := &Servers{dir: cfg.DataDir, join: Join{
 		KafkaUser: busUser, KafkaPassword: secret(before.KafkaPassword), RedisPassword: secret(before.RedisPassword),
-		Server: before.Server, Token: before.Token,
+		Server: before.Server, Token: before.Token, Lease: before.Lease,
 	}}
 	if err := s.startBus(before, log); err != nil {
 		return nil, err
@@ -174,11 +176,11 @@ func (s *Servers) Join() Join {
 // JoinPath is where join.json lies.
 func (s *Servers) JoinPath() string { return filepath.Join(s.dir, JoinFile) }
 
-// WriteJoin writes join.json with the controller's URL and token.
-func (s *Servers) WriteJoin(server, token string) error {
+// WriteJoin writes join.json with the controller's URL, token and lease.
+func (s *Servers) WriteJoin(server, token string, lease time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.join.Server, s.join.Token = server, token
+	s.join.Server, s.join.Token, s.join.Lease = server, token, skalds.Duration(lease)
 	return s.join.write(s.JoinPath())
 }
 

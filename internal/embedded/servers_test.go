@@ -108,7 +108,7 @@ func TestStart(t *testing.T) {
 	if err := use(t, s.Join()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.WriteJoin("http://127.0.0.1:8000", "token"); err != nil {
+	if err := s.WriteJoin("http://127.0.0.1:8000", "token", 15*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	first := s.Join()
