@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/internal/conf"
 )
 
 // Bounds of the watch over the workers file.
@@ -25,7 +26,6 @@ const (
 type edgeSource struct {
 	cfg      Config
 	path     string
-	file     workersFile
 	nodeID   string
 	journal  *journal
 	reporter *reporter
@@ -62,7 +62,7 @@ type edgeTask struct {
 
 func newEdgeSource(cfg Config, nodeID string, j *journal, r *reporter, ro *roster, log hclog.Logger) *edgeSource {
 	return &edgeSource{
-		cfg: cfg, path: cfg.WorkersFile, file: workersFile{cfg.WorkersFile}, nodeID: nodeID, journal: j, reporter: r, roster: ro, log: log.With("file", cfg.WorkersFile),
+		cfg: cfg, path: cfg.WorkersFile, nodeID: nodeID, journal: j, reporter: r, roster: ro, log: log.With("file", cfg.WorkersFile),
 		wake: make(chan struct{}, 1), ids: map[string]bool{},
 		tasks: map[string]*edgeTask{}, removed: map[string]int64{}, higher: map[string]int64{}, complain: map[string]string{},
 	}
@@ -143,19 +143,19 @@ func fileStamp(path string) string {
 // reload reads the file and carries out what has changed. A file that cannot be used changes nothing.
 func (e *edgeSource) reload() {
 	e.lastStat = fileStamp(e.path)
-	entries, err := e.file.load()
+	file, err := conf.LoadWorkers(e.path)
 	if err != nil {
 		e.complainOnce(err.Error(), "the workers file cannot be used, nothing is changed: %v", err)
 		return
 	}
-	if len(entries) == 0 && len(e.tasks) > 0 {
+	if len(file.Entries) == 0 && len(e.tasks) > 0 {
 		e.complainOnce("empty", "the workers file names no task any more, nothing is changed: to end its tasks, cancel them, or remove them one by one")
 		return
 	}
 	e.lastText = ""
 	var specs []skalds.Spec
 	broken := map[string]bool{}
-	for _, entry := range entries {
+	for _, entry := range file.Entries {
 		if entry.Err != nil {
 			broken[entry.Spec.ID] = true
 			if text := entry.Err.Error(); e.complain[entry.Spec.ID] != text {

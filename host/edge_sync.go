@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/internal/conf"
 )
 
 // attached hears that a controller has answered a hello: it is told of every entry, and tells in turn what the store holds.
@@ -165,12 +166,12 @@ func (e *edgeSource) align(t *edgeTask, stored json.RawMessage) {
 		}
 		return
 	case syncConflict:
-		if err := e.file.writeConflict(id, mine); err != nil {
+		if err := conf.WriteConflict(e.path, id, mine); err != nil {
 			e.log.Error("cannot keep the file's attachments beside it", "task_id", id, "err", err)
 		}
 		e.log.Warn("attachments differ in file and store: the store's hold, the file's are kept", "task_id", id, "kept_in", e.path+".conflict")
 	}
-	if err := e.file.writeAttachments(id, stored); err != nil {
+	if err := conf.WriteAttachments(e.path, id, stored); err != nil {
 		rec.Overlay, rec.FileHash = stored, skalds.ContentHash(t.spec.Attachments)
 		e.log.Warn("the store's attachments cannot be written to the workers file: they hold as an overlay until the entry is changed there", "task_id", id, "err", err)
 	} else {

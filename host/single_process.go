@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/internal/conf"
 )
 
 // exitTerminated is the exit code of a host that was told to end before its task had: 128 + SIGTERM, as shells say it.
@@ -59,17 +60,17 @@ func firstEntry(cfg Config) (skalds.Spec, error) {
 	if cfg.WorkersFile == "" {
 		return skalds.Spec{}, skalds.Errorf(skalds.CodeInvalid, "a single_process host needs a workers file: name one with --workers (YAML_FILE)")
 	}
-	entries, err := workersFile{cfg.WorkersFile}.load()
+	file, err := conf.LoadWorkers(cfg.WorkersFile)
 	if err != nil {
 		return skalds.Spec{}, err
 	}
-	if len(entries) == 0 {
+	if len(file.Entries) == 0 {
 		return skalds.Spec{}, skalds.Errorf(skalds.CodeInvalid, "%s names no task under TaskWorkers", cfg.WorkersFile)
 	}
-	if entries[0].Err != nil {
-		return skalds.Spec{}, fmt.Errorf("the first entry of the workers file cannot be run: %w", entries[0].Err)
+	if file.Entries[0].Err != nil {
+		return skalds.Spec{}, fmt.Errorf("the first entry of the workers file cannot be run: %w", file.Entries[0].Err)
 	}
-	spec := entries[0].Spec
+	spec := file.Entries[0].Spec
 	spec.Mode = skalds.ModePassiveProcess
 	spec.Retry = skalds.RetryFor(spec.Retry, false, cfg.WorkerRetry) // YAML's default of isPersistent means nothing here
 	return spec, nil
