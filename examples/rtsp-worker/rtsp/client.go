@@ -103,7 +103,7 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		err = c.mask(err)
 		c.ended(state)
-		c.log.Warn("no video", "state", state, "err", err, "retry_in", wait.Round(time.Millisecond))
+		c.log.Warn("no video", "state", state, "err", err, "retry_in", wait.Round(time.Millisecond).String())
 		c.handler.Ended(state, err, wait)
 		t := time.NewTimer(wait)
 		select {
