@@ -142,14 +142,16 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		}
 		return context.Cause(ctx)
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return skalds.Errorf(skalds.CodeUnavailable, "no skalds answers at %s: is `skalds standalone` running? (set --server or SKALDS_SERVER)", c.Server())
-	}
+	why := err.Error()
 	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &errno):
+		why = errno.Error() // without "dial tcp …": the address is in the sentence
+	case errors.As(err, &u):
+		why = u.Err.Error()
 	}
-	return skalds.Errorf(skalds.CodeUnavailable, "cannot reach skalds at %s: %s (set --server or SKALDS_SERVER)", c.Server(), api.MaskText(err.Error()))
+	return skalds.Errorf(skalds.CodeUnavailable, "cannot reach %s: %s: start one with `skalds standalone`, or name it with --server or SKALDS_SERVER", c.Server(), api.MaskText(why))
 }
 
 // problemOf turns an error answer into an error that people can act on.
@@ -169,6 +171,9 @@ func problemOf(res *http.Response) error {
 	e := &skalds.Error{Code: p.Code, Message: p.Detail}
 	if e.Code == "" {
 		e.Code = codeOf(res.StatusCode)
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		e.Message += " (--token or SKALDS_TOKEN)"
 	}
 	for _, f := range p.Errors {
 		e.Fields = append(e.Fields, skalds.FieldError{Field: f.Field, Message: f.Message})
