@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Writes plugin-sdk/internal/workerpb from proto/. Needs protoc (Debian: protobuf-compiler); the two Go plugins are built
-# from the versions pinned here.
+# gen-proto.sh [FOLDER]: writes plugin-sdk/internal/workerpb from proto/, below FOLDER (default: the repository). Needs
+# protoc (Debian: protobuf-compiler); its two Go plugins are built in the versions pinned here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=$(pwd)/.tools
+out=${1:-.}
+go_version=v1.36.12 grpc_version=v1.6.2
 command -v protoc >/dev/null || { echo "gen-proto: protoc is missing: apt-get install protobuf-compiler" >&2; exit 1; }
-[ -x "$bin/protoc-gen-go" ] || GOBIN="$bin" go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
-[ -x "$bin/protoc-gen-go-grpc" ] || GOBIN="$bin" go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
-PATH="$bin:$PATH" protoc -I proto \
-  --go_out=. --go_opt=module=github.com/skalds-go/skalds \
-  --go-grpc_out=. --go-grpc_opt=module=github.com/skalds-go/skalds \
+gen_go=.tools/protoc-gen-go-$go_version gen_grpc=.tools/protoc-gen-go-grpc-$grpc_version
+[ -x "$gen_go" ] || scripts/install-tool.sh google.golang.org/protobuf/cmd/protoc-gen-go "$go_version" "$gen_go"
+[ -x "$gen_grpc" ] || scripts/install-tool.sh google.golang.org/grpc/cmd/protoc-gen-go-grpc "$grpc_version" "$gen_grpc"
+protoc -I proto \
+  --plugin=protoc-gen-go="$gen_go" --go_out="$out" --go_opt=module=github.com/skalds-go/skalds \
+  --plugin=protoc-gen-go-grpc="$gen_grpc" --go-grpc_out="$out" --go-grpc_opt=module=github.com/skalds-go/skalds \
   proto/skalds/worker/v1/worker.proto

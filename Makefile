@@ -1,0 +1,110 @@
+# `make` alone lists the targets. Needs GNU make, git and Go; what else a target needs it builds into .tools or asks for.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+
+LISTEN   ?= 127.0.0.1:8000
+DATA_DIR ?= ./skalds-data
+
+# The modules are those of go.work, each as a folder.
+MODULES  := $(shell sed -n 's/^[[:space:]]*\(\.[^[:space:]]*\)$$/\1/p' go.work)
+PACKAGES := $(addsuffix /...,$(MODULES))
+WORKERS  := rtsp-worker simple-worker complex-worker
+
+# The version is stamped here: Go's own stamping fails in a checkout that belongs to somebody else.
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -X main.version=$(VERSION)
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+GOFUMPT_VERSION     := v0.12.0
+STATICCHECK_VERSION := v0.8.2
+GOFUMPT     := .tools/gofumpt-$(GOFUMPT_VERSION)
+STATICCHECK := .tools/staticcheck-$(STATICCHECK_VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: needs
+needs:
+	@scripts/check-needs.sh
+
+.PHONY: build
+build: needs ## compile bin/skalds and the example workers into bin/plugins/<name>/<version>/
+	@mkdir -p bin/.build
+	GOWORK=off CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/.build/skalds ./cmd/skalds
+	@scripts/install-file.sh bin/.build/skalds bin/skalds 0755
+	@for w in $(WORKERS); do scripts/build-worker.sh examples/$$w bin/plugins || exit 1; done
+
+.PHONY: run
+run: build ## start everything on this machine with two recorded cameras; LISTEN=host:port DATA_DIR=folder
+	@mkdir -p '$(DATA_DIR)'
+	@[ -e '$(DATA_DIR)/workers.yml' ] || cp examples/demo/workers.yml '$(DATA_DIR)/workers.yml'
+	@exec bin/skalds standalone --listen '$(LISTEN)' --data-dir '$(DATA_DIR)' --plugins bin/plugins --workers '$(DATA_DIR)/workers.yml'
+
+.PHONY: test
+test: needs ## run all tests of all modules, with the race detector where a C compiler is found
+	go test $$(scripts/race-flag.sh) $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: check
+check: fmt-check vet staticcheck archtest verify test ## everything that must hold before a commit
+
+.PHONY: fmt
+fmt: $(GOFUMPT) ## format all Go files
+	$(GOFUMPT) -l -w $$(scripts/go-files.sh)
+
+.PHONY: fmt-check
+fmt-check: $(GOFUMPT) ## list Go files that are not formatted
+	@list=$$($(GOFUMPT) -l $$(scripts/go-files.sh)) || exit 1; \
+	 [ -z "$$list" ] || { printf 'not formatted, run make fmt:\n%s\n' "$$list" >&2; exit 1; }
+
+.PHONY: vet
+vet: needs ## run go vet over all modules
+	go vet $(PACKAGES)
+
+.PHONY: staticcheck
+staticcheck: needs $(STATICCHECK) ## run staticcheck over all modules
+	$(STATICCHECK) $(PACKAGES)
+
+.PHONY: archtest
+archtest: needs ## check who imports whom
+	go test ./internal/archtest
+
+.PHONY: verify
+verify: needs ## check that generated files, go.mod and go.sum are what the tools make (needs protoc)
+	scripts/verify.sh $(MODULES)
+
+.PHONY: generate
+generate: needs ## make all generated files anew (needs protoc)
+	scripts/gen-proto.sh
+	scripts/third-party-notices.sh > THIRD_PARTY_NOTICES.md.new
+	@mv THIRD_PARTY_NOTICES.md.new THIRD_PARTY_NOTICES.md
+
+.PHONY: cross
+cross: needs ## check that everything, tests included, compiles for macOS and for Linux on arm64
+	@for p in darwin/arm64 darwin/amd64 linux/arm64; do \
+	  echo "compile for $$p"; \
+	  export GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0; \
+	  go build $(PACKAGES) && go vet $(PACKAGES) || exit 1; \
+	done
+
+.PHONY: bench
+bench: build ## measure the promises in numbers, print a table and write bench.json; BENCH_FLAGS=-short
+	go run ./internal/bench $(BENCH_FLAGS)
+
+.PHONY: nightly
+nightly: build ## run the long tests: kills at random moments, many repetitions
+	SKALDS_NIGHTLY=1 go test -count=1 -timeout 2h -run 'Nightly|Kill' $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: tools
+tools: $(GOFUMPT) $(STATICCHECK) ## build the tools of fmt and check into .tools
+
+$(GOFUMPT):
+	scripts/install-tool.sh mvdan.cc/gofumpt $(GOFUMPT_VERSION) $@
+
+$(STATICCHECK):
+	scripts/install-tool.sh honnef.co/go/tools/cmd/staticcheck $(STATICCHECK_VERSION) $@
+
+.PHONY: clean
+clean: ## remove what was built; data folders stay
+	rm -rf bin .tools bench.json
