@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/internal/client"
+)
+
+func (c *commands) nodeGet() *cobra.Command {
+	return &cobra.Command{
+		Use: "get ID", Aliases: []string{"show"}, Short: "Show all about one node", Args: oneID("node"), ValidArgsFunction: c.completeNode,
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return c.with(cmd, func(cl *client.Client) error {
+				n, err := cl.Node(cmd.Context(), ids[0])
+				if err != nil {
+					return err
+				}
+				return c.print(cmd, answer{document: n, names: []string{n.ID}, table: func(bool) { c.nodeDetail(n) }})
+			})
+		},
+	}
+}
+
+func (c *commands) nodeDetail(n api.NodeResponse) {
+	tab := newTable(c.Out)
+	tab.fact("Node", n.ID)
+	tab.fact("Mode", string(n.Type))
+	tab.fact("Status", nodeStatusText(n))
+	tab.fact("Seen", c.timeText(seenAt(n)))
+	tab.fact("Lost", c.timeText(n.LostAt))
+	tab.fact("Machine", n.Hostname)
+	if n.PID > 0 {
+		tab.fact("Process", fmt.Sprintf("pid %d, incarnation %d", n.PID, n.Incarnation))
+	}
+	tab.fact("Skalds", n.Program)
+	if n.Capacity != nil && n.Used != nil && n.Reserved != nil {
+		tab.fact("CPU", fmt.Sprintf("%s of %s cores used, %s reserved", coresText(n.Used.CPUCores), coresText(n.Capacity.CPUCores), coresText(n.Reserved.CPUCores)))
+		tab.fact("Memory", fmt.Sprintf("%s of %s used, %s reserved", sizeText(n.Used.MemoryBytes), sizeText(n.Capacity.MemoryBytes), sizeText(n.Reserved.MemoryBytes)))
+	}
+	if n.Foreign != nil {
+		tab.fact("Not ours", fmt.Sprintf("%s cores, %s", coresText(n.Foreign.CPUCores), sizeText(n.Foreign.MemoryBytes)))
+	}
+	if e := n.Enforcement; e != nil {
+		tab.fact("Memory limits", enforcedText(e.Memory))
+		tab.fact("CPU limits", enforcedText(e.CPU))
+		tab.fact("Process limits", enforcedText(e.PIDs))
+	}
+	tab.fact("Labels", pairsText(n.Labels))
+	tab.fact("Workers", strings.Join(n.Workers, ", "))
+	tab.fact("Classes", strings.Join(n.SupportedTasks, ", "))
+	tab.fact("Tasks", fmt.Sprint(n.TaskCount))
+	tab.flush()
+	if len(n.Instances) == 0 {
+		return
+	}
+	fmt.Fprintln(c.Out)
+	tab = newTable(c.Out, "PID", "TASK", "CLASS", "WORKER", "STATE", "CPU", "MEMORY", "PEAK MEMORY", "PROGRESS", "AGE")
+	for _, i := range n.Instances {
+		pid, state := "", string(i.State)
+		if i.PID > 0 {
+			pid = fmt.Sprint(i.PID)
+		}
+		if i.Phase != skalds.PhaseNone {
+			state += " (" + string(i.Phase) + ")"
+		}
+		tab.row(pid, i.TaskID, i.ClassName, i.Worker, state, coresText(i.Usage.CPUCores), sizeText(i.Usage.MemoryBytes),
+			sizeText(i.Peak.MemoryBytes), progressText(i.Progress), c.ageText(i.StartedAt))
+	}
+	tab.flush()
+}
+
+func enforcedText(e skalds.Enforced) string {
+	switch {
+	case e.Mechanism == "":
+		return ""
+	case e.Mechanism == skalds.MechanismNone:
+		return "not held"
+	case e.Overshoot == "":
+		return "held by " + string(e.Mechanism)
+	}
+	return fmt.Sprintf("held by %s, overshoot %s", e.Mechanism, e.Overshoot)
+}
