@@ -24,7 +24,7 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(s)
 	if err != nil {
 		if _, numErr := strconv.ParseFloat(s, 64); numErr == nil {
-			return fmt.Errorf("duration %q has no unit: write %qs, %qms or the like", s, s, s)
+			return fmt.Errorf("duration %q has no unit: write %ss, %sms or the like", s, s, s)
 		}
 		return fmt.Errorf("duration %q is not of the form 1m30s: %w", s, err)
 	}
