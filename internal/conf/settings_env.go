@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/joho/godotenv"
@@ -34,12 +35,12 @@ func (l *loader) dotEnv(path string) {
 func (l *loader) dotEnvText(path string, text []byte) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	lines := strings.Split(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")
-	places := map[string]place{}
+	places, literal, dangling := map[string]place{}, map[string]string{}, map[string]bool{}
 	var order []string
 	ok := true
 	for first := 0; first < len(lines); {
-		vars, n := statement(lines[first:])
 		at := place{path: path, line: first + 1}
+		vars, n := statement(lines[first:])
 		if vars == nil {
 			l.fault(at, "is not of the form NAME=value, with quotes that are closed") // its text may hold a password
 			ok = false
@@ -48,7 +49,9 @@ func (l *loader) dotEnvText(path string, text []byte) {
 			if _, twice := places[name]; !twice {
 				order = append(order, name)
 			}
-			places[name] = place{path: path, line: first + 1, env: name}
+			at.env = name
+			dangling[name] = dangles(vars[name], places)
+			places[name], literal[name] = at, vars[name]
 		}
 		first += n
 	}
@@ -61,22 +64,48 @@ func (l *loader) dotEnvText(path string, text []byte) {
 		return
 	}
 	for _, name := range order {
+		key := strings.ToLower(name)
+		if _, ours := l.keys[key]; ours && dangling[name] && vars[name] != literal[name] {
+			l.places[key], l.bad[key] = places[name], true
+			l.faultAt(key, places[name], "has a $ that refers to a variable which is not set above: put the value into single quotes if the $ belongs to it")
+			continue
+		}
 		l.variable(name, vars[name], places[name])
 	}
 }
 
-// statement reads the variables of the first statement, which takes n lines; nil where it is none.
+var reference = regexp.MustCompile(`(\\)?\$\(?\{?([A-Z0-9_]+)`)
+
+// dangles reports whether a value refers to a variable that is not set. Where the parser replaces references, it is rather a
+// password with a dollar in it, and would be cut there without a word.
+func dangles(literal string, set map[string]place) bool {
+	for _, m := range reference.FindAllStringSubmatch(literal, -1) {
+		if _, there := set[m[2]]; m[1] == "" && !there {
+			return true
+		}
+	}
+	return false
+}
+
+// dollar stands for "$" while a statement is read as it is written.
+const dollar = "\x00"
+
+// statement reads the variables of the first statement, which takes n lines; nil where it is none. References stay as they
+// are written.
 func statement(lines []string) (vars map[string]string, n int) {
 	for n := 1; n <= min(len(lines), maxDotEnvLines); n++ {
-		vars, err := godotenv.Unmarshal(strings.Join(lines[:n], "\n"))
-		if err == nil {
+		vars, err := godotenv.Unmarshal(strings.ReplaceAll(strings.Join(lines[:n], "\n"), "$", dollar))
+		switch {
+		case err == nil:
 			if _, nameless := vars[""]; nameless {
 				return nil, 1
 			}
+			for name, v := range vars {
+				vars[name] = strings.ReplaceAll(v, dollar, "$")
+			}
 			return vars, n
-		}
-		if !strings.Contains(err.Error(), "unterminated quoted value") {
-			break
+		case !strings.Contains(err.Error(), "unterminated quoted value"):
+			return nil, 1
 		}
 	}
 	return nil, 1

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -54,7 +55,7 @@ func (l *loader) advice(key string) string {
 	if key == tasksKey {
 		return "this is a workers file: name it with yaml_file or --workers"
 	}
-	if near := nearest(key, l.names); near != "" {
+	if near := l.nearest(key); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
 	return "skalds.example.yml shows all keys"
@@ -80,7 +81,7 @@ func flatText(n *yaml.Node, typ string) (string, error) {
 	var items []string
 	switch {
 	case n.Kind == yaml.ScalarNode:
-		return n.Value, nil
+		return plainText(n)
 	case n.Kind == yaml.SequenceNode && (typ == "list" || typ == "labels"):
 		for _, c := range n.Content {
 			item, err := itemText(c)
@@ -94,7 +95,7 @@ func flatText(n *yaml.Node, typ string) (string, error) {
 			k, errK := itemText(n.Content[i])
 			v, errV := itemText(n.Content[i+1])
 			if errK != nil || errV != nil || strings.Contains(k, "=") {
-				return "", fmt.Errorf("must hold labels, like zone: a")
+				return "", errors.New("must hold labels, like zone: a")
 			}
 			items = append(items, k+"="+v)
 		}
@@ -104,13 +105,23 @@ func flatText(n *yaml.Node, typ string) (string, error) {
 	return strings.Join(items, ","), nil
 }
 
+// itemText is one item of a list, or one key or value of labels.
 func itemText(n *yaml.Node) (string, error) {
 	n = resolved(n)
 	switch {
 	case n.Kind != yaml.ScalarNode || isNull(n):
-		return "", fmt.Errorf("must hold plain words only")
+		return "", errors.New("must hold plain words only")
 	case strings.Contains(n.Value, ","):
 		return "", fmt.Errorf("%q has a comma in it: write its parts as items of their own", n.Value)
 	}
-	return n.Value, nil
+	return plainText(n)
+}
+
+// plainText is a scalar as it is spelled: every setting reads its own text, so "007" and 3.10 stay what they are.
+func plainText(n *yaml.Node) (string, error) {
+	switch n.ShortTag() {
+	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!null", "!!merge":
+		return n.Value, nil
+	}
+	return "", fmt.Errorf("has the tag %s, which means nothing here: leave it out", n.ShortTag())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -127,18 +128,49 @@ func (l *loader) environ(environ []string) {
 func (l *loader) variable(name, value string, at place) {
 	key := strings.ToLower(name)
 	switch _, known := l.keys[key]; {
+	case value == "":
 	case known && name == strings.ToUpper(name):
-		if value != "" {
-			l.set(key, value, at)
+		if serviceLink.MatchString(value) && strings.HasSuffix(key, "_port") {
+			l.warn(at, "is left out: Kubernetes sets it for a service of that name; set enableServiceLinks: false, or the port in the file")
+			return
 		}
-	case strings.HasPrefix(name, "SKALDS_TEST_"): // what our own tests are told
+		l.set(key, value, at)
+	case l.foreign(name, value):
 	case strings.HasPrefix(name, "SKALDS_"), strings.HasPrefix(name, "SKALD_"):
 		advice := "it has no effect"
-		if near := nearest(key, l.names); near != "" {
+		if near := l.nearest(key); near != "" {
 			advice += fmt.Sprintf(": did you mean %s?", strings.ToUpper(near))
 		}
-		l.warn(at, "no setting has the name %s: %s", name, advice)
+		l.warn(at, "there is no such setting, %s", advice)
 	}
+}
+
+var (
+	// serviceLink is the value of variables like REDIS_PORT that Kubernetes makes for a service called redis.
+	serviceLink     = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+	serviceLinkName = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$`)
+	// workerNames are what a host tells its workers; a skalds command that a worker runs inherits them.
+	workerNames = []string{
+		"SKALDS_WORKER", "SKALDS_HOST_SOCKET", "SKALDS_TOKEN_FILE", "SKALDS_LIVENESS_FD", "SKALDS_LAUNCH_ID", "SKALDS_INSTANCE_DIR",
+	}
+)
+
+// foreign reports whether a variable has one of our prefixes and is no setting nevertheless.
+func (l *loader) foreign(name, value string) bool {
+	return strings.HasPrefix(name, "SKALDS_TEST_") || strings.HasPrefix(name, "SKALDS_SECRET_") || slices.Contains(workerNames, name) ||
+		serviceLink.MatchString(value) || serviceLinkName.MatchString(name)
+}
+
+// nearest is the key that was probably meant; prefixes are easily left out or added.
+func (l *loader) nearest(key string) string {
+	key = strings.ToLower(strings.ReplaceAll(key, "-", "_"))
+	bare := strings.TrimPrefix(strings.TrimPrefix(key, "skalds_"), "skald_")
+	for _, guess := range []string{key, bare, "skalds_" + bare, "skald_" + bare} {
+		if _, known := l.keys[guess]; known {
+			return guess
+		}
+	}
+	return nearest(key, l.names)
 }
 
 // listenFlag is a flag for two keys.
@@ -153,7 +185,7 @@ func (l *loader) flags(flags map[string]string) {
 		case key == listenFlag:
 			l.listen(flags[key])
 		default:
-			l.faults = append(l.faults, &Fault{Path: "flag --" + key, Message: "there is no such setting"})
+			l.faultAt(key, place{path: "flag --" + key}, "there is no such setting")
 		}
 	}
 }
@@ -205,7 +237,7 @@ func (l *loader) warnings() {
 	for _, name := range l.names {
 		k := l.keys[name]
 		if at, set := l.places[name]; set && k.NoEffect && valueText(s.Field(k.index)) != valueText(defaults.Field(k.index)) {
-			l.warn(at, "%s is %s", name, k.Description)
+			l.warn(at, "%s: %s", name, k.Description)
 		}
 	}
 	if st := l.out.Settings; st.Heartbeat() < st.RedisSyncPeriod.D() {

@@ -81,3 +81,11 @@ func maskURL(s string) string {
 	}
 	return scheme + "://" + user + rest[at:]
 }
+
+// maskAddress masks the credentials in what should be an address, with or without a scheme.
+func maskAddress(s string) string {
+	if at := strings.LastIndexByte(s, '@'); at >= 0 && !strings.Contains(s, "://") {
+		return mask + s[at:]
+	}
+	return maskURL(s)
+}

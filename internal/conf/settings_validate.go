@@ -85,11 +85,11 @@ func (v *validator) controller(s Settings) {
 	case h == "":
 		v.add("system_controller_host", "is missing: name an address, 0.0.0.0 for all")
 	case strings.ContainsAny(h, "/ ") || (strings.Contains(h, ":") && net.ParseIP(strings.Trim(h, "[]")) == nil):
-		v.add("system_controller_host", "%q is no address: its port goes into system_controller_port", maskURL(h))
+		v.add("system_controller_host", "%q is no address: its port goes into system_controller_port", maskAddress(h))
 	}
 	v.port("system_controller_port", s.ControllerPort, 0)
 	if u, err := url.Parse(s.Server); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		v.add("skalds_server", "%q is no URL of a controller: write http://host:port", maskURL(s.Server))
+		v.add("skalds_server", "%q is no URL of a controller: write http://host:port", maskAddress(s.Server))
 	}
 	v.atLeast("task_worker_retry", s.TaskWorkerRetry, -1)
 	v.atLeast("skalds_retention_tasks", s.RetentionTasks, 0)
@@ -129,7 +129,7 @@ func (v *validator) redis(s Settings) {
 
 // hostFault says what is wrong with "host" or "host:port".
 func hostFault(s string) error {
-	shown := maskURL(s)
+	shown := maskAddress(s)
 	if strings.Contains(s, "://") || strings.ContainsAny(s, "/@ \t,") {
 		return fmt.Errorf("%q is not of the form host:port: user and password have keys of their own", shown)
 	}

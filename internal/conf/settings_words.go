@@ -70,11 +70,10 @@ func word[T ~string](into *T, text []byte, known []string) error {
 		*into = T(known[i])
 		return nil
 	}
-	expected := fmt.Sprintf("%q is none of %s", s, strings.Join(known, ", "))
 	if near := nearest(s, known); near != "" {
-		expected += fmt.Sprintf(": did you mean %s?", near)
+		return fmt.Errorf("%q is none of %s: did you mean %s?", s, strings.Join(known, ", "), near)
 	}
-	return fmt.Errorf("%s", expected)
+	return fmt.Errorf("%q is none of %s", s, strings.Join(known, ", "))
 }
 
 // Name is the level in the words of hclog: trace, debug, info, warn or error.
