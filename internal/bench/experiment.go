@@ -1,0 +1,38 @@
+package main
+
+import "context"
+
+// promise is a number and its bound, under the key that it has in bench.json.
+type promise struct {
+	key     string
+	bound   float64
+	atLeast bool // the bound is a lower one
+}
+
+// experiment measures one or more promises, in their order.
+type experiment struct {
+	promises []promise
+	measure  func(context.Context, *lab) ([]value, error)
+}
+
+func experiments() []experiment {
+	return []experiment{
+		{[]promise{{key: "cold_launch_ratio", bound: 4.5}}, coldLaunch},
+		{[]promise{{key: "create_to_main_cold_ratio", bound: 6}}, createToMain},
+		{[]promise{{key: "tasks_per_second_ratio", bound: 0.7, atLeast: true}}, tasksPerSecond},
+		{[]promise{{key: "idle_worker_unique_mb", bound: 4}}, idleWorkers},
+		{[]promise{{key: "host_goroutines_per_task", bound: 28}, {key: "host_fds_per_task", bound: 12}, {key: "host_mb_per_task", bound: 0.3}}, hostCost},
+		{[]promise{{key: "sample_500_cpu_ms", bound: 25}}, samplingRound},
+		{[]promise{{key: "memory_over_limit_watchdog_s", bound: 0.15}}, watchdogOvershoot},
+		{[]promise{{key: "crash_to_next_attempt_p95_ms", bound: 200}}, crashToNextAttempt},
+	}
+}
+
+func keys() (out []string) {
+	for _, e := range experiments() {
+		for _, p := range e.promises {
+			out = append(out, p.key)
+		}
+	}
+	return out
+}

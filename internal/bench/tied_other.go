@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// tied is Linux's: elsewhere a child outlives a bench that was killed.
+func tied() *syscall.SysProcAttr { return nil }
