@@ -14,7 +14,7 @@ import (
 // the environment and in .env. The tags of a field say its key, its flag where that is named otherwise, and what it is;
 // DefaultSettings says its default. Empty texts mean "not set".
 type Settings struct {
-	SkaldID   string      `yaml:"skald_id" section:"This node" help:"id of this node in the cluster; empty: a name is made once and kept in the data folder"`
+	SkaldID   string      `yaml:"skald_id" flag:"--node-id" section:"This node" help:"id of this node in the cluster; empty: a name is made once and kept in the data folder"`
 	SkaldMode HostMode    `yaml:"skald_mode" flag:"--mode" help:"what a host does: node (takes tasks from controllers, and those of yaml_file beside), edge (only those of yaml_file) or single_process (the first of yaml_file, then it ends as that ended)"`
 	SkaldEnv  Environment `yaml:"skald_env" help:"DEV or PRODUCTION: shown by /api/system/config, changes nothing else"`
 	YAMLFile  string      `yaml:"yaml_file" flag:"--workers" help:"TaskWorkers file of an edge or single_process host, read again when it changes"`
