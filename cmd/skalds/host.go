@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/host"
+	"github.com/skalds-go/skalds/internal/conf"
+	"github.com/skalds-go/skalds/internal/embedded"
+	"github.com/skalds-go/skalds/internal/kafka"
+	"github.com/skalds-go/skalds/internal/redis"
+)
+
+// The modes of a host, as in SKALD_MODE.
+const (
+	modeNode   = "node"
+	modeEdge   = "edge"
+	modeSingle = "single_process"
+)
+
+func hostCommand() *cobra.Command {
+	var flags settingsFlags
+	var o hostOptions
+	c := &cobra.Command{
+		Use:   "host",
+		Short: "Run tasks on this machine",
+		Long: `Runs tasks on this machine, each in a process of its own.
+
+  --mode node            takes tasks from controllers; with --workers also those of a file
+  --mode edge            takes tasks from the file --workers; reports to controllers where it can reach them, works alone where not
+  --mode single_process  runs the first task of --workers to its end; the exit code is the task's fate`,
+		Example: `  skalds host --mode node --join /var/lib/skalds/join.json --data-dir ./node-2
+  skalds host --mode edge --workers workers.yml
+  skalds host --mode single_process --workers job.yml`,
+		Args: cobra.NoArgs,
+	}
+	flags.offer(c, "skald_mode", "skalds_data_dir", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace")
+	c.Flags().StringVar(&o.join, "join", "", "join `file` of a running standalone: <data-dir>/join.json")
+	c.Flags().Float64Var(&o.share, "capacity-share", 1, "`part` of the machine that this host may hand out, above 0 and at most 1")
+	c.Flags().BoolVar(&o.tied, "tied", false, "end when standard input does")
+	_ = c.Flags().MarkHidden("tied") // for the hosts that a standalone starts
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		loaded, err := flags.load(c)
+		if err != nil {
+			return err
+		}
+		o.settings, o.log = loaded.Settings, newLogger(loaded.Settings, c)
+		o.from = loaded.From
+		for _, w := range loaded.Warnings {
+			o.log.Warn(w)
+		}
+		return o.run(c)
+	}
+	return c
+}
+
+// hostOptions are what a host command was told.
+type hostOptions struct {
+	settings conf.Settings
+	from     map[string]string
+	join     string
+	share    float64
+	tied     bool
+	log      hclog.Logger
+}
+
+// said reports whether the user has set a key.
+func (o *hostOptions) said(key string) bool { return o.from[key] != "default" }
+
+func (o *hostOptions) run(c *cobra.Command) error {
+	ctx := c.Context()
+	if o.tied {
+		var cancel func()
+		ctx, cancel = tied(ctx, c.InOrStdin(), os.Exit)
+		defer cancel()
+	}
+	mode := string(o.settings.SkaldMode)
+	at, lease, err := o.services()
+	if err != nil {
+		return err
+	}
+	cfg := hostConfig(o.settings, lease)
+	cfg.Node = mode == modeNode
+	cfg.Edge = mode == modeEdge || o.settings.YAMLFile != ""
+	cfg.CapacityShare = o.share
+	if mode == modeEdge && o.settings.YAMLFile == "" {
+		return skalds.Errorf(skalds.CodeInvalid, "a host in edge mode needs a workers file: name one with --workers (YAML_FILE)")
+	}
+	if mode == modeSingle {
+		deps, err := hostDeps(cfg, o.settings.PluginsDir(), nil, o.log)
+		if err != nil {
+			return err
+		}
+		code, err := host.RunSingle(ctx, cfg, deps, o.log)
+		if code == 0 && err == nil {
+			return nil
+		}
+		return &exitError{max(code, 1), err}
+	}
+	var l *links
+	if at != nil {
+		if l, err = newLinks(*at, "skalds-host", o.log); err != nil {
+			return err
+		}
+		defer func() {
+			if err := l.Close(); err != nil {
+				o.log.Debug("cannot close the connections", "err", err)
+			}
+		}()
+	}
+	h, err := newHost(cfg, o.settings.PluginsDir(), l, o.log)
+	if err != nil {
+		return err
+	}
+	return h.Run(ctx)
+}
+
+// services says where bus and Redis are and how long a lease is; nil: this host is alone.
+func (o *hostOptions) services() (*services, time.Duration, error) {
+	s := o.settings
+	lease := s.Lease.D()
+	switch {
+	case s.SkaldMode == modeSingle:
+		return nil, lease, nil
+	case o.join != "":
+		j, err := embedded.ReadJoin(o.join)
+		if err != nil {
+			return nil, 0, err
+		}
+		at := joined(j)
+		if !o.said("skalds_lease") {
+			lease = embeddedLease
+			if j.Lease > 0 {
+				lease = j.Lease.D()
+			}
+		}
+		return &at, lease, nil
+	case o.said("kafka_host") && o.said("redis_host"):
+		return &services{
+			kafka: kafka.Config{
+				Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(),
+				Partitions: s.KafkaTopicPartitions, ReplicationFactor: s.KafkaReplicationFactor,
+			},
+			redis: redis.Config{Addr: s.RedisAddr(), Password: s.RedisPassword, KeyTTL: s.RedisKeyTTL.D()},
+		}, lease, nil
+	case s.SkaldMode == modeNode:
+		return nil, 0, errors.New("a host in node mode must know where its controllers are: name the join file of a standalone with --join, or KAFKA_HOST and REDIS_HOST")
+	}
+	return nil, lease, nil
+}
+
+// hostConfig is what the settings say about the host of this process.
+func hostConfig(s conf.Settings, lease time.Duration) host.Config {
+	cfg := host.DefaultConfig()
+	cfg.NodeID, cfg.WorkersFile, cfg.DataDir, cfg.Labels = s.SkaldID, s.YAMLFile, s.DataDir, s.Labels
+	cfg.Lease, cfg.Heartbeat, cfg.Grace = lease, min(s.RedisSyncPeriod.D(), lease/3), s.Grace.D()
+	cfg.HeartbeatTTL = max(cfg.HeartbeatTTL, lease+5*time.Second)
+	cfg.LogDir, cfg.LogSplit, cfg.LogRotationMB, cfg.LogRetention = s.LogDir(), s.LogSplitWithWorkerID, s.LogRotationMB, s.LogRetention.D()
+	cfg.WorkerRetry, cfg.Program = s.TaskWorkerRetry, version
+	return cfg
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds/host"
+	"github.com/skalds-go/skalds/internal/embedded"
+	"github.com/skalds-go/skalds/internal/kafka"
+	"github.com/skalds-go/skalds/internal/redis"
+	"github.com/skalds-go/skalds/plugins"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+// services is where bus and Redis are.
+type services struct {
+	kafka kafka.Config
+	redis redis.Config
+}
+
+// joined are the services of a standalone.
+func joined(j embedded.Join) services {
+	return services{
+		kafka: kafka.Config{Brokers: j.KafkaBrokers, User: j.KafkaUser, Password: j.KafkaPassword},
+		redis: redis.Config{Addr: j.RedisAddr, Password: j.RedisPassword},
+	}
+}
+
+// links are a host's connections; all connect when they are first used, and again after every loss.
+type links struct {
+	bus   *kafka.HostBus
+	beats *redis.HeartbeatStore
+	cache *redis.Cache
+}
+
+func newLinks(s services, clientID string, log hclog.Logger) (*links, error) {
+	s.kafka.ClientID = clientID
+	bus, err := kafka.NewHostBus(s.kafka, log)
+	if err != nil {
+		return nil, err
+	}
+	return &links{bus, redis.NewHeartbeatStore(s.redis, log), redis.NewCache(s.redis)}, nil
+}
+
+// Close drops all connections.
+func (l *links) Close() error {
+	return errors.Join(l.bus.Close(), l.beats.Close(), l.cache.Close())
+}
+
+// newHost puts a host together; links may be nil.
+func newHost(cfg host.Config, pluginDir string, l *links, log hclog.Logger) (*host.Host, error) {
+	deps, err := hostDeps(cfg, pluginDir, l, log)
+	if err != nil {
+		return nil, err
+	}
+	return host.New(cfg, deps, log)
+}
+
+func hostDeps(cfg host.Config, pluginDir string, l *links, log hclog.Logger) (host.Deps, error) {
+	if err := cfg.Validate(); err != nil { // before anything is made on disk
+		return host.Deps{}, err
+	}
+	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{RunDir: filepath.Join(cfg.DataDir, "run")}, log)
+	if err != nil {
+		return host.Deps{}, err
+	}
+	deps := host.Deps{
+		Catalog:  plugins.NewCatalog(plugins.CatalogConfig{Dir: pluginDir}, log),
+		Launcher: launcher, Sampler: procstats.New(),
+	}
+	if l != nil {
+		deps.Bus, deps.Beats, deps.Cache = l.bus, l.beats, l.cache
+	}
+	return deps, nil
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	oklog "github.com/oklog/run"
+	"github.com/spf13/cobra"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/controller/dashboard"
+	"github.com/skalds-go/skalds/internal/conf"
+	"github.com/skalds-go/skalds/internal/embedded"
+	"github.com/skalds-go/skalds/internal/kafka"
+	"github.com/skalds-go/skalds/internal/redis"
+	"github.com/skalds-go/skalds/internal/sqlite"
+)
+
+// embeddedLease is the lease where nodes join an embedded bus: those servers restart with their program, and nodes should
+// live through that.
+const embeddedLease = 15 * time.Second
+
+// storeFile is the controller's store in the data folder.
+const storeFile = "skalds.db"
+
+// shutdownTimeout is how long open requests may take at the end.
+const shutdownTimeout = 3 * time.Second
+
+func standaloneCommand() *cobra.Command {
+	var flags settingsFlags
+	var nodes int
+	c := &cobra.Command{
+		Use:   "standalone",
+		Short: "Run everything on this machine: controller, host, bus, store, REST and page",
+		Long: `Runs a controller and a host with an embedded bus, Redis and store. No service is needed; all state lies in one folder and survives a
+restart. Further hosts of this machine join with "skalds host --mode node --join <data-dir>/join.json".`,
+		Example: `  skalds standalone --plugins bin/plugins --workers workers.yml
+  skalds standalone --listen 127.0.0.1:9000 --data-dir /var/lib/skalds --nodes 3`,
+		Args: cobra.NoArgs,
+	}
+	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease")
+	c.Flags().IntVar(&nodes, "nodes", 1, "`number` of hosts; more than one run as child processes with an equal share of the machine each")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		loaded, err := flags.load(c)
+		if err != nil {
+			return err
+		}
+		if nodes < 1 || nodes > 64 {
+			return skalds.Errorf(skalds.CodeInvalid, "--nodes %d is no number of hosts: use 1 to 64", nodes)
+		}
+		if nodes > 1 && loaded.Settings.SkaldID != "" {
+			return skalds.Errorf(skalds.CodeInvalid, "--nodes %d and a node id exclude each other: every node needs a name of its own", nodes)
+		}
+		s := &standalone{
+			settings: loaded.Settings, nodes: nodes, lease: embeddedLease, log: newLogger(loaded.Settings, c),
+			childFlags: flags.given(c, "labels", "log-level", "log-format"),
+		}
+		if loaded.From["skalds_lease"] != "default" {
+			s.lease = loaded.Settings.Lease.D()
+		}
+		for _, w := range loaded.Warnings {
+			s.log.Warn(w)
+		}
+		return s.run(c.Context())
+	}
+	return c
+}
+
+// standalone is everything in one program.
+type standalone struct {
+	settings   conf.Settings
+	nodes      int
+	lease      time.Duration
+	childFlags []string
+	log        hclog.Logger
+}
+
+// run opens everything in the order in which it is needed, serves until ctx ends, and closes in reverse.
+func (s *standalone) run(ctx context.Context) (err error) {
+	dir, err := filepath.Abs(s.settings.DataDir)
+	if err != nil {
+		return fmt.Errorf("start standalone: %w", err)
+	}
+	s.settings.DataDir = dir
+	closeLater := func(close func() error) { err = errors.Join(err, close()) }
+	lock, err := embedded.LockDataDir(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { closeLater(lock.Close) }()
+	listener, err := s.listen()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // the server has closed it, unless something failed before
+	servers, err := embedded.Start(ctx, embedded.Config{DataDir: dir, Log: s.log})
+	if err != nil {
+		return err
+	}
+	defer func() { closeLater(servers.Close) }()
+	url := serverURL(listener.Addr())
+	if err := servers.WriteJoin(url, s.settings.Token, s.lease); err != nil {
+		return err
+	}
+	store, err := sqlite.Open(filepath.Join(dir, storeFile), s.log)
+	if err != nil {
+		return err
+	}
+	defer func() { closeLater(store.Close) }()
+	at := joined(servers.Join())
+	at.kafka.ClientID = "skalds-controller"
+	bus, err := kafka.NewControllerBus(at.kafka, s.log)
+	if err != nil {
+		return err
+	}
+	defer func() { closeLater(bus.Close) }()
+	beats := redis.NewHeartbeatStore(at.redis, s.log)
+	defer func() { closeLater(beats.Close) }()
+	c, err := controller.New(s.controllerConfig(url), store, bus, beats, nil, s.log)
+	if err != nil {
+		return err
+	}
+
+	// The first to be added is the first to end, and each interrupt waits: hosts tell the controller how their tasks ended,
+	// the controller still answers those who ask.
+	var group oklog.Group
+	add := func(service func(context.Context) error) {
+		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		ended := make(chan struct{})
+		group.Add(func() error { defer close(ended); return service(ctx) }, func(error) { cancel(skalds.ErrStopping); <-ended })
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	group.Add(func() error { <-ctx.Done(); return nil }, func(error) { cancel(skalds.ErrStopping) })
+	if s.nodes > 1 {
+		s.addChildren(add, servers.JoinPath())
+	} else {
+		closeHost, err := s.addHost(add, at)
+		if err != nil {
+			return err
+		}
+		defer func() { closeLater(closeHost) }()
+	}
+	add(c.Run)
+	server := &http.Server{
+		Handler: api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), c.Health(), dashboard.Handler(), s.log),
+		ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+	add(func(ctx context.Context) error { return serve(ctx, server, listener) })
+	s.log.Info("skalds is up", "page", url+"/dashboard", "api", url+"/api/docs", "data_dir", dir, "nodes", s.nodes, "join", servers.JoinPath(), "version", version)
+	return group.Run()
+}
+
+// addHost adds the one host of this process.
+func (s *standalone) addHost(add func(func(context.Context) error), at services) (closeLinks func() error, err error) {
+	l, err := newLinks(at, "skalds-host", s.log)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHost(hostConfig(s.settings, s.lease), s.settings.PluginsDir(), l, s.log)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	add(h.Run)
+	return l.Close, nil
+}
+
+// addChildren adds the hosts that run as processes of their own; the first one has the workers file.
+func (s *standalone) addChildren(add func(func(context.Context) error), joinPath string) {
+	for i := 1; i <= s.nodes; i++ {
+		args := append([]string{"host", "--mode", "node", "--tied", "--join", joinPath}, s.childFlags...)
+		args = append(args,
+			"--data-dir", filepath.Join(s.settings.DataDir, "nodes", strconv.Itoa(i)), "--plugins", s.settings.PluginsDir(),
+			"--capacity-share", strconv.FormatFloat(1/float64(s.nodes), 'g', -1, 64))
+		if i == 1 && s.settings.YAMLFile != "" {
+			args = append(args, "--workers", s.settings.YAMLFile)
+		}
+		add((&childHost{number: i, args: args, grace: s.settings.Grace.D(), log: s.log.Named("nodes")}).Run)
+	}
+}
+
+func (s *standalone) controllerConfig(url string) controller.Config {
+	cfg := controller.DefaultConfig()
+	cfg.ServerURL, cfg.Lease, cfg.TaskWorkerRetry = url, s.lease, s.settings.TaskWorkerRetry
+	cfg.Retention, cfg.RetentionTasks = s.settings.Retention.D(), s.settings.RetentionTasks
+	return cfg
+}
+
+func (s *standalone) apiConfig(at net.Addr) api.Config {
+	cfg := api.Config{
+		Version: version, Mode: string(s.settings.ControllerMode), Host: s.settings.ControllerHost, Token: s.settings.Token,
+		AllowedHosts: s.settings.AllowedHosts,
+		Settings: api.SystemSettings{
+			NodeInterval: seconds(s.settings.MonitorSkaldInterval), TaskInterval: seconds(s.settings.MonitorTaskInterval),
+			HeartbeatTimeout: int(s.lease / time.Second), DispatchInterval: seconds(s.settings.DispatcherInterval),
+			Strategy: string(s.settings.DispatcherStrategy), Environment: string(s.settings.SkaldEnv), LogLevel: string(s.settings.LogLevel),
+		},
+	}
+	if tcp, ok := at.(*net.TCPAddr); ok {
+		cfg.Port = tcp.Port
+	}
+	return cfg
+}
+
+func seconds(s conf.Seconds) int { return int(s.D() / time.Second) }
+
+// listen takes the address of REST and page before anything else is started.
+func (s *standalone) listen() (net.Listener, error) {
+	host, addr := s.settings.ControllerHost, s.settings.Listen()
+	if s.settings.Token == "" && !isLoopback(host) {
+		return nil, skalds.Errorf(skalds.CodeInvalid, "refusing to listen on %s without a token, because everybody who reaches it could run tasks: set SKALDS_TOKEN, or listen on 127.0.0.1", addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, &skalds.Error{Code: skalds.CodeConflict, Message: fmt.Sprintf("%s is in use by another program: stop it, or name another address with --listen", addr)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
+}
+
+// serverURL is how hosts of this machine reach the listener.
+func serverURL(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return "http://" + a.String()
+}
+
+// serve serves until ctx ends; streams end with it.
+func serve(ctx context.Context, s *http.Server, l net.Listener) error {
+	s.BaseContext = func(net.Listener) context.Context { return ctx }
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := s.Shutdown(last)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.Close()
+	}
+	<-failed
+	return err
+}
+
+// self is the path of this program.
+func self() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	return path, nil
+}
