@@ -22,12 +22,12 @@ type Settings struct {
 	DataDir   string      `yaml:"skalds_data_dir" flag:"--data-dir" help:"folder of everything that must survive: tasks, journal, logs, recordings; only one program may use it"`
 	Plugins   string      `yaml:"skalds_plugins" flag:"--plugins" help:"folder of the workers' executables; empty: <skalds_data_dir>/plugins"`
 	Grace     Duration    `yaml:"skalds_grace" flag:"--grace" help:"how long a worker may take to stop before its processes are killed"`
-	Lease     Duration    `yaml:"skalds_lease" flag:"--lease" help:"how long a node counts as alive after a heartbeat; the same for hosts and controllers; at least 1s"`
+	Lease     Duration    `yaml:"skalds_lease" flag:"--lease" help:"how long a node counts as alive after a heartbeat; the same for hosts and controllers; at least 1s; a standalone that is not told takes 15s, and tells hosts that join"`
 
 	LogLevel             LogLevel  `yaml:"log_level" section:"Logs" help:"TRACE, DEBUG, INFO, SUCCESS (as INFO), WARNING, ERROR or CRITICAL (as ERROR)"`
 	LogFormat            LogFormat `yaml:"skalds_log_format" flag:"--log-format" help:"text for people or json for programs"`
 	LogPath              string    `yaml:"log_path" help:"folder of the log files of tasks; empty: <skalds_data_dir>/logs"`
-	LogRetention         Days      `yaml:"log_retention" help:"how long rotated log files are kept; a bare number is days"`
+	LogRetention         Days      `yaml:"log_retention" help:"how long rotated log files are kept, in days (a part counts as one, a bare number is days); 0: for ever"`
 	LogRotationMB        int       `yaml:"log_rotation_mb" help:"size in MB at which the log file of a task is rotated"`
 	LogSplitWithWorkerID bool      `yaml:"log_split_with_worker_id" help:"a log file for each task; without it only the last lines of running tasks are kept, in memory"`
 
@@ -146,9 +146,11 @@ func (s Settings) LogDir() string {
 	return filepath.Join(s.DataDir, "logs")
 }
 
-// Heartbeat is the time between two heartbeats: redis_sync_period, but at most a third of the lease, because a single late
-// one must not cost a node its tasks. The original's own file says 3 seconds.
-func (s Settings) Heartbeat() time.Duration { return min(s.RedisSyncPeriod.D(), s.Lease.D()/3) }
+// Heartbeat is the time between two heartbeats under a lease: redis_sync_period, but at most a third of the lease, because a
+// single late one must not cost a node its tasks. The original's own file says 3 seconds.
+func (s Settings) Heartbeat(lease time.Duration) time.Duration {
+	return min(s.RedisSyncPeriod.D(), lease/3)
+}
 
 // withPort gives a host a port where it has none.
 func withPort(host string, port int) string {

@@ -154,7 +154,7 @@ func TestDotEnv(t *testing.T) {
 	if l.From["kafka_host"] != ".env:2" || l.From["kafka_username"] != ".env:6" {
 		t.Errorf("%s, %s", l.From["kafka_host"], l.From["kafka_username"])
 	}
-	want := []string{".env:12: redis_sync_period is 3s, but heartbeats are sent every 2s, a third of skalds_lease"}
+	want := []string{".env:12: redis_sync_period 3s is longer than a third of skalds_lease 6s: under that lease heartbeats are sent every 2s"}
 	if diff := cmp.Diff(want, l.Warnings); diff != "" {
 		t.Error(diff)
 	}

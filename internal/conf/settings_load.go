@@ -240,12 +240,13 @@ func (l *loader) warnings() {
 			l.warn(at, "%s: %s", name, k.Description)
 		}
 	}
-	if st := l.out.Settings; st.Heartbeat() < st.RedisSyncPeriod.D() {
+	if st := l.out.Settings; st.Heartbeat(st.Lease.D()) < st.RedisSyncPeriod.D() {
 		at := l.places["redis_sync_period"]
 		if at.path == "" {
 			at = l.places["skalds_lease"]
 		}
-		l.warn(at, "redis_sync_period is %s, but heartbeats are sent every %s, a third of skalds_lease", st.RedisSyncPeriod, st.Heartbeat())
+		l.warn(at, "redis_sync_period %s is longer than a third of skalds_lease %s: under that lease heartbeats are sent every %s",
+			st.RedisSyncPeriod, st.Lease, st.Heartbeat(st.Lease.D()))
 	}
 	if st := l.out.Settings; slices.Contains(strategies[2:], string(st.DispatcherStrategy)) {
 		l.warn(l.places["dispatcher_strategy"], "dispatcher_strategy %s is read as SPREAD: the emptiest node that has room", st.DispatcherStrategy)

@@ -266,7 +266,7 @@ skalds_token:
 	if diff := cmp.Diff([]string{"one:9092", "two:9093", "[::1]:9094", "[::1]:9092"}, s.KafkaBrokers()); diff != "" {
 		t.Error(diff)
 	}
-	if s.LogRetention.D() != 72*time.Hour || s.Heartbeat() != 2*time.Second || s.SkaldID != "007" || s.LogLevel.Name() != "info" ||
+	if s.LogRetention.D() != 72*time.Hour || s.Heartbeat(6*time.Second) != 2*time.Second || s.Heartbeat(3*time.Second) != time.Second || s.SkaldID != "007" || s.LogLevel.Name() != "info" ||
 		s.LogSplitWithWorkerID || s.RedisAddr() != "cache:6380" || s.Token != "" || s.Listen() != "[::1]:9000" {
 		t.Errorf("%+v", s)
 	}
