@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
-# leftovers.sh list|kill REPOSITORY TMP: finds processes that run a program from the repository or from the temporary
-# folder, or that a host has started, and files left in the temporary folder. list fails when there are any.
+# leftovers.sh list|kill NAME=VALUE [TMP]: finds the processes that inherited the environment variable, or run a program
+# from the temporary folder, and the files left in that folder. list fails when there are any.
 set -euo pipefail
-what=$1 repository=$2 tmp=$3
+what=$1 mark=$2 tmp=${3:-}
+unset "${mark%%=*}" # what is started from here is not meant, and neither is this process
 found=0
 for proc in /proc/[0-9]*; do
   pid=${proc#/proc/}
-  exe=$(readlink "$proc/exe" 2>/dev/null) || continue
-  case $exe in
-  "$repository"/* | "$tmp"/*) ;;
-  *) tr '\0' '\n' <"$proc/environ" 2>/dev/null | grep -q '^SKALDS_PLUGIN=\|^SKALDS_LAUNCH' || continue ;;
-  esac
-  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "$proc/status" 2>/dev/null) || continue
-  [[ $state != Z ]] || continue
+  [[ $pid != "$$" ]] || continue
+  exe=$(readlink "$proc/exe" 2>/dev/null) || continue # a kernel thread, a zombie, or gone
+  if [[ -z $tmp || $exe != "$tmp"/* ]]; then
+    tr '\0' '\n' 2>/dev/null <"$proc/environ" | grep -qFx -- "$mark" || continue
+  fi
   found=1
-  printf 'left running: %s %s\n' "$pid" "$(tr '\0' ' ' <"$proc/cmdline" 2>/dev/null || true)"
+  printf 'left running: %s %s\n' "$pid" "$(tr '\0' ' ' 2>/dev/null <"$proc/cmdline" || true)"
   [[ $what != kill ]] || kill -KILL "$pid" 2>/dev/null || true
 done
-for f in "$tmp"/* "$tmp"/.[!.]*; do
-  [[ -e $f || -L $f ]] || continue
-  found=1
-  echo "left behind: $f"
-done
+if [[ -n $tmp ]]; then
+  for f in "$tmp"/* "$tmp"/.[!.]*; do
+    [[ -e $f || -L $f ]] || continue
+    found=1
+    echo "left behind: $f"
+  done
+fi
 exit $found
