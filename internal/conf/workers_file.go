@@ -143,3 +143,12 @@ func (r *entryReader) fault(n *yaml.Node, field, format string, args ...any) {
 	}
 	r.faults = append(r.faults, r.doc.fault(n, r.field+field, "%s", fmt.Sprintf(format, args...)))
 }
+
+// Err is what is wrong with the entries, all at once; nil: all can be used.
+func (f *WorkersFile) Err() error {
+	var errs []error
+	for _, e := range f.Entries {
+		errs = append(errs, e.Err)
+	}
+	return errors.Join(errs...)
+}
