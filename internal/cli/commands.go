@@ -31,7 +31,7 @@ func Commands(e Env) []*cobra.Command {
 		e.Now = time.Now
 	}
 	c := &commands{e}
-	all := []*cobra.Command{c.task(), c.node(), c.worker(), c.version()}
+	all := []*cobra.Command{c.task(), c.node(), c.worker(), c.version(), c.doctor()}
 	for _, cmd := range all {
 		prepare(cmd, e)
 	}

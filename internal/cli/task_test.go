@@ -21,7 +21,7 @@ func TestCreateAndWait(t *testing.T) {
 	w.run(t, "task", "wait", "a").check(t, 0, "…task a is Finished", "")
 	w.run(t, "task", "wait", "a", "-o", "name").check(t, 0, "a\n", "")
 	w.run(t, "task", "wait", "a", "--for", "running").check(t, 0, "…task a is Finished", "")
-	w.run(t, "task", "wait", "a", "--for", "Paused").check(t, 1, "", "skalds: task a has Finished and was not seen Paused\n")
+	w.run(t, "task", "wait", "a", "--for", "Paused").check(t, 1, "…task a is Finished", "skalds: task a has Finished and was not seen Paused\n")
 	made := decode[api.TaskResponse](t, w.run(t, "task", "create", "Demo", "-o", "json", "--wait"))
 	if made.LifecycleStatus != skalds.Finished || made.ID == "" {
 		t.Errorf("json shows %+v", made)

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/internal/client"
+)
+
+func (c *commands) checkController(ctx context.Context, cl *client.Client, out *findings) {
+	v, err := cl.Version(ctx)
+	switch {
+	case err != nil:
+		out.add(healthFail, "controller", "", "%s: %v", cl.Server(), err)
+	case c.Version != "" && v.Version != c.Version:
+		out.add(healthWarn, "controller", "use the program of the same version", "%s answers with version %s, this program is %s", cl.Server(), v.Version, c.Version)
+	default:
+		out.add(healthOK, "controller", "", "%s answers, version %s", cl.Server(), v.Version)
+	}
+}
+
+func checkServices(out *findings, h api.SystemHealth) {
+	for _, name := range slices.Sorted(maps.Keys(h.Services)) {
+		if fault := h.Services[name]; fault != "healthy" {
+			out.add(healthFail, "service "+name, "see the log of the controller", "%s", fault)
+			continue
+		}
+		out.add(healthOK, "service "+name, "", "answers")
+	}
+}
+
+func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findings) error {
+	l, err := cl.Nodes(ctx, "", "")
+	if err != nil {
+		return err
+	}
+	var online, ready int
+	for _, n := range l.Items {
+		name := "node " + n.ID
+		switch {
+		case n.Status != "online":
+			seen := "was never seen since the controller started"
+			if at := seenAt(n); at > 0 {
+				seen = "was seen " + c.ageText(at) + " ago"
+			}
+			out.add(healthWarn, name, "start its host again, or look at its log", "is offline and %s", seen)
+			continue
+		case n.Draining:
+			out.add(healthWarn, name, fmt.Sprintf("`skalds node undrain %s` ends it", n.ID), "is draining")
+		case n.Cordoned:
+			out.add(healthWarn, name, fmt.Sprintf("`skalds node uncordon %s` ends it", n.ID), "gets no new task")
+		case n.Type == skalds.NodeModeNode:
+			ready++
+		}
+		online++
+	}
+	switch {
+	case online == 0:
+		out.add(healthFail, "nodes", "start one with `skalds standalone` or `skalds host`", "none of %d is online", len(l.Items))
+	case ready == 0:
+		out.add(healthWarn, "nodes", "start one with `skalds host`, or end cordon and drain", "%d of %d are online, none takes new tasks", online, len(l.Items))
+	default:
+		out.add(healthOK, "nodes", "", "%d of %d are online, %d take new tasks", online, len(l.Items), ready)
+	}
+	return nil
+}
+
+func checkWorkers(ctx context.Context, cl *client.Client, out *findings) error {
+	l, err := cl.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	classes := map[string]bool{}
+	for i := range l.Items {
+		w := &l.Items[i]
+		for _, class := range w.Classes {
+			classes[class.ClassName] = true
+		}
+		if w.Conflict != "" {
+			out.add(healthWarn, "worker "+w.Ref(), "", "on %s: %s", strings.Join(w.Nodes, ", "), w.Conflict)
+		}
+	}
+	if len(l.Items) == 0 {
+		out.add(healthWarn, "workers", "put executables into the plugins folder of a host; its log says why it skips one", "no node offers a worker")
+		return nil
+	}
+	out.add(healthOK, "workers", "", "%s, %s", plural(len(l.Items), "worker"), classCount(len(classes)))
+	return nil
+}
+
+func classCount(n int) string {
+	if n == 1 {
+		return "1 class"
+	}
+	return fmt.Sprintf("%d classes", n)
+}
+
+// waitingShown bounds the tasks that are read to say why they wait.
+const waitingShown = 500
+
+func (c *commands) checkTasks(ctx context.Context, cl *client.Client, out *findings) error {
+	l, err := readTasks(ctx, cl, client.ListTasks{States: []skalds.State{skalds.Created}}, waitingShown)
+	if err != nil {
+		return err
+	}
+	first, count := map[string]string{}, map[string]int{} // by reason
+	for _, t := range l.Items {
+		reason := t.Waiting
+		if t.Quarantined != "" {
+			out.add(healthWarn, "task "+t.ID, fmt.Sprintf("`skalds task retry %s` releases it", t.ID), "is in quarantine: %s", t.Quarantined)
+			continue
+		}
+		if reason == "" {
+			continue // its turn comes
+		}
+		count[reason]++
+		first[reason] = t.ID
+	}
+	for _, reason := range slices.Sorted(maps.Keys(count)) {
+		verb := "wait"
+		if count[reason] == 1 {
+			verb = "waits"
+		}
+		out.add(healthWarn, "tasks", fmt.Sprintf("`skalds task why %s` tells more", first[reason]), "%s %s: %s", plural(count[reason], "task"), verb, reason)
+	}
+	if len(count) == 0 {
+		out.add(healthOK, "tasks", "", "none waits for a node that does not come")
+	}
+	return nil
+}
