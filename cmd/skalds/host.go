@@ -158,7 +158,7 @@ func (o *hostOptions) services() (*services, time.Duration, error) {
 func hostConfig(s conf.Settings, lease time.Duration) host.Config {
 	cfg := host.DefaultConfig()
 	cfg.NodeID, cfg.WorkersFile, cfg.DataDir, cfg.Labels = s.SkaldID, s.YAMLFile, s.DataDir, s.Labels
-	cfg.Lease, cfg.Heartbeat, cfg.Grace = lease, min(s.RedisSyncPeriod.D(), lease/3), s.Grace.D()
+	cfg.Lease, cfg.Heartbeat, cfg.Grace = lease, s.Heartbeat(lease), s.Grace.D()
 	cfg.HeartbeatTTL = max(cfg.HeartbeatTTL, lease+5*time.Second)
 	cfg.LogDir, cfg.LogSplit, cfg.LogRotationMB, cfg.LogRetention = s.LogDir(), s.LogSplitWithWorkerID, s.LogRotationMB, s.LogRetention.D()
 	cfg.WorkerRetry, cfg.Program = s.TaskWorkerRetry, version

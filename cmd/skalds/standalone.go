@@ -21,6 +21,7 @@ import (
 	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/controller/dashboard"
+	"github.com/skalds-go/skalds/controller/dispatch"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
@@ -50,7 +51,7 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
   skalds standalone --listen 127.0.0.1:9000 --data-dir /var/lib/skalds --nodes 3`,
 		Args: cobra.NoArgs,
 	}
-	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease")
+	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace")
 	c.Flags().IntVar(&nodes, "nodes", 1, "`number` of hosts; more than one run as child processes with an equal share of the machine each")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		loaded, err := flags.load(c)
@@ -65,13 +66,18 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 		}
 		s := &standalone{
 			settings: loaded.Settings, nodes: nodes, lease: embeddedLease, log: newLogger(loaded.Settings, c),
-			childFlags: flags.given(c, "labels", "log-level", "log-format"),
+			childFlags: flags.given(c, "labels", "log-level", "log-format", "grace"),
 		}
 		if loaded.From["skalds_lease"] != "default" {
 			s.lease = loaded.Settings.Lease.D()
 		}
 		for _, w := range loaded.Warnings {
 			s.log.Warn(w)
+		}
+		for _, key := range []string{"kafka_host", "redis_host"} {
+			if from := loaded.From[key]; from != "default" {
+				s.log.Warn("a standalone has its own servers: this setting is for hosts of a cluster and not used here", "key", key, "from", from)
+			}
 		}
 		return s.run(c.Context())
 	}
@@ -194,6 +200,7 @@ func (s *standalone) addChildren(add func(func(context.Context) error), joinPath
 func (s *standalone) controllerConfig(url string) controller.Config {
 	cfg := controller.DefaultConfig()
 	cfg.ServerURL, cfg.Lease, cfg.TaskWorkerRetry = url, s.lease, s.settings.TaskWorkerRetry
+	cfg.Dispatch.Strategy = dispatch.Strategy(s.settings.DispatcherStrategy.Name())
 	cfg.Retention, cfg.RetentionTasks = s.settings.Retention.D(), s.settings.RetentionTasks
 	return cfg
 }
