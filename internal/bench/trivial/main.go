@@ -1,4 +1,3 @@
-// Command trivial writes one byte and ends: what starting a Go program costs at least.
 package main
 
 import "os"
