@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/plugin-sdk/schema"
+	"github.com/skalds-go/skalds/plugin-sdk/schema/validator"
 )
 
 // maxSchemas bounds the cache of compiled schemas.
@@ -15,18 +15,18 @@ const maxSchemas = 512
 // schemas keeps compiled schemas, one per text.
 type schemas struct {
 	mu     sync.Mutex // guards byText
-	byText map[string]*schema.Schema
+	byText map[string]*validator.Schema
 }
 
-func newSchemas() *schemas { return &schemas{byText: map[string]*schema.Schema{}} }
+func newSchemas() *schemas { return &schemas{byText: map[string]*validator.Schema{}} }
 
-func (c *schemas) compiled(doc json.RawMessage) (*schema.Schema, error) {
+func (c *schemas) compiled(doc json.RawMessage) (*validator.Schema, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s, ok := c.byText[string(doc)]; ok {
 		return s, nil
 	}
-	s, err := schema.Compile(doc)
+	s, err := validator.Compile(doc)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/schema"
+	"github.com/skalds-go/skalds/plugin-sdk/schema/validator"
 )
 
 // attachmentsHook checks the attachments against the schema of the class and fills in secrets, which the schema and its
@@ -55,23 +56,23 @@ func attachmentFault(f schema.FieldError) string {
 // schemaCache keeps compiled schemas, one per text.
 type schemaCache struct {
 	mu       sync.Mutex // guards bySource
-	bySource map[string]*schema.Schema
+	bySource map[string]*validator.Schema
 }
 
 const maxSchemas = 256
 
-func (c *schemaCache) compiled(src json.RawMessage) (*schema.Schema, error) {
+func (c *schemaCache) compiled(src json.RawMessage) (*validator.Schema, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s, ok := c.bySource[string(src)]; ok {
 		return s, nil
 	}
-	s, err := schema.Compile(src)
+	s, err := validator.Compile(src)
 	if err != nil {
 		return nil, err
 	}
 	if len(c.bySource) >= maxSchemas || c.bySource == nil {
-		c.bySource = map[string]*schema.Schema{}
+		c.bySource = map[string]*validator.Schema{}
 	}
 	c.bySource[string(src)] = s
 	return s, nil

@@ -157,12 +157,12 @@ func (d *ClassDef) validate(raw json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	s, err := schema.Compile(doc)
+	faults, err := schema.Check(doc, raw)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, fe := range s.Validate(raw) {
+	for _, fe := range faults {
 		at := "attachments"
 		if fe.Field != "" {
 			at += "." + fe.Field

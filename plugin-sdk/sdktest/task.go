@@ -13,7 +13,7 @@ import (
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
-	"github.com/skalds-go/skalds/plugin-sdk/schema"
+	"github.com/skalds-go/skalds/plugin-sdk/schema/validator"
 )
 
 // Options refine Run. The zero value is right for most tests.
@@ -150,7 +150,7 @@ func (k *Task) check(raw json.RawMessage) error {
 	if !k.schema {
 		return nil
 	}
-	s, err := schema.Compile(k.class.Schema)
+	s, err := validator.Compile(k.class.Schema)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,11 @@
-package schema_test
+package validator_test
 
 import (
 	"encoding/json"
 	"fmt"
 
 	"github.com/skalds-go/skalds/plugin-sdk/schema"
+	"github.com/skalds-go/skalds/plugin-sdk/schema/validator"
 )
 
 func Example() {
@@ -16,7 +17,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	s, err := schema.Compile(doc)
+	s, err := validator.Compile(doc)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,4 +1,4 @@
-package schema_test
+package validator_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/skalds-go/skalds/plugin-sdk/schema"
+	"github.com/skalds-go/skalds/plugin-sdk/schema/validator"
 )
 
 type camera struct {
@@ -23,12 +24,12 @@ type camera struct {
 	} `json:"sub_tasks,omitempty"`
 }
 
-func compile(t *testing.T, doc json.RawMessage, err error) *schema.Schema {
+func compile(t *testing.T, doc json.RawMessage, err error) *validator.Schema {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := schema.Compile(doc)
+	s, err := validator.Compile(doc)
 	if err != nil {
 		t.Fatalf("%s: %v", doc, err)
 	}
@@ -67,26 +68,6 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestOfKeepsDescriptionsAndDefaults(t *testing.T) {
-	doc, err := schema.Of[camera]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v struct {
-		Schema     string `json:"$schema"`
-		Properties map[string]struct {
-			Description string `json:"description"`
-			Default     any    `json:"default"`
-		} `json:"properties"`
-	}
-	if err := json.Unmarshal(doc, &v); err != nil {
-		t.Fatal(err)
-	}
-	if v.Properties["rtspUrl"].Description != "where the stream is" || v.Properties["fixFrame"].Default != 30.0 || !strings.Contains(v.Schema, "2020-12") {
-		t.Errorf("schema %s", doc)
-	}
-}
-
 type node struct {
 	Children []node `json:"children,omitempty"`
 }
@@ -114,11 +95,11 @@ func TestOddTypes(t *testing.T) {
 }
 
 func TestCompile(t *testing.T) {
-	if s, err := schema.Compile(nil); err != nil || s.Validate(json.RawMessage(`{"x":1}`)) != nil {
+	if s, err := validator.Compile(nil); err != nil || s.Validate(json.RawMessage(`{"x":1}`)) != nil {
 		t.Errorf("no schema allows everything: %v", err)
 	}
 	for _, doc := range []string{`{`, `{"type":7}`, `{"$ref":"file:///etc/passwd"}`, `{"$ref":"https://example.com/s"}`} {
-		if _, err := schema.Compile(json.RawMessage(doc)); err == nil {
+		if _, err := validator.Compile(json.RawMessage(doc)); err == nil {
 			t.Errorf("%s compiles", doc)
 		}
 	}
@@ -129,7 +110,7 @@ func FuzzValidate(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s, err := schema.Compile(doc)
+	s, err := validator.Compile(doc)
 	if err != nil {
 		f.Fatal(err)
 	}

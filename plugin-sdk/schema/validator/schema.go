@@ -1,4 +1,4 @@
-package schema
+package validator
 
 import (
 	"bytes"
@@ -12,20 +12,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"github.com/skalds-go/skalds/plugin-sdk/schema"
 )
-
-// FieldError says what is wrong with one field.
-type FieldError struct {
-	Field   string // path with dots inside the document; empty: the document itself
-	Message string
-}
-
-func (e FieldError) Error() string {
-	if e.Field == "" {
-		return e.Message
-	}
-	return e.Field + ": " + e.Message
-}
 
 // Schema is a compiled schema. It is safe for concurrent use.
 type Schema struct {
@@ -62,13 +51,13 @@ func (noLoader) Load(url string) (any, error) {
 }
 
 // Validate lists everything that is wrong, sorted by field; an empty document counts as {}.
-func (s *Schema) Validate(doc json.RawMessage) []FieldError {
+func (s *Schema) Validate(doc json.RawMessage) []schema.FieldError {
 	if len(bytes.TrimSpace(doc)) == 0 || bytes.Equal(bytes.TrimSpace(doc), []byte("null")) {
 		doc = json.RawMessage("{}")
 	}
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
 	if err != nil {
-		return []FieldError{{"", "no valid JSON: " + err.Error()}}
+		return []schema.FieldError{{Message: "no valid JSON: " + err.Error()}}
 	}
 	err = s.compiled.Validate(v)
 	if err == nil {
@@ -76,31 +65,31 @@ func (s *Schema) Validate(doc json.RawMessage) []FieldError {
 	}
 	var ve *jsonschema.ValidationError
 	if !errors.As(err, &ve) {
-		return []FieldError{{"", err.Error()}}
+		return []schema.FieldError{{Message: err.Error()}}
 	}
-	var out []FieldError
+	var out []schema.FieldError
 	s.collect(ve, &out)
-	slices.SortFunc(out, func(a, b FieldError) int { return strings.Compare(a.Field+a.Message, b.Field+b.Message) })
+	slices.SortFunc(out, func(a, b schema.FieldError) int { return strings.Compare(a.Field+a.Message, b.Field+b.Message) })
 	return slices.Compact(out)
 }
 
 // collect takes the leaves, which say what is wrong, and names the fields that are missing or unknown.
-func (s *Schema) collect(e *jsonschema.ValidationError, out *[]FieldError) {
+func (s *Schema) collect(e *jsonschema.ValidationError, out *[]schema.FieldError) {
 	at := strings.Join(e.InstanceLocation, ".")
 	switch k := e.ErrorKind.(type) {
 	case *kind.Required:
 		for _, name := range k.Missing {
-			*out = append(*out, FieldError{join(at, name), "is missing"})
+			*out = append(*out, schema.FieldError{Field: join(at, name), Message: "is missing"})
 		}
 		return
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
-			*out = append(*out, FieldError{join(at, name), "is unknown"})
+			*out = append(*out, schema.FieldError{Field: join(at, name), Message: "is unknown"})
 		}
 		return
 	}
 	if len(e.Causes) == 0 {
-		*out = append(*out, FieldError{at, e.ErrorKind.LocalizedString(s.printer)})
+		*out = append(*out, schema.FieldError{Field: at, Message: e.ErrorKind.LocalizedString(s.printer)})
 		return
 	}
 	for _, c := range e.Causes {
