@@ -34,6 +34,9 @@ type applier struct {
 	caught  func() // everything that was on the bus at the start is applied
 	inbox   chan delivery
 	restart time.Duration
+
+	mu   sync.Mutex      // guards owed
+	owed map[string]bool // tasks of which the word of an end was given up: no record of them is acknowledged until it is applied
 }
 
 // delivery is a message and the offset to continue after it.
@@ -46,7 +49,7 @@ type delivery struct {
 func newApplier(store Store, bus Bus, tasks *TaskService, o *outbox, d *desk, clock Clock, log hclog.Logger) *applier {
 	return &applier{
 		store: store, bus: bus, tasks: tasks, outbox: o, desk: d, clock: clock, log: log, caught: func() {},
-		inbox: make(chan delivery, applyBatch), restart: time.Second,
+		inbox: make(chan delivery, applyBatch), restart: time.Second, owed: map[string]bool{},
 	}
 }
 
@@ -186,8 +189,11 @@ func (a *applier) apply(ctx context.Context, batch []delivery) bool {
 			a.caught()
 			continue
 		}
-		if a.until(ctx, "a message of node "+m.NodeID, func(c context.Context) error { return a.desk.take(c, m) }) == interrupted {
+		switch a.until(ctx, "a message of node "+m.NodeID, func(c context.Context) error { return a.desk.take(c, m) }) {
+		case interrupted:
 			return false
+		case givenUp:
+			a.tasks.cluster.distrust(m.NodeID)
 		}
 	}
 	return settle()
@@ -207,12 +213,13 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 		wg.Go(func() {
 			for w := range work {
 				done := a.until(ctx, "reports of task "+w.taskID, func(c context.Context) error { return a.applyTask(c, w) })
+				owed := a.owes(w, done)
 				mu.Lock()
 				if done == interrupted {
 					complete = false
 				}
 				for _, m := range w.items {
-					if done == applied && m.Outcome != nil {
+					if done == applied && m.Outcome != nil && !owed {
 						acks[m.NodeID] = append(acks[m.NodeID], m.Outcome.OutcomeKey)
 					}
 				}
@@ -233,6 +240,26 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 		}
 	}
 	return complete
+}
+
+// owes settles what follows where something that hosts told of a task was given up: they must say hello, which tells every
+// end again that is not acknowledged. A host forgets an end when the record of it is acknowledged, so that waits. It reports
+// whether it does.
+func (a *applier) owes(w *taskWork, done ending) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, m := range w.items {
+		switch {
+		case done == givenUp && m.Report != nil:
+			a.tasks.cluster.distrust(m.NodeID)
+			if m.Report.State.Final() || m.Report.GoneFor != "" {
+				a.owed[w.taskID] = true
+			}
+		case done == applied && m.Report != nil && (m.Report.State.Final() || m.Report.GoneFor != ""):
+			delete(a.owed, w.taskID)
+		}
+	}
+	return a.owed[w.taskID]
 }
 
 // acksPerMessage keeps a message with ids of 128 bytes and long names within the bounds of the bus.

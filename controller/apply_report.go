@@ -46,14 +46,19 @@ func applyReport(t *skalds.Task, from origin, r *skalds.Report, now int64) verdi
 		t.AckedRevision = max(t.AckedRevision, min(r.DesiredRevision, t.DesiredRevision))
 	}
 	if t.LifecycleStatus.Final() {
+		if alive(r.State) && t.Mode != skalds.ModeActive {
+			return reportStale // it ended before, so this is no process that anybody knows of
+		}
 		completeFinal(t, r)
 		return reportApplied
 	}
-	if r.Ack == skalds.AckRefused {
+	switch {
+	case r.Ack == skalds.AckRefused:
 		return refused(t, from, r, now)
-	}
-	if r.State != "" {
+	case r.State != "":
 		takeState(t, from, r, now)
+	case t.Desired == skalds.DesiredGone && r.DesiredRevision == t.DesiredRevision:
+		toCreated(t, now) // it was to leave, and had not even come
 	}
 	return reportApplied
 }
@@ -116,8 +121,8 @@ func takeState(t *skalds.Task, from origin, r *skalds.Report, now int64) {
 	if r.Progress != (skalds.Progress{}) {
 		t.Progress = r.Progress
 	}
-	if r.Error != "" {
-		t.Error = r.Error
+	if r.Error != "" || r.State == skalds.Running || r.State == skalds.Paused {
+		t.Error = r.Error // a report of a living task says all that is wrong with it now: nothing, where the error is over
 	}
 	if r.Exception != "" {
 		t.Exception = r.Exception

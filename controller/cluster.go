@@ -133,6 +133,10 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 		m.heartbeat = hb
 		if fresh {
 			c.ledger.Observe(hb, now)
+			if m.greeted == hb.Incarnation && c.ledger.Missing(hb.NodeID) {
+				m.greeted = 0 // the word of an end has been lost: it says hello, and the answer settles that
+				c.judge(hb.NodeID)
+			}
 		}
 		for _, in := range hb.Instances {
 			c.live[in.TaskID] = liveTask{hb.NodeID, in}
@@ -273,11 +277,22 @@ func (c *cluster) greet(n skalds.Node, now time.Time) {
 	cordoned, draining := m.record.Cordoned, m.record.Draining
 	m.record = n
 	m.record.Cordoned, m.record.Draining = cordoned, draining
-	m.greeted, m.asked = n.Incarnation, 0
-	if !m.online {
-		c.leases.Watch(n.ID, now)
+	m.greeted = n.Incarnation
+	c.leases.Greeted(n.ID, n.Incarnation, now)
+	if m.greeted == c.leases.Incarnation(n.ID) { // else its heartbeats are late, and it is asked again in its turn
+		m.asked = 0
 	}
 	c.judge(n.ID)
+}
+
+// distrust has a node say hello again, because something that it said was lost; it gets no new task before.
+func (c *cluster) distrust(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.nodes[id]; m != nil {
+		m.greeted = 0
+		c.judge(id)
+	}
 }
 
 // nodeRecord is the stored part of a node.
@@ -326,6 +341,12 @@ func (c *cluster) readable(ch monitor.Channel, now time.Time) {
 	c.leases.Readable(ch, now)
 }
 
+func (c *cluster) interrupted(ch monitor.Channel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leases.Interrupted(ch)
+}
+
 func (c *cluster) goodbye(id string, incarnation int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -336,6 +357,17 @@ func (c *cluster) isAlive(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leases.Alive(id)
+}
+
+// incarnation is the highest that is known of a node, by its hellos or its heartbeats.
+func (c *cluster) incarnation(id string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.leases.Incarnation(id)
+	if m := c.nodes[id]; m != nil {
+		known = max(known, m.record.Incarnation)
+	}
+	return known
 }
 
 func (c *cluster) blind() string {

@@ -75,7 +75,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.applier = newApplier(store, bus, c.tasks, c.outbox, d, clock, log.Named("reports"))
 	c.watch = &nodeWatch{
 		cfg: cfg, store: store, bus: bus, beats: beats, cluster: c.cluster, tasks: c.tasks, outbox: c.outbox, clock: clock,
-		log: log.Named("monitor"), ready: c.caught, look: make(chan struct{}, 1),
+		log: log.Named("monitor"), ready: c.caught, look: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	c.nodes = &NodeService{store: store, cluster: c.cluster, tasks: c.tasks, log: log.Named("nodes")}
 	c.events = newEvents(bus, log.Named("events"))

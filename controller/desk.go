@@ -102,9 +102,8 @@ func (d *desk) gone(ctx context.Context, node string, g *skalds.HostGone) error 
 // bye takes a node off that has stopped in good order. It gave its tasks back before; one that it never received is taken
 // back here.
 func (d *desk) bye(ctx context.Context, from origin) error {
-	view, ok := d.cluster.view(from.node)
-	if ok && view.Incarnation > from.incarnation {
-		return nil // of a former self
+	if d.cluster.incarnation(from.node) > from.incarnation {
+		return nil // of a former self: the hello of the present one settles what it left
 	}
 	d.log.Info("node has left", "node_id", from.node)
 	d.cluster.goodbye(from.node, from.incarnation)

@@ -166,7 +166,7 @@ func (d *desk) takeBack(ctx context.Context, from origin, seen *skalds.Task) err
 		return err
 	}
 	if lost != nil {
-		d.tasks.recordLoss(ctx, lost, t.LastExit, d.tasks.now())
+		d.tasks.recordLoss(ctx, lost, t.LastExit)
 	}
 	return nil
 }

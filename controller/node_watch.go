@@ -30,6 +30,15 @@ type nodeWatch struct {
 	look    chan struct{}   // read the heartbeat store now
 
 	wasBlind string // belongs to judge
+
+	mu   sync.Mutex // guards gone
+	gone []lostNode // whose tasks are still to be taken back
+	wake chan struct{}
+}
+
+type lostNode struct {
+	record skalds.Node
+	why    string
 }
 
 // Run watches until ctx ends.
@@ -37,6 +46,7 @@ func (w *nodeWatch) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.readStore(ctx) })
 	wg.Go(func() { w.readBus(ctx) })
+	wg.Go(func() { w.clear(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
@@ -50,7 +60,7 @@ func (w *nodeWatch) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			w.judge(ctx)
+			w.judge()
 		}
 	}
 }
@@ -62,6 +72,7 @@ func (w *nodeWatch) readStore(ctx context.Context) {
 	failing := false
 	for {
 		c, cancel := context.WithTimeout(ctx, w.cfg.Heartbeat)
+		asked := w.clock.Now()
 		beats, err := w.beats.Heartbeats(c)
 		cancel()
 		if ctx.Err() != nil {
@@ -82,7 +93,7 @@ func (w *nodeWatch) readStore(ctx context.Context) {
 				w.heard(beats[i].NodeID, beats[i].Incarnation, beats[i].Seq, now)
 			}
 			w.cluster.observe(beats, now)
-			w.cluster.readable(monitor.Store, now)
+			w.cluster.readable(monitor.Store, asked)
 			w.tasks.dispatcher.freed()
 		}
 		select {
@@ -107,6 +118,7 @@ func (w *nodeWatch) readBus(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		w.cluster.interrupted(monitor.Bus)
 		if !failing {
 			failing = true
 			w.log.Warn("cannot read heartbeats from the bus", "err", err)
@@ -140,7 +152,7 @@ func (w *nodeWatch) heard(id string, incarnation, seq int64, now time.Time) {
 }
 
 // judge acts on the failure detector's word, and asks for hellos.
-func (w *nodeWatch) judge(ctx context.Context) {
+func (w *nodeWatch) judge() {
 	now := w.clock.Now()
 	lost, blind := w.cluster.check(now)
 	if blind != w.wasBlind {
@@ -152,29 +164,69 @@ func (w *nodeWatch) judge(ctx context.Context) {
 		w.wasBlind = blind
 	}
 	for _, id := range lost {
-		w.lost(ctx, id, "was not heard for longer than its lease")
+		w.lost(id, "was not heard for longer than its lease")
 	}
 	for _, id := range w.cluster.wantsHello(now) {
 		w.outbox.send(id, skalds.NodeMessage{AskHello: true})
 	}
 }
 
-// lost declares a node lost: its tasks go back to the queue, but for those that go on without a controller.
-func (w *nodeWatch) lost(ctx context.Context, id, why string) {
-	now := w.clock.Now()
-	record := w.cluster.silent(id, now.UnixMilli())
+// lost declares a node lost. What follows in the store is done beside, so that a store that is away delays no judgement.
+func (w *nodeWatch) lost(id, why string) {
+	record := w.cluster.silent(id, w.clock.Now().UnixMilli())
 	w.log.Warn("node is lost", "node_id", id, "reason", why)
 	w.tasks.publishNode(id, "offline")
-	for try := 0; ctx.Err() == nil; try++ {
-		err := errors.Join(w.store.SaveNode(ctx, record), w.takeBack(ctx, id, why))
-		if err == nil {
-			return
-		}
-		if try == 0 {
-			w.log.Error("cannot take back the tasks of a lost node: tried again until it works", "node_id", id, "err", err)
-		}
-		rest(ctx, time.Second)
+	w.mu.Lock()
+	w.gone = append(w.gone, lostNode{record, why})
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
 	}
+}
+
+// clear brings lost nodes into the store until ctx ends.
+func (w *nodeWatch) clear(ctx context.Context) {
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+		}
+		for w.clearOnce(ctx, &failing) && ctx.Err() == nil {
+			rest(ctx, time.Second)
+		}
+	}
+}
+
+// clearOnce takes the tasks of lost nodes back to the queue, but for those that go on without a controller; it is true
+// where something is left to do. A node that is heard again before all of that is stored says hello, and the answer
+// settles the rest.
+func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
+	w.mu.Lock()
+	list := w.gone
+	w.gone = nil
+	w.mu.Unlock()
+	var left []lostNode
+	for _, n := range list {
+		if w.cluster.isAlive(n.record.ID) {
+			continue
+		}
+		err := errors.Join(w.store.SaveNode(ctx, n.record), w.takeBack(ctx, n.record.ID, n.why))
+		if err == nil {
+			continue
+		}
+		if !*failing && ctx.Err() == nil {
+			w.log.Error("cannot take back the tasks of a lost node: tried again until it works", "node_id", n.record.ID, "err", err)
+		}
+		left = append(left, n)
+	}
+	*failing = len(left) > 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = append(left, w.gone...)
+	return len(w.gone) > 0
 }
 
 func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {
@@ -187,7 +239,7 @@ func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {
 		var before *skalds.Task
 		t, err := w.tasks.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
 			before = t.Clone()
-			if t.Executor != id || t.Epoch != seen.Epoch || !nodeLost(t, why, now) {
+			if t.Executor != id || t.Epoch != seen.Epoch || w.cluster.isAlive(id) || !nodeLost(t, why, now) {
 				return errNoChange
 			}
 			return nil
@@ -197,7 +249,7 @@ func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {
 		case err != nil:
 			errs = append(errs, err)
 		case t.Epoch != before.Epoch:
-			w.tasks.recordLoss(ctx, before, t.LastExit, 0) // its host may still tell more, should it come back
+			w.tasks.recordLoss(ctx, before, t.LastExit)
 			if t.Quarantined != "" {
 				w.log.Error("task is in quarantine", "task_id", t.ID, "reason", t.Quarantined)
 			}

@@ -259,15 +259,15 @@ func (s *TaskService) Usage(ctx context.Context, id string) ([]skalds.UsageSampl
 	return s.cluster.history.of(id, s.clock.Now()), nil
 }
 
-// recordLoss writes down an attempt whose host cannot tell how it ended. endedAt 0 leaves the record open for a host that
-// can after all.
-func (s *TaskService) recordLoss(ctx context.Context, t *skalds.Task, exit *skalds.Exit, endedAt int64) {
+// recordLoss writes down an attempt whose host cannot tell how it ended. The record has no end, so that it gives way to
+// that of the host, should it have one after all.
+func (s *TaskService) recordLoss(ctx context.Context, t *skalds.Task, exit *skalds.Exit) {
 	if t.Attempt == 0 || exit == nil || t.LifecycleStatus == skalds.Assigning && t.PID == 0 || t.Phase == skalds.PhaseBackoff {
 		return // nothing ran
 	}
 	a := &skalds.Attempt{
 		TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Node: t.Executor, Version: t.WorkerVersion, PID: t.PID,
-		StartedAt: t.StartedAt, EndedAt: endedAt, Exit: exit,
+		StartedAt: t.StartedAt, Exit: exit,
 	}
 	if in := s.cluster.instance(t); in != nil && in.Epoch == t.Epoch {
 		a.Peak, a.LastUsage = in.Peak, in.Usage

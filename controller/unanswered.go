@@ -19,7 +19,8 @@ const (
 )
 
 // unanswered remembers which commands no node has answered, and sends them again: after two seconds, then twice that. A
-// word that a command was received ends it; the store knows which were carried out.
+// word that a command was received ends this; what became of it is then asked at the slowest pace only, should the answer
+// have been lost. The store knows which were carried out.
 type unanswered struct {
 	store      TaskStore
 	cluster    *cluster
@@ -35,7 +36,6 @@ type unanswered struct {
 
 type sentCommand struct {
 	epoch, revision int64
-	received        bool
 	due             time.Time
 	wait            time.Duration
 }
@@ -61,7 +61,8 @@ func (u *unanswered) answered(r *skalds.Report) {
 		delete(u.sent, r.TaskID)
 		return
 	}
-	s.received = true
+	s.wait = resendMax
+	s.due = u.clock.Now().Add(s.wait)
 }
 
 // settled forgets a task whose node owes no answer.
@@ -130,7 +131,7 @@ func (u *unanswered) overdue(now time.Time) []string {
 	defer u.mu.Unlock()
 	var out []string
 	for id, s := range u.sent {
-		if s.received || now.Before(s.due) {
+		if now.Before(s.due) {
 			continue
 		}
 		s.wait = min(2*s.wait, resendMax)

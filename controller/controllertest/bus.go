@@ -11,8 +11,8 @@ import (
 	"github.com/skalds-go/skalds/controller"
 )
 
-// Bus is both ends of a bus in memory. Fate, where set, decides what becomes of every message on
-// its way, so that losses, repetitions and delays can be played.
+// Bus is both ends of a bus in memory, with a heartbeat store beside it (Beats). Fate, where set, decides what becomes of
+// every message to a node, so that losses and repetitions can be played.
 type Bus struct {
 	mu        sync.Mutex // guards all below
 	changedCh chan struct{}
@@ -23,7 +23,10 @@ type Bus struct {
 	short     []func(skalds.ShortHeartbeat)
 	beats     map[string]skalds.Heartbeat
 	down      error
+	beatsDown error
 	fate      func(node string) Fate
+	toNode    func(skalds.NodeMessage)
+	fromNode  func(skalds.HostMessage)
 }
 
 type request struct {
@@ -51,12 +54,27 @@ func NewBus() *Bus {
 	return &Bus{inboxes: map[string]chan skalds.NodeMessage{}, beats: map[string]skalds.Heartbeat{}, changedCh: make(chan struct{})}
 }
 
-// SetDown makes every operation fail; nil: works again.
+// SetDown makes every operation of the bus fail, at both ends; nil: works again. The heartbeat store goes on.
 func (b *Bus) SetDown(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.down = err
 	b.changedLocked()
+}
+
+// SetBeatsDown does the same to the heartbeat store.
+func (b *Bus) SetBeatsDown(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.beatsDown = err
+}
+
+// SetWatch has functions called for every message that is delivered to a node and every one that a node has sent, under
+// the bus's lock.
+func (b *Bus) SetWatch(toNode func(skalds.NodeMessage), fromNode func(skalds.HostMessage)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.toNode, b.fromNode = toNode, fromNode
 }
 
 // SetFate plays with messages to nodes.
@@ -94,6 +112,9 @@ func (b *Bus) Send(ctx context.Context, _ int32, msgs ...skalds.NodeMessage) err
 		for range n {
 			select {
 			case in <- m:
+				if b.toNode != nil {
+					b.toNode(m)
+				}
 			default: // as good as lost
 			}
 		}
@@ -226,10 +247,23 @@ func (b *Bus) Request(topic string, e skalds.TaskEvent) {
 	b.changedLocked()
 }
 
-// Report is the host's end: messages arrive in order.
-func (b *Bus) Report(msgs ...skalds.HostMessage) {
+// Report is the host's end: messages arrive in order, all or none.
+func (b *Bus) Report(msgs ...skalds.HostMessage) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.down != nil {
+		return b.down
+	}
+	b.addLocked(msgs...)
+	return nil
+}
+
+func (b *Bus) addLocked(msgs ...skalds.HostMessage) {
+	if b.fromNode != nil {
+		for _, m := range msgs {
+			b.fromNode(m)
+		}
+	}
 	b.reports = append(b.reports, msgs...)
 	b.changedLocked()
 }
@@ -250,18 +284,25 @@ func (b *Bus) Unplug(node string) {
 	delete(b.inboxes, node)
 }
 
-// Beat is the host's end of both channels of heartbeats.
-func (b *Bus) Beat(h skalds.Heartbeat) {
+// Beat is the host's end of both channels of heartbeats. It reports whether either took it.
+func (b *Bus) Beat(h skalds.Heartbeat) bool {
 	b.mu.Lock()
-	h.Instances = slices.Clone(h.Instances)
-	b.beats[h.NodeID] = h
-	readers := slices.Clone(b.short)
+	if b.beatsDown == nil {
+		h.Instances = slices.Clone(h.Instances)
+		b.beats[h.NodeID] = h
+	}
+	var readers []func(skalds.ShortHeartbeat)
+	if b.down == nil {
+		readers = slices.Clone(b.short)
+	}
+	through := b.beatsDown == nil || b.down == nil
 	b.mu.Unlock()
 	for _, fn := range readers {
 		if fn != nil {
 			fn(skalds.ShortHeartbeat{NodeID: h.NodeID, Incarnation: h.Incarnation, Seq: h.Seq})
 		}
 	}
+	return through
 }
 
 // Beats is the heartbeat store of the bus's hosts.
@@ -273,8 +314,8 @@ type Beats struct{ bus *Bus }
 func (s *Beats) Heartbeats(ctx context.Context) ([]skalds.Heartbeat, error) {
 	s.bus.mu.Lock()
 	defer s.bus.mu.Unlock()
-	if s.bus.down != nil {
-		return nil, s.bus.down
+	if s.bus.beatsDown != nil {
+		return nil, s.bus.beatsDown
 	}
 	out := make([]skalds.Heartbeat, 0, len(s.bus.beats))
 	for _, h := range s.bus.beats {
@@ -290,7 +331,11 @@ func (s *Beats) Forget(_ context.Context, nodeID string) error {
 	return nil
 }
 
-func (s *Beats) Ping(ctx context.Context) error { return s.bus.Ping(ctx) }
+func (s *Beats) Ping(context.Context) error {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	return s.bus.beatsDown
+}
 
 func (b *Bus) Ping(context.Context) error {
 	b.mu.Lock()
@@ -299,3 +344,17 @@ func (b *Bus) Ping(context.Context) error {
 }
 
 func (b *Bus) Close() error { return nil }
+
+// RepeatReport puts an old message of a host on the bus again.
+func (b *Bus) RepeatReport(dice func(int) int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.reports) == 0 {
+		return
+	}
+	m := b.reports[dice(len(b.reports))]
+	if m.Hello != nil || m.Bye { // a producer repeats what is newest only; these are judged by incarnation alone
+		return
+	}
+	b.addLocked(m)
+}

@@ -19,8 +19,8 @@ type Plan struct {
 	Result json.RawMessage
 }
 
-// Host speaks like a host and runs nothing: marks, reports, outcomes and heartbeats follow the rules of a real one, and
-// what a real one keeps on disk survives Kill.
+// Host speaks like a host and runs nothing: marks, reports, outcomes, heartbeats and the lease follow the rules of a real
+// one, and what a real one keeps on disk survives Kill.
 type Host struct {
 	ID       string
 	Workers  []skalds.WorkerInfo
@@ -30,6 +30,8 @@ type Host struct {
 	Lease    time.Duration // 0: 6s
 	Behave   func(c skalds.Command, attempt int) Plan
 	Usage    skalds.Usage // of every running task
+	// Watch, where set, hears of every process that begins and ends.
+	Watch func(taskID string, epoch int64, runs bool)
 
 	bus *Bus
 
@@ -38,12 +40,15 @@ type Host struct {
 	beatSeq     int64
 	reportSeq   int64
 	cut         bool
-	cutAt       time.Time
+	leaving     bool      // starts nothing more
+	renewed     time.Time // the last heartbeat that got through
+	unbroken    time.Time // since when they have, without a gap that cost the tasks their lease
 	marks       map[string]heldMark
 	running     map[string]*instance
-	outcomes    map[skalds.OutcomeKey]skalds.Outcome
+	outcomes    map[skalds.OutcomeKey]skalds.Outcome // that no controller has acknowledged
+	recorded    []skalds.Outcome                     // all there ever were
 	finals      map[string]skalds.Report
-	waiting     []skalds.HostMessage // while cut
+	waiting     []skalds.HostMessage // that could not be sent
 	received    []skalds.NodeMessage
 	starts      map[string]int // of processes, by task
 	stop        chan struct{}
@@ -58,6 +63,7 @@ type heldMark struct {
 
 type instance struct {
 	cmd     skalds.Command
+	epoch   int64 // under which the process was started
 	attempt int
 	budget  int
 	state   skalds.State
@@ -87,7 +93,7 @@ func (h *Host) Start() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.incarnation++
-	h.beatSeq, h.reportSeq = 0, 0
+	h.beatSeq, h.reportSeq, h.leaving = 0, 0, false
 	h.running = map[string]*instance{}
 	h.stop, h.done = make(chan struct{}), make(chan struct{})
 	go h.run(h.bus.Inbox(h.ID), h.stop, h.done)
@@ -107,12 +113,22 @@ func (h *Host) Kill() {
 	h.bus.Unplug(h.ID)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, in := range h.inOrder() {
+		h.watch(in, false)
+	}
 	h.running, h.waiting = nil, nil
+}
+
+func (h *Host) watch(in *instance, runs bool) {
+	if h.Watch != nil {
+		h.Watch(in.cmd.TaskID, in.epoch, runs)
+	}
 }
 
 // Stop ends the host in good order: it gives its tasks back and says goodbye.
 func (h *Host) Stop() {
 	h.mu.Lock()
+	h.leaving = true
 	for _, in := range h.inOrder() {
 		h.end(in, skalds.Report{State: skalds.Created, GoneFor: "host_stop"}, &skalds.Exit{Kind: skalds.ExitHostStop})
 	}
@@ -128,14 +144,10 @@ func (h *Host) SetCut(cut bool) {
 	if h.cut == cut {
 		return
 	}
-	h.cut, h.cutAt = cut, time.Now()
-	if cut || h.stop == nil {
-		return
+	h.cut = cut
+	if !cut && h.stop != nil {
+		h.hello()
 	}
-	msgs := h.waiting
-	h.waiting = nil
-	h.send(msgs...)
-	h.hello()
 }
 
 // Starts says how often processes of a task were started here.
@@ -157,6 +169,21 @@ func (h *Host) Open() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.outcomes)
+}
+
+// Recorded lists every outcome that there was, acknowledged or not.
+func (h *Host) Recorded() []skalds.Outcome {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.recorded)
+}
+
+// Renewed is when a heartbeat got through the last time, and since when they have done so without a gap that
+// cost the tasks here their lease.
+func (h *Host) Renewed() (last, unbroken time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.renewed, h.unbroken
 }
 
 // Incarnation counts the starts of the host.
@@ -193,14 +220,15 @@ func (h *Host) run(inbox <-chan skalds.NodeMessage, stop, done chan struct{}) {
 			return
 		case m := <-inbox:
 			h.locked(func() {
-				if !h.cut {
+				if !h.cut && !h.leaving {
 					h.take(m)
 				}
 			})
 		case <-beat.C:
-			h.locked(func() { h.beat(); h.lease() })
+			h.locked(func() { h.beat(); h.reconnect() })
 		case <-step.C:
 			h.locked(func() {
+				h.lease()
 				h.step()
 				if n%1500 == 0 {
 					h.resend()
@@ -216,16 +244,29 @@ func (h *Host) locked(fn func()) {
 	fn()
 }
 
-// send reports in order, after everything that waits.
+// send reports in order, after everything that waits; what the bus does not take waits.
 func (h *Host) send(msgs ...skalds.HostMessage) {
 	for i := range msgs {
 		msgs[i].NodeID, msgs[i].Incarnation = h.ID, h.incarnation
 	}
-	if h.cut {
-		h.waiting = append(h.waiting, msgs...)
+	h.waiting = append(h.waiting, msgs...)
+	h.flush()
+}
+
+func (h *Host) flush() {
+	if !h.cut && h.bus.Report(h.waiting...) == nil {
+		h.waiting = nil
+	}
+}
+
+// reconnect tries again what the bus did not take, and says hello where it has worked: messages may have been lost.
+func (h *Host) reconnect() {
+	if h.cut || len(h.waiting) == 0 {
 		return
 	}
-	h.bus.Report(msgs...)
+	if h.flush(); len(h.waiting) == 0 {
+		h.hello()
+	}
 }
 
 func (h *Host) report(r skalds.Report) {
@@ -255,7 +296,12 @@ func (h *Host) beat() {
 			PID: 4711, Worker: h.worker(), StartedAt: in.started.UnixMilli(), Usage: h.Usage, Peak: h.Usage,
 		})
 	}
-	h.bus.Beat(hb)
+	if h.bus.Beat(hb) {
+		if time.Since(h.renewed) >= h.leaseTime()-time.Second {
+			h.unbroken = time.Now()
+		}
+		h.renewed = time.Now()
+	}
 }
 
 func (h *Host) worker() string {
@@ -274,10 +320,11 @@ func (h *Host) inOrder() []*instance {
 	return out
 }
 
-// lease kills what others may run when nothing got through for too long.
+func (h *Host) leaseTime() time.Duration { return cmp.Or(h.Lease, 6*time.Second) }
+
+// lease kills what others may run when no heartbeat got through for too long: a second before they may.
 func (h *Host) lease() {
-	lease := cmp.Or(h.Lease, 6*time.Second)
-	if !h.cut || time.Since(h.cutAt) < lease-time.Second {
+	if time.Since(h.renewed) < h.leaseTime()-time.Second {
 		return
 	}
 	for _, in := range h.inOrder() {
@@ -355,23 +402,17 @@ func (h *Host) order(c skalds.Command) {
 	ack := skalds.Report{TaskID: c.TaskID, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision, Ack: skalds.AckReceived}
 	in := h.running[c.TaskID]
 	if ok && !c.Newer(&last) {
-		if last.Newer(&c) {
-			return
+		if !last.Newer(&c) {
+			h.repeat(c)
 		}
-		switch f := h.finals[c.TaskID]; {
-		case in != nil:
-			ack.Ack, ack.State, ack.Attempt = skalds.AckApplied, in.state, in.attempt
-		case f.TaskID != "" && f.Epoch == c.Epoch:
-			ack = f
-		case c.Desired == skalds.DesiredGone:
-			ack.Ack = skalds.AckApplied
-		default:
-			ack.Ack, ack.Reason = skalds.AckRefused, "the task has left this host"
-		}
-		h.report(ack)
 		return
 	}
-	h.marks[c.TaskID] = heldMark{c.Generation, c.Epoch, c.DesiredRevision, false, h.incarnation}
+	left := ok && in == nil && known.generation == c.Generation && known.epoch == c.Epoch && (known.closed || known.incarnation != h.incarnation)
+	h.marks[c.TaskID] = heldMark{c.Generation, c.Epoch, c.DesiredRevision, left, h.incarnation}
+	if left { // a wish that has crossed the word of its end, or the hello of a new incarnation: an epoch is not begun twice
+		h.repeat(c)
+		return
+	}
 	if f, ok := h.finals[c.TaskID]; ok && f.Epoch < c.Epoch {
 		delete(h.finals, c.TaskID)
 	}
@@ -387,8 +428,13 @@ func (h *Host) order(c skalds.Command) {
 			h.end(in, skalds.Report{State: skalds.Created, GoneFor: c.Reason, Ack: skalds.AckApplied}, &skalds.Exit{Kind: skalds.ExitDrain})
 			return
 		}
-		in.cmd.Epoch = c.Epoch
-		h.end(in, skalds.Report{State: skalds.Cancelled, Ack: skalds.AckApplied}, &skalds.Exit{Kind: skalds.ExitCancelled})
+		kind := skalds.ExitKind(c.Reason)
+		h.drop(in, &skalds.Exit{Kind: kind})
+		h.close(c.TaskID)
+		if kind == skalds.ExitCancelled {
+			ack.State = skalds.Cancelled
+		}
+		h.report(ack)
 	case in != nil && in.cmd.Epoch == c.Epoch:
 		in.cmd = c
 		h.steer(in)
@@ -398,10 +444,27 @@ func (h *Host) order(c skalds.Command) {
 		})
 	default:
 		if in != nil {
-			delete(h.running, c.TaskID)
+			h.drop(in, &skalds.Exit{Kind: skalds.ExitSuperseded})
 		}
-		h.launch(&instance{cmd: c, budget: c.BudgetUsed})
+		h.launch(&instance{cmd: c, epoch: c.Epoch, budget: c.BudgetUsed})
 	}
+}
+
+// repeat answers a command by what has become of the task here.
+func (h *Host) repeat(c skalds.Command) {
+	r := skalds.Report{TaskID: c.TaskID, Epoch: c.Epoch, DesiredRevision: c.DesiredRevision}
+	in := h.running[c.TaskID]
+	switch f := h.finals[c.TaskID]; {
+	case in != nil:
+		r.Ack, r.State, r.Attempt = skalds.AckApplied, in.state, in.attempt
+	case f.TaskID != "" && f.Epoch == c.Epoch:
+		r = f
+	case c.Desired == skalds.DesiredGone:
+		r.Ack = skalds.AckApplied
+	default:
+		r.Ack, r.Reason = skalds.AckRefused, "the task has left this host"
+	}
+	h.report(r)
 }
 
 // steer pauses or resumes.
@@ -420,6 +483,10 @@ func (h *Host) launch(in *instance) {
 	in.attempt++
 	in.plan = h.Behave(in.cmd, in.attempt)
 	if in.plan.Refuse != "" {
+		if h.running[in.cmd.TaskID] != nil {
+			delete(h.running, in.cmd.TaskID)
+			h.watch(in, false)
+		}
 		h.close(in.cmd.TaskID)
 		h.report(skalds.Report{
 			TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, DesiredRevision: in.cmd.DesiredRevision, Ack: skalds.AckRefused,
@@ -430,6 +497,9 @@ func (h *Host) launch(in *instance) {
 	h.starts[in.cmd.TaskID]++
 	in.started, in.since, in.left, in.state = time.Now(), time.Now(), in.plan.Runs, skalds.Running
 	h.running[in.cmd.TaskID] = in
+	if in.attempt == 1 {
+		h.watch(in, true)
+	}
 	h.steer(in)
 	h.report(skalds.Report{
 		TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, DesiredRevision: in.cmd.DesiredRevision, Ack: skalds.AckApplied, State: in.state,
@@ -468,9 +538,17 @@ func (h *Host) step() {
 func (h *Host) end(in *instance, r skalds.Report, exit *skalds.Exit) {
 	r.TaskID, r.Epoch, r.DesiredRevision = in.cmd.TaskID, in.cmd.Epoch, in.cmd.DesiredRevision
 	r.Attempt, r.BudgetUsed, r.Exit, r.WorkerVersion = in.attempt, in.budget, exit, h.worker()
+	h.watch(in, false)
 	delete(h.running, in.cmd.TaskID)
 	h.close(in.cmd.TaskID)
 	h.report(r)
+	h.record(in, exit)
+}
+
+// drop ends a process that has no say any more; only its record is left.
+func (h *Host) drop(in *instance, exit *skalds.Exit) {
+	delete(h.running, in.cmd.TaskID)
+	h.watch(in, false)
 	h.record(in, exit)
 }
 
@@ -482,9 +560,9 @@ func (h *Host) close(taskID string) {
 
 func (h *Host) record(in *instance, exit *skalds.Exit) {
 	h.outcome(skalds.Outcome{
-		OutcomeKey: skalds.OutcomeKey{TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, Attempt: in.attempt, Kind: skalds.OutcomeExit},
+		OutcomeKey: skalds.OutcomeKey{TaskID: in.cmd.TaskID, Epoch: in.epoch, Attempt: in.attempt, Kind: skalds.OutcomeExit},
 		Exit: &skalds.Attempt{
-			TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, Attempt: in.attempt, Node: h.ID, Version: h.worker(), PID: 4711,
+			TaskID: in.cmd.TaskID, Epoch: in.epoch, Attempt: in.attempt, Node: h.ID, Version: h.worker(), PID: 4711,
 			StartedAt: in.started.UnixMilli(), EndedAt: time.Now().UnixMilli(), Exit: exit, LogTail: "last words of " + in.cmd.TaskID + "\n",
 		},
 	})
@@ -492,5 +570,6 @@ func (h *Host) record(in *instance, exit *skalds.Exit) {
 
 func (h *Host) outcome(o skalds.Outcome) {
 	h.outcomes[o.OutcomeKey] = o
+	h.recorded = append(h.recorded, o)
 	h.send(skalds.HostMessage{Outcome: &o})
 }

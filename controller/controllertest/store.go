@@ -24,6 +24,7 @@ type Store struct {
 	offsets  map[string]string
 	fault    func(op string) error
 	watch    func(before, after *skalds.Task)
+	onNode   func(before, after skalds.Node)
 }
 
 var _ controller.Store = (*Store)(nil)
@@ -48,6 +49,13 @@ func (s *Store) SetWatch(fn func(before, after *skalds.Task)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watch = fn
+}
+
+// SetNodeWatch has fn called for every stored node, under the store's lock.
+func (s *Store) SetNodeWatch(fn func(before, after skalds.Node)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onNode = fn
 }
 
 func (s *Store) enter(ctx context.Context, op string) (leave func(), err error) {
@@ -337,6 +345,9 @@ func (s *Store) SaveNode(ctx context.Context, n skalds.Node) error {
 		return err
 	}
 	defer leave()
+	if s.onNode != nil {
+		s.onNode(s.nodes[n.ID], n)
+	}
 	s.nodes[n.ID] = n
 	return nil
 }

@@ -86,6 +86,8 @@ type held struct {
 	measured  skalds.Usage
 	counted   skalds.Resources // what it adds to node.taken
 	attempt   [2]int64         // (epoch, attempt) that the last measurement was of
+	seen      bool             // a heartbeat has shown it
+	missing   int              // heartbeats since that have not
 }
 
 // NewLedger makes an empty one.
@@ -183,16 +185,41 @@ func (l *Ledger) Observe(hb *skalds.Heartbeat, now time.Time) {
 			n.perClass[in.ClassName]++
 		} else {
 			l.learn(h, in, now)
+			h.seen, h.missing = true, 0
 		}
 		h.measured = in.Usage
 		n.recount(h)
 	}
 	for id, h := range n.tasks {
-		if !seen[id] && h.measured != (skalds.Usage{}) {
+		if seen[id] {
+			continue
+		}
+		h.missing++
+		if h.measured != (skalds.Usage{}) {
 			h.measured = skalds.Usage{}
 			n.recount(h)
 		}
 	}
+}
+
+// How many heartbeats may lack a task: one that they showed before, whose end is being told, and one that its node may not
+// have heard of yet.
+const (
+	missingBeats     = 5
+	undeliveredBeats = 30
+)
+
+// Missing reports whether heartbeats of a node do not show a task that is entered there, once for each time.
+func (l *Ledger) Missing(nodeID string) bool {
+	found := false
+	if n := l.nodes[nodeID]; n != nil {
+		for _, h := range n.tasks {
+			if h.missing >= undeliveredBeats || h.seen && h.missing >= missingBeats {
+				found, h.missing = true, 0
+			}
+		}
+	}
+	return found
 }
 
 // learn adds a measurement to the profile of its class and version.

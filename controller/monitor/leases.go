@@ -54,8 +54,9 @@ func (c Config) Validate() error {
 }
 
 // Leases is the failure detector. A node is lost when nothing new was heard of it, on either channel, for lease + drift,
-// counted only while this controller was running and read both channels to their ends. Otherwise the controller is blind:
-// it declares nobody lost, and starts counting anew when it sees again. It is not safe for concurrent use.
+// counted only while this controller was running and read both channels to their ends, and up to the last such reading.
+// Otherwise the controller is blind: it declares nobody lost, and starts counting anew when it sees again. It is not safe
+// for concurrent use.
 type Leases struct {
 	cfg     Config
 	nodes   map[string]*lease
@@ -66,14 +67,28 @@ type Leases struct {
 }
 
 type lease struct {
-	last    mark      // newest (incarnation, seq) heard
-	before  mark      // of the incarnation before, to tell two live hosts under one id
-	again   int       // how often the former incarnation has advanced after the present one had appeared
-	heardAt time.Time // when it was
-	ended   int64     // an incarnation that has said goodbye: its heartbeats mean nothing
+	last    mark             // newest (incarnation, seq) heard
+	heardAt time.Time        // when it was
+	others  map[int64]*other // incarnations beside the present one
+	ended   int64            // an incarnation that has said goodbye: its heartbeats mean nothing
 	lost    bool
 	silent  bool // said goodbye, or never heard of and not watched
 }
+
+// other is an incarnation beside the present one: a former one, whose last heartbeats may still arrive and lie in the
+// heartbeat store for a while, or a second live host under the same id.
+type other struct {
+	seq      int64
+	former   bool // it was the present one before
+	at       time.Time
+	advanced int // how often, while the present one was heard too
+}
+
+// Bounds of what is remembered of other incarnations.
+const (
+	maxOthers   = 8
+	twiceProven = 3 // late words of a former incarnation do not go on and on
+)
 
 type mark struct{ incarnation, seq int64 }
 
@@ -89,6 +104,18 @@ func (l *Leases) Watch(nodeID string, now time.Time) {
 	}
 }
 
+// Greeted counts a node anew whose hello is answered now: what the answer tells it to run must not be handed elsewhere
+// because its heartbeats come later than its hello. One that is lost stays so until it is heard.
+func (l *Leases) Greeted(nodeID string, incarnation int64, now time.Time) {
+	n := l.nodes[nodeID]
+	switch {
+	case n == nil:
+		l.nodes[nodeID] = &lease{heardAt: now}
+	case incarnation >= n.last.incarnation && !n.lost && !n.silent:
+		n.heardAt = now
+	}
+}
+
 // Forget takes a node out.
 func (l *Leases) Forget(nodeID string) { delete(l.nodes, nodeID) }
 
@@ -99,7 +126,9 @@ func (l *Leases) Goodbye(nodeID string, incarnation int64) {
 		n = &lease{}
 		l.nodes[nodeID] = n
 	}
-	n.ended, n.silent = incarnation, true
+	if n.ended = incarnation; incarnation >= n.last.incarnation {
+		n.silent = true
+	}
 }
 
 // Hearing is what a heartbeat tells.
@@ -123,35 +152,71 @@ func (l *Leases) Heard(nodeID string, incarnation, seq int64, now time.Time) Hea
 		return Hearing{}
 	}
 	m := mark{incarnation, seq}
+	o := n.others[incarnation]
 	switch {
-	case m.incarnation == n.last.incarnation:
-		if m.seq <= n.last.seq {
+	case incarnation == n.last.incarnation:
+		if seq <= n.last.seq {
 			return Hearing{}
 		}
-	case m.incarnation == n.before.incarnation:
-		// The former incarnation: what was under way when it ended may still arrive, but it does not go on and on.
-		if m.seq <= n.before.seq {
+		return n.live(m, now, false)
+	case o == nil && incarnation > n.last.incarnation: // a host counts its starts
+		n.beside(n.last, true, now)
+		return n.live(m, now, true)
+	case o == nil:
+		n.beside(m, false, now) // old, or of a host that has lost its folder: if it lives, it goes on
+		return Hearing{}
+	case seq <= o.seq:
+		return Hearing{}
+	}
+	o.seq, o.at = seq, now
+	if !n.lost && !n.silent && now.Sub(n.heardAt) <= l.cfg.Silence {
+		if o.advanced++; o.advanced < twiceProven {
 			return Hearing{}
 		}
-		n.before = m
-		if n.again++; n.again >= 3 {
-			n.again = 0
+		o.advanced = 0
+		if o.former {
 			return Hearing{Twice: n.last.incarnation}
 		}
-		return Hearing{}
-	default:
-		n.before, n.again = n.last, 0
-		h := Hearing{News: true, First: true}
-		n.last, n.heardAt, n.lost, n.silent = m, now, false, false
-		return h
+		return Hearing{Twice: incarnation}
 	}
-	h := Hearing{News: true, First: n.lost || n.silent || n.last.incarnation == 0}
+	delete(n.others, incarnation)
+	n.beside(n.last, true, now)
+	return n.live(m, now, true)
+}
+
+// live makes m the newest that was heard.
+func (n *lease) live(m mark, now time.Time, other bool) Hearing {
+	h := Hearing{News: true, First: other || n.lost || n.silent}
 	n.last, n.heardAt, n.lost, n.silent = m, now, false, false
 	return h
 }
 
-// Readable notes that a channel was read to its end.
-func (l *Leases) Readable(c Channel, now time.Time) { l.read[c] = now }
+// beside remembers an incarnation that is not the present one.
+func (n *lease) beside(m mark, former bool, now time.Time) {
+	if m.incarnation == 0 {
+		return
+	}
+	if n.others == nil {
+		n.others = map[int64]*other{}
+	}
+	if len(n.others) >= maxOthers {
+		oldest := int64(0)
+		for id, o := range n.others {
+			if oldest == 0 || o.at.Before(n.others[oldest].at) {
+				oldest = id
+			}
+		}
+		delete(n.others, oldest)
+	}
+	n.others[m.incarnation] = &other{seq: m.seq, former: former, at: now}
+}
+
+// Readable notes that a channel was read to its end: everything that was there at that time has been heard.
+func (l *Leases) Readable(c Channel, at time.Time) { l.read[c] = at }
+
+// Interrupted says that a channel was not read for a while and that what came on it meanwhile will not be heard any more.
+// The heartbeat store holds the last heartbeat, the bus does not.
+func (l *Leases) Interrupted(c Channel) { l.read[c] = time.Time{} }
 
 // Blind says why this controller declares nobody lost; empty: it sees.
 func (l *Leases) Blind() string { return l.blind }
@@ -160,9 +225,13 @@ func (l *Leases) Blind() string { return l.blind }
 func (l *Leases) Check(now time.Time) (lost []string) {
 	was := l.blind
 	l.blind = ""
+	known := now // up to when every heartbeat has been heard
 	for c := Store; c < channels; c++ {
+		if l.read[c].Before(known) {
+			known = l.read[c]
+		}
 		if l.read[c].IsZero() {
-			l.blind = "the " + c.String() + " has not been read yet"
+			l.blind = "the " + c.String() + " is not read yet"
 		} else if now.Sub(l.read[c]) > l.cfg.Silence {
 			l.blind = "the " + c.String() + " cannot be read"
 		}
@@ -184,7 +253,7 @@ func (l *Leases) Check(now time.Time) (lost []string) {
 		if l.since.After(from) {
 			from = l.since
 		}
-		if now.Sub(from) > l.cfg.Lease+l.cfg.Drift {
+		if known.Sub(from) > l.cfg.Lease+l.cfg.Drift {
 			n.lost = true
 			lost = append(lost, id)
 		}
