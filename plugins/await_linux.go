@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// awaitExit blocks until a child has ended, and leaves it unreaped.
-func awaitExit(pid int) {
+// awaitExit blocks until a child has ended, and leaves it unreaped. It reports false where it cannot tell.
+func awaitExit(pid int) bool {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
-			return
+			return err == nil
 		}
 	}
 }

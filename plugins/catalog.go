@@ -127,6 +127,8 @@ func (c *Catalog) Resolve(className, constraint string) (*Plugin, error) {
 	switch {
 	case best != nil:
 		return best, nil
+	case len(offered) > 0 && check == nil:
+		return nil, skalds.Errorf(skalds.CodeNotFound, "class %s is offered here by %s, which is not released yet: name the version to use it", className, strings.Join(offered, ", "))
 	case len(offered) > 0:
 		return nil, skalds.Errorf(skalds.CodeNotFound, "class %s is offered here by %s, none of which satisfies version %q", className, strings.Join(offered, ", "), constraint)
 	}
@@ -141,7 +143,7 @@ func (c *Catalog) Resolve(className, constraint string) (*Plugin, error) {
 	return nil, skalds.Errorf(skalds.CodeNotFound, "no worker offers the class %s (known classes: %s); copy one to %s/<name>/<version>/<name>", className, strings.Join(names, ", "), c.cfg.Dir)
 }
 
-// Subscribe has fn called after every change, from the goroutine of the scan: it must not block.
+// Subscribe has fn called after every change of Workers, from the goroutine of the scan: it must not block.
 func (c *Catalog) Subscribe(fn func()) (cancel func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,9 +190,6 @@ func (c *Catalog) publish(plugins []*Plugin, problems []Problem) {
 
 // Run scans now and whenever the folder changes, until ctx ends.
 func (c *Catalog) Run(ctx context.Context) error {
-	if err := c.Scan(ctx); err != nil && ctx.Err() == nil {
-		c.log.Error("cannot scan the folder of workers", "dir", c.cfg.Dir, "err", err)
-	}
 	if err := c.watch(ctx); err != nil {
 		return fmt.Errorf("watch %s: %w", c.cfg.Dir, err)
 	}

@@ -20,6 +20,9 @@ import (
 // debounce is how long the folder must be quiet before it is scanned again.
 const debounce = 200 * time.Millisecond
 
+// settleTime is how long a file that cannot be used is asked again: somebody may still be copying it.
+const settleTime = 10 * time.Second
+
 // Scan looks through the folder once. Executables that have not changed are not asked again. A broken executable is a
 // Problem, no error.
 func (c *Catalog) Scan(ctx context.Context) error {
@@ -53,49 +56,105 @@ func (c *Catalog) Scan(ctx context.Context) error {
 		return err
 	}
 	c.known = next
-	plugins, conflicts := arrange(next)
+	c.mu.RLock()
+	before := c.plugins
+	c.mu.RUnlock()
+	plugins, conflicts := arrange(next, before)
 	problems = append(problems, conflicts...)
 	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
 	c.publish(plugins, problems)
 	return nil
 }
 
-// executables lists <dir>/<name>/<version>/<name>, and what has the form but lacks the file.
+// executables lists <dir>/<name>/<version>/<name>, and what seems to be meant as a worker but is not found in its place.
+// Names with a dot in front are none of ours: whoever installs may prepare a version under such a name and rename it.
 func executables(dir string) (files []string, problems []Problem, err error) {
-	versions, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*", "*"))
+	names, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("folder of workers: %w", err)
 	}
-	for _, v := range versions {
-		if info, err := os.Stat(v); err != nil || !info.IsDir() || strings.HasPrefix(filepath.Base(v), ".") {
+	for _, n := range names {
+		name := n.Name()
+		at := filepath.Join(dir, name)
+		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		name := filepath.Base(filepath.Dir(v))
-		path := filepath.Join(v, name)
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			problems = append(problems, Problem{v, fmt.Sprintf("holds no file %s: the executable must have the name of the worker", name)})
-		case err != nil:
-			problems = append(problems, Problem{path, err.Error()})
-		case !info.Mode().IsRegular():
-			problems = append(problems, Problem{path, "is no regular file"})
-		default:
-			files = append(files, path)
+		if !isDir(at) {
+			problems = append(problems, misplaced(at, filepath.Join(dir, name, "<version>", name))...)
+			continue
+		}
+		versions, err := os.ReadDir(at)
+		if err != nil {
+			problems = append(problems, Problem{at, fmt.Sprintf("cannot be looked through: %v", err)})
+			continue
+		}
+		for _, v := range versions {
+			vdir := filepath.Join(at, v.Name())
+			switch {
+			case strings.HasPrefix(v.Name(), "."), isAlias(vdir, at):
+			case !isDir(vdir):
+				problems = append(problems, misplaced(vdir, filepath.Join(at, "<version>", name))...)
+			default:
+				path := filepath.Join(vdir, name)
+				if reason := notAFile(path, name); reason != "" {
+					problems = append(problems, Problem{path, reason})
+				} else {
+					files = append(files, path)
+				}
+			}
 		}
 	}
 	return files, problems, nil
 }
 
-func escapeGlob(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// isAlias reports whether a folder of a version is but a link to another version in the same folder, such as "current".
+func isAlias(vdir, folder string) bool {
+	to, err := os.Readlink(vdir)
+	if err != nil {
+		return false
+	}
+	if !filepath.IsAbs(to) {
+		to = filepath.Join(folder, to)
+	}
+	return filepath.Dir(filepath.Clean(to)) == folder
+}
+
+// misplaced speaks of executables only: anything else may lie wherever it likes.
+func misplaced(path, want string) []Problem {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return nil
+	}
+	return []Problem{{path, "is an executable in the wrong place: move it to " + want}}
+}
+
+// notAFile says why there is no executable file at path.
+func notAFile(path, name string) string {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if _, err := os.Lstat(path); err == nil {
+			return "is a link to a file that does not exist: copy the executable here"
+		}
+		return fmt.Sprintf("does not exist: the executable must have the name of the worker, %s", name)
+	case err != nil:
+		return fmt.Sprintf("cannot be looked at: %v", err)
+	case !info.Mode().IsRegular():
+		return "is no regular file: copy the executable here"
+	}
+	return ""
 }
 
 // learn describes one file, unless it is the one that was described before.
 func (c *Catalog) learn(ctx context.Context, path string) described {
 	info, err := os.Stat(path)
 	if err != nil {
-		return described{reason: err.Error(), retry: true}
+		return described{reason: "has gone while it was looked at", retry: true}
 	}
 	id := identify(info)
 	if d, ok := c.known[path]; ok && d.id == id && !d.retry {
@@ -109,7 +168,7 @@ func (c *Catalog) learn(ctx context.Context, path string) described {
 	desc, err := describe(ctx, path, c.cfg.DescribeTimeout)
 	if err != nil {
 		d.reason = err.Error()
-		d.retry = ctx.Err() != nil || isBusy(err) || time.Since(info.ModTime()) < 10*time.Second
+		d.retry = ctx.Err() != nil || isBusy(err) || time.Since(time.Unix(0, max(id.mtime, id.ctime))) < settleTime
 		return d
 	}
 	name, version := filepath.Base(path), filepath.Base(filepath.Dir(path))
@@ -122,17 +181,17 @@ func (c *Catalog) learn(ctx context.Context, path string) described {
 		d.reason, d.retry = err.Error(), true
 		return d
 	}
-	if again, err := os.Stat(path); err != nil || identify(again) != id {
+	if again, err := os.Stat(path); err != nil || !identify(again).sameContent(id) {
 		d.reason, d.retry = "changed while it was read: waiting until it is complete", true
 		return d
 	}
-	d.plugin = &Plugin{Info: infoOf(desc, digest), Path: path}
+	d.plugin = &Plugin{Info: infoOf(desc, digest), Path: path, id: id}
 	return d
 }
 
-// arrange sorts by name and version and leaves each class with the first plugin (by name) that offers it; another
-// plugin's offer of it is a conflict.
-func arrange(known map[string]described) (plugins []*Plugin, problems []Problem) {
+// arrange sorts by name and version and leaves each class with the worker that has had it before, else with the first (by
+// name) that offers it; another worker's offer of it is a conflict.
+func arrange(known map[string]described, before []*Plugin) (plugins []*Plugin, problems []Problem) {
 	for path, d := range known {
 		if d.plugin != nil {
 			plugins = append(plugins, d.plugin)
@@ -151,17 +210,16 @@ func arrange(known map[string]described) (plugins []*Plugin, problems []Problem)
 		}
 		return va.Compare(vb)
 	})
-	owner := map[string]string{}
+	owner := owners(plugins, before)
 	for i, p := range plugins {
 		var lost []string
 		info := p.Info
 		info.Classes = nil
 		for _, ci := range p.Info.Classes {
-			if first, ok := owner[ci.ClassName]; ok && first != p.Info.Name {
+			if first := owner[ci.ClassName]; first != p.Info.Name {
 				lost = append(lost, fmt.Sprintf("%s (offered by %s already)", ci.ClassName, first))
 				continue
 			}
-			owner[ci.ClassName] = p.Info.Name
 			info.Classes = append(info.Classes, ci)
 		}
 		if len(lost) == 0 {
@@ -169,23 +227,41 @@ func arrange(known map[string]described) (plugins []*Plugin, problems []Problem)
 		}
 		info.Conflict = "not used for " + strings.Join(lost, ", ")
 		problems = append(problems, Problem{p.Path, info.Conflict + ": rename the class or remove one of the workers"})
-		plugins[i] = &Plugin{Info: info, Path: p.Path}
+		plugins[i] = &Plugin{Info: info, Path: p.Path, id: p.id}
 	}
 	return plugins, problems
 }
 
-// watch scans after changes. Folders are watched, not files: a copy ends with a rename or a write into one of them.
+// owners says which worker has each class.
+func owners(plugins, before []*Plugin) map[string]string {
+	offers := map[[2]string]bool{} // class, worker
+	for _, p := range plugins {
+		for _, ci := range p.Info.Classes {
+			offers[[2]string{ci.ClassName, p.Info.Name}] = true
+		}
+	}
+	owner := map[string]string{}
+	for _, p := range slices.Concat(before, plugins) {
+		for _, ci := range p.Info.Classes {
+			if owner[ci.ClassName] == "" && offers[[2]string{ci.ClassName, p.Info.Name}] {
+				owner[ci.ClassName] = p.Info.Name
+			}
+		}
+	}
+	return owner
+}
+
+// watch scans now and after changes. Folders are watched, not files: a copy ends with a rename or a write into one of them.
 func (c *Catalog) watch(ctx context.Context) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Close() }()
-	c.addFolders(w)
-	quiet := time.NewTimer(time.Hour)
-	defer quiet.Stop()
 	rescan := time.NewTicker(c.cfg.Rescan)
 	defer rescan.Stop()
+	quiet := time.NewTimer(0) // the first scan comes at once
+	defer quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -203,7 +279,7 @@ func (c *Catalog) watch(ctx context.Context) error {
 		case <-quiet.C:
 		case <-rescan.C:
 		}
-		c.addFolders(w)
+		c.addFolders(w) // before the scan: what comes after it is an event
 		if err := c.Scan(ctx); err != nil && ctx.Err() == nil {
 			c.log.Error("cannot scan the folder of workers", "dir", c.cfg.Dir, "err", err)
 		}
@@ -224,20 +300,32 @@ func (c *Catalog) unsettled() bool {
 	return false
 }
 
-// addFolders watches the folder and two levels below it; what is watched already stays so.
+// addFolders watches the folder and two levels below it; what is watched already stays so. Each folder is watched before
+// it is listed, so that nothing can come into it unseen.
 func (c *Catalog) addFolders(w *fsnotify.Watcher) {
-	dirs := []string{c.cfg.Dir}
-	for _, pattern := range []string{"*", filepath.Join("*", "*")} {
-		found, err := filepath.Glob(filepath.Join(escapeGlob(c.cfg.Dir), pattern))
-		if err == nil {
-			dirs = append(dirs, found...)
-		}
+	if err := os.MkdirAll(c.cfg.Dir, 0o755); err != nil {
+		return // the scan says so
 	}
-	for _, d := range dirs {
-		if info, err := os.Stat(d); err == nil && info.IsDir() {
-			if err := w.Add(d); err != nil {
-				c.log.Warn("cannot watch", "dir", d, "err", err)
-			}
+	c.addFolder(w, c.cfg.Dir, 2)
+}
+
+func (c *Catalog) addFolder(w *fsnotify.Watcher, dir string, below int) {
+	if err := w.Add(dir); err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			c.log.Warn("cannot watch", "dir", dir, "err", err)
+		}
+		return
+	}
+	if below == 0 {
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if sub := filepath.Join(dir, e.Name()); isDir(sub) && !strings.HasPrefix(e.Name(), ".") {
+			c.addFolder(w, sub, below-1)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -35,20 +36,23 @@ func describe(ctx context.Context, path string, timeout time.Duration) (protocol
 	cmd.WaitDelay = time.Second
 	stdout, stderr := &cutBuffer{max: maxDescription}, &cutBuffer{max: 4 << 10}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	err := cmd.Run()
-	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it may have left in its group
+	err := cmd.Start()
+	if err == nil {
+		if awaitExit(cmd.Process.Pid) {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it may have left in its group
+		}
+		err = cmd.Wait()
 	}
 	var d protocol.Description
 	switch {
 	case ctx.Err() != nil:
-		return d, fmt.Errorf("gave no answer to `describe` within %s", timeout)
+		return d, fmt.Errorf("gave no answer to `describe` within %s: run `%s describe` to see what it waits for", timeout, path)
 	case errors.Is(err, os.ErrPermission):
 		return d, errors.New("is not executable: run chmod +x on it")
 	case errors.Is(err, syscall.ENOEXEC):
-		return d, errors.New("is no program for this machine (exec format error)")
+		return d, fmt.Errorf("is no program for this machine (exec format error): build it for %s/%s", runtime.GOOS, runtime.GOARCH)
 	case err != nil:
-		return d, fmt.Errorf("`describe` failed: %w%s", err, quoteTail(stderr.String()))
+		return d, fmt.Errorf("`describe` failed: %w%s: run `%s describe` to see more", err, quoteTail(stderr.String()), path)
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &d); err != nil {
 		return d, fmt.Errorf("`describe` printed no description but %q: is it a Skalds worker?", shorten(stdout.String(), 80))
@@ -58,21 +62,21 @@ func describe(ctx context.Context, path string, timeout time.Duration) (protocol
 
 func checkDescription(d protocol.Description) error {
 	if d.Name == "" || strings.ContainsAny(d.Name, "/@ \n") {
-		return fmt.Errorf("describes itself by the name %q, which is no usable name", d.Name)
+		return fmt.Errorf("describes itself by the name %q, which is no usable name: letters, digits, dots and dashes are", d.Name)
 	}
 	if _, err := semver.StrictNewVersion(d.Version); err != nil {
 		return fmt.Errorf("describes itself by the version %q, which is no semantic version such as 1.2.0", d.Version)
 	}
 	if len(d.Classes) == 0 {
-		return errors.New("offers no class")
+		return errors.New("offers no class: pass at least one to sdk.Serve")
 	}
 	seen := map[string]bool{}
 	for _, c := range d.Classes {
 		if c.ClassName == "" {
-			return errors.New("offers a class without a name")
+			return errors.New("offers a class without a name: give it one")
 		}
 		if seen[c.ClassName] {
-			return fmt.Errorf("offers the class %s twice", c.ClassName)
+			return fmt.Errorf("offers the class %s twice: rename one of them", c.ClassName)
 		}
 		seen[c.ClassName] = true
 	}

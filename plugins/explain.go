@@ -43,6 +43,9 @@ func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exi
 		}
 	case st.Signal != 0:
 		x.Kind, x.Message = skalds.ExitSignal, "killed by "+signalName(st.Signal)+" from outside"
+		if crash(st.Signal) {
+			x.Message = "crashed by " + signalName(st.Signal)
+		}
 		if st.OOM {
 			x.Kind, x.Message = skalds.ExitOOM, "killed by the kernel, which was out of memory"
 		}
@@ -77,12 +80,16 @@ func explainFinished(f protocol.Finished, kill *KillReason) skalds.Exit {
 // explainExitCode reads what a Go program leaves on standard error when it dies by itself.
 func explainExitCode(x *skalds.Exit, st Status, tail string) {
 	x.Kind, x.Message = skalds.ExitExit, "ended by "+st.String()+" without a last word"+quoteTail(lastLine(tail))
-	at := strings.LastIndex("\n"+tail, "\npanic: ")
-	fatal := strings.LastIndex("\n"+tail, "\nfatal error: ")
-	if st.Code != 2 || at < 0 && fatal < 0 {
+	if st.Code != 2 { // the Go runtime's
 		return
 	}
-	start := max(at, fatal)
+	start := -1
+	for _, first := range []string{"panic: ", "fatal error: ", "SIGABRT: ", "SIGQUIT: ", "SIGSEGV: ", "SIGBUS: ", "SIGFPE: ", "SIGILL: ", "SIGTRAP: "} {
+		start = max(start, strings.LastIndex("\n"+tail, "\n"+first))
+	}
+	if start < 0 {
+		return
+	}
 	text := tail[start:]
 	x.Message, _, _ = strings.Cut(text, "\n")
 	x.Stack = cutStack(text)
@@ -97,6 +104,15 @@ func cutStack(s string) string {
 		return strings.ToValidUTF8(s[:maxStack], "") + "\n…"
 	}
 	return s
+}
+
+// crash reports whether a signal is one that a process brings upon itself.
+func crash(s syscall.Signal) bool {
+	switch s {
+	case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGABRT, syscall.SIGTRAP, syscall.SIGSYS:
+		return true
+	}
+	return false
 }
 
 func signalName(s syscall.Signal) string {

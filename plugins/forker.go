@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 )
 
 // forker starts processes from one thread that lives as long as the launcher: the parent-death signal fires when the
@@ -48,7 +49,7 @@ func (f *forker) start(path string, argv []string, attr *os.ProcAttr, after func
 			return
 		}
 		if err = after(p.Pid); err != nil {
-			_ = p.Kill()
+			_ = syscall.Kill(-p.Pid, syscall.SIGKILL) // its group
 			_, _ = p.Wait()
 			p = nil
 		}

@@ -14,6 +14,12 @@ type fileIdentity struct {
 	mtime, ctime int64 // ns since epoch
 }
 
+// sameContent is equality but for the time of the inode's last change, which a new hard link or a chmod moves, too.
+func (id fileIdentity) sameContent(other fileIdentity) bool {
+	id.ctime, other.ctime = 0, 0
+	return id == other
+}
+
 func identify(info fs.FileInfo) fileIdentity {
 	id := fileIdentity{size: info.Size(), mtime: info.ModTime().UnixNano()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {

@@ -26,14 +26,14 @@ type Instance struct {
 	out      *output
 	services *grpc.Server
 	client   *plugin.Client
-	worker   protocol.Worker
 	done     chan struct{}
 
 	startedAt time.Time
 	oomBefore int64
 
-	mu     sync.Mutex // guards what follows
-	proc   *process
+	mu     sync.Mutex      // guards what follows
+	proc   *process        // nil before the fork; never changed after it
+	worker protocol.Worker // nil before the handshake
 	kill   *KillReason
 	status Status
 	maxRSS int64
@@ -43,13 +43,15 @@ type Instance struct {
 
 	sampling sync.Mutex // guards meter
 	meter    *procstats.Meter
-	soft     bool // told of the soft limit; belongs to the watchdog
+
+	soft, near bool // told of the soft limit, close to the hard one; both belong to the watchdog
 }
 
-func (i *Instance) setProcess(p *process) {
+// process is nil before the fork.
+func (i *Instance) process() *process {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.proc = p
+	return i.proc
 }
 
 // PID is the process's id.
@@ -65,7 +67,17 @@ func (i *Instance) Plugin() *Plugin { return i.spec.Plugin }
 func (i *Instance) StartedAt() time.Time { return i.startedAt }
 
 // Worker speaks with it. Calls to a process that has ended fail at once; give every call a deadline.
-func (i *Instance) Worker() protocol.Worker { return i.worker }
+func (i *Instance) Worker() protocol.Worker {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.worker
+}
+
+func (i *Instance) setWorker(w protocol.Worker) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.worker = w
+}
 
 // Done is closed when the process has ended, its tree was killed and its output was read.
 func (i *Instance) Done() <-chan struct{} { return i.done }
@@ -101,7 +113,7 @@ func (i *Instance) StderrTail() string { return i.out.Tail() }
 // exited is called by the runner as soon as the process has been reaped.
 func (i *Instance) exited(state *os.ProcessState) {
 	st := statusOf(state)
-	st.OOM = st.Signal == syscall.SIGKILL && procstats.OOMKills() > i.oomBefore
+	st.OOM = st.Signal == syscall.SIGKILL && procstats.OOMKills() > max(i.oomBefore, i.l.oomKills.Load())
 	i.mu.Lock()
 	st.Kill = i.kill
 	i.status = st
@@ -147,7 +159,7 @@ func (i *Instance) Stop(ctx context.Context, reason string, grace time.Duration)
 	defer cancel()
 	go func() {
 		defer close(asked)
-		_ = i.worker.Stop(rctx, reason, grace) // who does not hear it is killed
+		_ = i.Worker().Stop(rctx, reason, grace) // who does not hear it is killed
 	}()
 	select {
 	case <-i.done:

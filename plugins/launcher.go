@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -61,9 +62,14 @@ type Launcher struct {
 	prefix  string // of our launch ids
 	nextDir atomic.Int64
 
-	mu        sync.Mutex // guards instances and launching
+	oomKills atomic.Int64 // the machine's count one round of measurements ago
+	oomNow   int64        // the last one; belongs to the measurements
+
+	mu        sync.Mutex // guards what follows
 	instances map[string]*Instance
 	launching map[string]bool // launch ids whose process may exist before its instance is booked
+	launches  sync.WaitGroup  // grows only while not closed
+	closed    bool            // nothing is launched any more
 
 	zombieMu sync.Mutex // guards zombies
 	zombies  map[procstats.ID]time.Time
@@ -90,6 +96,9 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return nil, fmt.Errorf("run folder: %w", err)
 	}
+	if err := checkOwner(base); err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
 	if err := os.Chmod(base, 0o700); err != nil {
 		return nil, fmt.Errorf("run folder: %w", err)
 	}
@@ -109,41 +118,79 @@ func (l *Launcher) Enforcement() skalds.Enforcement { return l.limiter.enforceme
 // nothing of a failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
 	if err := l.slots.Acquire(ctx, 1); err != nil {
-		return nil, err
+		return nil, context.Cause(ctx)
 	}
 	defer l.slots.Release(1)
 	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
+	if err := spec.Plugin.verify(); err != nil {
+		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err}
+	}
 	i, err := l.prepare(spec)
 	if err != nil {
 		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err}
 	}
-	l.mu.Lock()
-	l.launching[i.launchID] = true
-	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		delete(l.launching, i.launchID)
-		l.mu.Unlock()
-	}()
+	if !l.begin(i) {
+		i.finish()
+		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHostStop, Message: errForkerClosed.Error(), Err: errForkerClosed}
+	}
+	defer l.end(i)
 	stop := context.AfterFunc(ctx, func() { i.Kill(skalds.ExitCancelled, "the launch was cancelled") })
 	defer stop()
 	started := time.Now()
-	if err := i.connect(timeout); err != nil {
+	if err := i.connect(ctx, timeout); err != nil {
 		return nil, l.failed(ctx, i, err, time.Since(started) >= timeout)
 	}
 	if !stop() {
-		i.Kill(skalds.ExitCancelled, "the launch was cancelled") // the first kill may have come when it was not forked yet
-		<-i.Done()
+		<-i.Done() // the kill is under way
 		return nil, context.Cause(ctx)
 	}
 	return i, nil
 }
 
+// begin books a launch, unless the launcher is closed.
+func (l *Launcher) begin(i *Instance) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.launching[i.launchID] = true
+	l.launches.Add(1)
+	return true
+}
+
+func (l *Launcher) end(i *Instance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.launching, i.launchID)
+	l.launches.Done()
+}
+
+// book makes a forked instance known. One that shall not live any more is killed: the kill may have come before the fork.
+func (l *Launcher) book(i *Instance) {
+	l.mu.Lock()
+	l.instances[i.launchID] = i
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		i.Kill(skalds.ExitHostStop, "the host was stopped")
+	} else if i.reason() != nil {
+		i.signalTree(syscall.SIGKILL)
+	}
+}
+
 // failed cleans up after a launch and says what went wrong.
 func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool) error {
+	p := i.process()
+	if p != nil {
+		p.awaitOwnEnd()
+	}
 	i.Kill(skalds.ExitHandshake, "the launch failed")
-	if i.proc == nil || i.proc.proc == nil { // no process came into being
+	if p == nil { // no process came into being
 		i.finish()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return &LaunchError{
 			Plugin: i.spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err,
 			Permanent: errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
@@ -156,16 +203,26 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 	st := i.Status()
 	e := &LaunchError{Plugin: i.spec.Plugin.Info.Ref(), Status: st, Stderr: i.StderrTail(), Err: err}
 	switch {
-	case late:
-		e.Kind, e.Message = skalds.ExitStartTimeout, "gave no handshake in time"
-	case st.Kill == nil && st.Signal != 0:
-		e.Kind, e.Message = skalds.ExitSignal, "was "+st.String()+" before the handshake"
+	case st.Kill != nil && st.Kill.Kind != skalds.ExitHandshake: // over a limit, or the host stops
+		e.Kind, e.Message = st.Kill.Kind, st.Kill.Message
+	case st.Signal == 0 && st.Code >= 0:
+		e.Kind, e.Message = skalds.ExitHandshake, "ended with "+st.String()+" before it was ready"
 	case st.Kill == nil:
-		e.Kind, e.Message = skalds.ExitHandshake, "ended with "+st.String()+" before the handshake"
+		e.Kind, e.Message = skalds.ExitSignal, "was "+st.String()+" before it was ready"
+	case late:
+		e.Kind, e.Message = skalds.ExitStartTimeout, "was not ready in time: "+lateText(i)
 	default:
 		e.Kind, e.Message, e.Permanent = skalds.ExitHandshake, err.Error(), true
 	}
 	return e
+}
+
+// lateText says what a process that took too long has not done.
+func lateText(i *Instance) string {
+	if i.Worker() == nil {
+		return "no handshake came"
+	}
+	return "it shook hands and then did not answer"
 }
 
 // prepare makes the private folder, the token and the host's socket: the intent is on disk before anything is forked.
@@ -199,8 +256,10 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 	return i, nil
 }
 
-// connect forks, shakes hands and makes the client.
-func (i *Instance) connect(timeout time.Duration) error {
+// connect forks, shakes hands, makes the client and asks the process who it is: only an answer proves that it is the
+// worker and knows the token.
+func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  protocol.Handshake(),
 		Plugins:          protocol.Plugins(nil, i.token),
@@ -230,7 +289,16 @@ func (i *Instance) connect(timeout time.Duration) error {
 	if !ok {
 		return fmt.Errorf("dispense: got a %T", raw)
 	}
-	i.worker = w
+	i.setWorker(w)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	d, err := w.Describe(ctx)
+	if err != nil {
+		return fmt.Errorf("shook hands and then refused: %w", err)
+	}
+	if ref := d.Name + "@" + d.Version; ref != i.spec.Plugin.Info.Ref() {
+		return fmt.Errorf("is %s: the file was exchanged", ref)
+	}
 	return nil
 }
 
@@ -242,17 +310,18 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 	}
 	p.fork = i.l.forker.start
 	p.after = func(pid int) error { return i.l.limiter.apply(pid, i.spec.Limits, i.spec.Nice) }
+	p.onKill = func() { i.setReason(skalds.ExitHandshake, "the launch failed") }
 	p.onExit = i.exited
 	p.onStart = func() {
 		i.startedAt = time.Now()
 		i.oomBefore = procstats.OOMKills()
 		i.meter = procstats.NewMeter(p.id)
-		i.l.mu.Lock()
-		i.l.instances[i.launchID] = i
-		i.l.mu.Unlock()
+		i.mu.Lock()
+		i.proc = p
+		i.mu.Unlock()
+		i.l.book(i)
 		go i.awaitEnd()
 	}
-	i.setProcess(p)
 	return p, nil
 }
 
@@ -270,9 +339,13 @@ func (l *Launcher) all() []*Instance {
 // Run measures and holds limits until ctx ends; then it kills every tree and returns when all are gone.
 func (l *Launcher) Run(ctx context.Context) error {
 	l.measure(ctx)
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	for _, i := range l.all() {
 		i.Kill(skalds.ExitHostStop, "the host was stopped")
 	}
+	l.launches.Wait() // a launch that was under way finds its process killed
 	for _, i := range l.all() {
 		<-i.Done()
 	}

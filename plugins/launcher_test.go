@@ -2,10 +2,15 @@ package plugins
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,6 +18,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
@@ -60,6 +67,7 @@ type attempt struct {
 	runErr   error
 	over     chan struct{}
 	lines    []Line
+	file     string
 }
 
 func launch(t testing.TB, l *Launcher, p *Plugin, s script, spec LaunchSpec) *attempt {
@@ -100,20 +108,77 @@ func launch(t testing.TB, l *Launcher, p *Plugin, s script, spec LaunchSpec) *at
 // end waits for the end and explains it.
 func (a *attempt) end(t testing.TB) skalds.Exit {
 	t.Helper()
-	<-a.over
+	limit := time.NewTimer(60 * time.Second)
+	defer limit.Stop()
+	select {
+	case <-a.over:
+	case <-limit.C:
+		t.Fatal("the task does not end")
+	}
 	a.mu.Lock()
-	finished := a.finished
-	err := a.runErr
+	finished, err := a.finished, a.runErr
 	a.mu.Unlock()
 	if finished != nil {
 		a.Leave()
 	}
 	select {
 	case <-a.Done():
-	case <-time.After(30 * time.Second):
+	case <-limit.C:
 		t.Fatal("the instance does not end")
 	}
 	return a.Explain(finished, err)
+}
+
+// said is what the worker has written so far.
+func (a *attempt) said() []Line {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.lines)
+}
+
+// alive reports whether a process, given by its number, exists and is no zombie.
+func alive(t testing.TB, pid string) bool {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := procstats.Read(n)
+	return err == nil && p.State != 'Z'
+}
+
+// freezeFromOutside stops a process as somebody else would.
+func freezeFromOutside(t testing.TB, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "stopped", 10*time.Second, func() bool {
+		p, err := procstats.Read(pid)
+		return err == nil && p.State == 'T'
+	})
+}
+
+// childrenOfThisProcess lists the children of this process, zombies included.
+func childrenOfThisProcess(t testing.TB) []int {
+	t.Helper()
+	list, err := procstats.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return procstats.NewTable(list).Children(os.Getpid())
+}
+
+// children waits for the pids that the script "fork" writes: a child, a child in a session of its own, and its child.
+func children(t testing.TB, file string) []string {
+	t.Helper()
+	var pids []string
+	eventually(t, "children", 20*time.Second, func() bool {
+		b, err := os.ReadFile(file)
+		pids = strings.Fields(string(b))
+		return err == nil && len(pids) == 3
+	})
+	return pids
 }
 
 func TestEveryWayToEnd(t *testing.T) {
@@ -124,25 +189,64 @@ func TestEveryWayToEnd(t *testing.T) {
 		kind   skalds.ExitKind
 		want   string
 		code   int
+		signal string
 	}{
-		{"finished", script{Do: "finish"}, skalds.ExitCompleted, "", 0},
-		{"error", script{Do: "error", Text: "no disk"}, skalds.ExitError, "no disk", 0},
-		{"panic", script{Do: "panic", Text: "oops"}, skalds.ExitPanic, "panic: oops", 0},
-		{"panic in a goroutine", script{Do: "panic-goroutine", Text: "far away"}, skalds.ExitPanic, "panic: far away", 2},
-		{"exit code", script{Do: "exit", Code: 9}, skalds.ExitExit, "exit code 9", 9},
-		{"SIGKILL", script{Do: "kill-self", Code: int(syscall.SIGKILL)}, skalds.ExitSignal, "SIGKILL", -1},
-		{"SIGABRT", script{Do: "kill-self", Code: int(syscall.SIGUSR1)}, skalds.ExitSignal, "user defined signal 1", -1},
+		{"finished", script{Do: "finish"}, skalds.ExitCompleted, "", 0, ""},
+		{"error", script{Do: "error", Text: "no disk"}, skalds.ExitError, "no disk", 0, ""},
+		{"panic", script{Do: "panic", Text: "oops"}, skalds.ExitPanic, "panic: oops", 0, ""},
+		{"panic in a goroutine", script{Do: "panic-goroutine", Text: "far away"}, skalds.ExitPanic, "panic: far away", 2, ""},
+		{"fatal error", script{Do: "overflow"}, skalds.ExitPanic, "fatal error: stack overflow", 2, ""},
+		{"abort", script{Do: "kill-self", Code: int(syscall.SIGABRT)}, skalds.ExitPanic, "SIGABRT: abort", 2, ""},
+		{"exit code", script{Do: "exit", Code: 9}, skalds.ExitExit, "exit code 9", 9, ""},
+		{"exit code 2 without a panic", script{Do: "exit", Code: 2}, skalds.ExitExit, "exit code 2", 2, ""},
+		{"exit code 0 without a last word", script{Do: "exit"}, skalds.ExitExit, "exit code 0", 0, ""},
+		{"SIGKILL", script{Do: "kill-self", Code: int(syscall.SIGKILL)}, skalds.ExitSignal, "SIGKILL", -1, "killed"},
+		{"SIGHUP", script{Do: "kill-self", Code: int(syscall.SIGHUP)}, skalds.ExitSignal, "hangup", -1, "hangup"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			x := launch(t, l, p, tc.script, LaunchSpec{}).end(t)
-			if x.Kind != tc.kind || !strings.Contains(x.Message, tc.want) || x.Code != tc.code {
-				t.Errorf("got %+v, want kind %s, message with %q, code %d", x, tc.kind, tc.want, tc.code)
+			if x.Kind != tc.kind || !strings.Contains(x.Message, tc.want) || x.Code != tc.code || x.Signal != tc.signal {
+				t.Errorf("got %+v, want kind %s, message with %q, code %d, signal %q", x, tc.kind, tc.want, tc.code, tc.signal)
 			}
 			if tc.kind == skalds.ExitPanic && !strings.Contains(x.Stack, "goroutine") {
 				t.Errorf("no stack: %+v", x)
 			}
 		})
+	}
+}
+
+func TestSIGTERMFromOutside(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{})
+	if err := syscall.Kill(a.PID(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if x := a.end(t); x.Kind != skalds.ExitSignal || !contains(x.Message, "SIGTERM", "outside") || x.Signal != "terminated" {
+		t.Errorf("got %+v", x)
+	}
+}
+
+// A worker that lives but answers no call: who notices kills it, and the report says why.
+func TestHungWorker(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{})
+	freezeFromOutside(t, a.PID())
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := a.Worker().Describe(ctx); !errors.Is(ctx.Err(), context.DeadlineExceeded) || err == nil {
+		t.Errorf("a stopped process answered: %v", err)
+	}
+	if x := a.Explain(nil, errors.New("no answer")); x.Kind != skalds.ExitRPCLost || !contains(x.Message, "lives", "no answer") {
+		t.Errorf("before the kill: %+v", x)
+	}
+	a.Kill(skalds.ExitRPCLost, "no answer for 2 s")
+	a.Kill(skalds.ExitCancelled, "too late: the first reason holds")
+	if x := a.end(t); x.Kind != skalds.ExitRPCLost || x.Message != "no answer for 2 s" {
+		t.Errorf("got %+v", x)
+	}
+	if _, err := a.Worker().Describe(t.Context()); err == nil {
+		t.Error("a dead process answered")
 	}
 }
 
@@ -183,29 +287,45 @@ func TestStopLadder(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		do     string
-		freeze bool
+		before func(t *testing.T, a *attempt)
 		grace  time.Duration
+		obeys  bool // well within the grace
 	}{
-		{"obeys", "wait", false, 5 * time.Second},
-		{"ignores everything", "ignore", false, 200 * time.Millisecond},
-		{"spins", "spin", false, 5 * time.Second},
-		{"is frozen", "wait", true, 5 * time.Second},
+		{"obeys", "wait", nil, 20 * time.Second, true},
+		{"ignores everything", "ignore", nil, 200 * time.Millisecond, false},
+		{"spins", "spin", nil, 20 * time.Second, true},
+		{"is frozen", "wait", func(t *testing.T, a *attempt) {
+			if err := a.Freeze(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}, 20 * time.Second, true},
+		{"was stopped from outside", "wait", func(t *testing.T, a *attempt) {
+			freezeFromOutside(t, a.PID())
+		}, 200 * time.Millisecond, false},
+		{"has children that hold its pipes", "fork", func(t *testing.T, a *attempt) {
+			t.Cleanup(func() { _ = os.Remove(a.file) })
+			children(t, a.file)
+		}, 20 * time.Second, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			a := launch(t, l, p, script{Do: tc.do}, LaunchSpec{})
-			if tc.freeze {
-				if err := a.Freeze(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+			file := filepath.Join(t.TempDir(), "pids")
+			a := launch(t, l, p, script{Do: tc.do, File: file}, LaunchSpec{})
+			a.file = file
+			if tc.before != nil {
+				tc.before(t, a)
 			}
 			begin := time.Now()
 			go func() { <-a.over; a.Leave() }()
 			if err := a.Stop(t.Context(), string(skalds.ExitCancelled), tc.grace); err != nil {
 				t.Fatal(err)
 			}
-			if took := time.Since(begin); took > tc.grace+5*time.Second {
-				t.Errorf("took %s", took)
+			bound := tc.grace + time.Second
+			if tc.obeys {
+				bound = time.Second
+			}
+			if took := time.Since(begin); took > 5*bound {
+				t.Errorf("took %s, promised are %s", took, bound)
 			}
 			if x := a.end(t); x.Kind != skalds.ExitCancelled {
 				t.Errorf("got %+v", x)
@@ -214,59 +334,159 @@ func TestStopLadder(t *testing.T) {
 	}
 }
 
-func TestTreeIsKilledWithAChildInItsOwnSession(t *testing.T) {
-	for _, how := range []string{"killed by us", "worker killed from outside"} {
+func TestStopWithoutPatience(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "ignore"}, LaunchSpec{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Stop(ctx, string(skalds.ExitDrain), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if x := a.end(t); x.Kind != skalds.ExitDrain {
+		t.Errorf("got %+v", x)
+	}
+}
+
+func TestTreeIsGoneWhenTheInstanceIsDone(t *testing.T) {
+	for _, how := range []string{"killed by us", "worker killed from outside", "last word said"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			l, p := setup(t)
 			file := filepath.Join(t.TempDir(), "pids")
 			a := launch(t, l, p, script{Do: "fork", File: file}, LaunchSpec{})
-			var pids [2]int
-			eventually(t, "children", 10*time.Second, func() bool {
-				b, err := os.ReadFile(file)
-				if err != nil {
-					return false
-				}
-				_, err = fmt.Sscan(string(b), &pids[0], &pids[1])
-				return err == nil
-			})
-			if how == "killed by us" {
-				a.Kill(skalds.ExitStall, "no frame for 5 s")
-			} else if err := syscall.Kill(a.PID(), syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			x := a.end(t)
+			pids := children(t, file)
 			want := skalds.ExitSignal
-			if how == "killed by us" {
+			switch how {
+			case "killed by us":
 				want = skalds.ExitStall
+				a.Kill(skalds.ExitStall, "no frame for 5 s")
+			case "last word said":
+				want = skalds.ExitLimit
+				a.setReason(skalds.ExitLimit, "just so")
+				a.Leave()
+			default:
+				if err := syscall.Kill(a.PID(), syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if x.Kind != want {
+			<-a.Done()
+			for i, pid := range pids {
+				if alive(t, pid) {
+					t.Errorf("child %d lives after Done", i)
+				}
+			}
+			if x := a.end(t); x.Kind != want {
 				t.Errorf("got %+v", x)
-			}
-			for _, pid := range pids {
-				eventually(t, "child gone", 5*time.Second, func() bool {
-					pr, err := procstats.Read(pid)
-					return err != nil || pr.State == 'Z'
-				})
 			}
 		})
 	}
 }
 
-func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
+func TestForkBombIsBounded(t *testing.T) {
+	for _, how := range []string{"", "setsid"} {
+		t.Run("children "+how, func(t *testing.T) {
+			l, p := setup(t)
+			neighbour := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Limits: skalds.Limits{PIDs: 20}})
+			a := launch(t, l, p, script{Do: "bomb", Text: how}, LaunchSpec{Limits: skalds.Limits{PIDs: 20}})
+			if x := a.end(t); x.Kind != skalds.ExitLimit || !contains(x.Message, "processes", "limit is 20") {
+				t.Errorf("got %+v", x)
+			}
+			list, err := procstats.List()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, pr := range list {
+				if a.launched(pr) {
+					t.Errorf("%d lives", pr.PID)
+				}
+			}
+			select {
+			case <-neighbour.Done():
+				t.Error("the neighbour was killed, too")
+			default:
+			}
+		})
+	}
+}
+
+// The worker learns of its host's death by the liveness pipe, whatever becomes of the parent-death signal.
+func TestWorkerEndsWithTheLivenessPipe(t *testing.T) {
 	l, p := setup(t)
-	neighbour := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 128 << 20}})
-	leaker := launch(t, l, p, script{Do: "leak", Bytes: 2 << 30}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 128 << 20}})
-	x := leaker.end(t)
-	if x.Kind != skalds.ExitLimit || !contains(x.Message, "memory", "128 MiB", "peak") {
+	file := filepath.Join(t.TempDir(), "pids")
+	a := launch(t, l, p, script{Do: "fork", File: file}, LaunchSpec{})
+	children(t, file)
+	if err := a.proc.live.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if x := a.end(t); x.Kind != skalds.ExitSignal {
 		t.Errorf("got %+v", x)
 	}
-	if peak := leaker.Peak().MemoryBytes; peak < 128<<20 {
-		t.Errorf("peak %d", peak)
+}
+
+func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
+	l, p := setup(t)
+	limits := skalds.Limits{MemoryBytes: 128 << 20}
+	var neighbours []*attempt
+	for range 5 {
+		neighbours = append(neighbours, launch(t, l, p, script{Do: "wait"}, LaunchSpec{Limits: limits}))
 	}
-	select {
-	case <-neighbour.Done():
-		t.Error("the neighbour was killed, too")
-	default:
+	leaker := launch(t, l, p, script{Do: "leak", Bytes: 4 << 30}, LaunchSpec{Limits: limits})
+	x := leaker.end(t)
+	if x.Kind != skalds.ExitLimit || !contains(x.Message, "memory", "limit is 128 MiB", "peak") {
+		t.Errorf("got %+v", x)
+	}
+	if peak := leaker.Peak().MemoryBytes; peak < 128<<20 || peak > 128<<20+5*150<<20 { // 0.15 s at 1 GB/s
+		t.Errorf("peak %s", mib(peak))
+	}
+	for _, n := range neighbours {
+		select {
+		case <-n.Done():
+			t.Error("a neighbour was killed, too")
+		default:
+		}
+	}
+}
+
+func TestMemoryLimitBeforeTheHandshake(t *testing.T) {
+	l, p := setup(t)
+	_, err := l.Launch(t.Context(), LaunchSpec{
+		Plugin: p, TaskID: "x", StartTimeout: time.Minute, Env: []string{"SCRIPT_START=leak"}, Limits: skalds.Limits{MemoryBytes: 64 << 20},
+	})
+	var le *LaunchError
+	if !errors.As(err, &le) || le.Kind != skalds.ExitLimit || !contains(le.Message, "memory", "64 MiB") || le.Exit().Kind != skalds.ExitLimit {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLimitsOfTheProcessItself(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 200 << 20, CPUCores: 1.5}, Nice: 5})
+	for key, want := range map[string]string{"GOMEMLIMIT": strconv.Itoa(160 << 20), "GOMAXPROCS": "2"} {
+		if got, _ := procstats.Environ(a.PID(), key); got != want {
+			t.Errorf("%s is %q, want %s", key, got, want)
+		}
+	}
+	read := func(name string) string {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", a.PID(), name))
+		if err != nil {
+			t.Skip("no /proc here: ", err)
+		}
+		return string(b)
+	}
+	if got := read("oom_score_adj"); strings.TrimSpace(got) != "500" {
+		t.Errorf("oom_score_adj %s", got)
+	}
+	limits := map[string]string{}
+	for _, line := range strings.Split(read("limits"), "\n") {
+		if len(line) > 46 {
+			limits[strings.TrimSpace(line[:26])] = strings.TrimSpace(line[26:46])
+		}
+	}
+	if limits["Max core file size"] != "0" || limits["Max data size"] != strconv.Itoa(4*200<<20+1<<30) || limits["Max open files"] == "unlimited" {
+		t.Errorf("got %v", limits)
+	}
+	if got := strings.Fields(read("stat"))[18]; got != "5" {
+		t.Errorf("nice %s", got)
 	}
 }
 
@@ -275,6 +495,38 @@ func TestProcessLimit(t *testing.T) {
 	a := launch(t, l, p, script{Do: "fork", File: filepath.Join(t.TempDir(), "pids")}, LaunchSpec{Limits: skalds.Limits{PIDs: 2}})
 	if x := a.end(t); x.Kind != skalds.ExitLimit || !contains(x.Message, "processes", "limit is 2") {
 		t.Errorf("got %+v", x)
+	}
+}
+
+// A tree that forks all the time is frozen as a whole, and nothing of it moves until it is thawed.
+func TestFreezeOfATreeThatForks(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "spawn"}, LaunchSpec{})
+	for range 5 {
+		if err := a.Freeze(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		total := func() (cpu time.Duration, count int) {
+			for _, m := range a.members() {
+				if m.State != 'T' {
+					t.Errorf("process %d is in state %c", m.PID, m.State)
+				}
+				cpu, count = cpu+m.CPU, count+1
+			}
+			return cpu, count
+		}
+		cpu, count := total()
+		if err := exec.Command("sleep", "0.1").Run(); err != nil { // while others run
+			t.Fatal(err)
+		}
+		if later, n := total(); later != cpu || n != count || count == 0 {
+			t.Errorf("%d processes used %s while frozen; then there were %d", count, later-cpu, n)
+		}
+		a.mu.Lock()
+		events := len(a.events)
+		a.mu.Unlock()
+		a.Thaw(t.Context())
+		eventually(t, "it goes on", 20*time.Second, func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.events) > events })
 	}
 }
 
@@ -304,15 +556,19 @@ func TestFrozenUsesNoCPU(t *testing.T) {
 func TestLaunchFailures(t *testing.T) {
 	l, p := setup(t)
 	for _, tc := range []struct {
-		start string
-		kind  skalds.ExitKind
-		want  []string
+		start     string
+		kind      skalds.ExitKind
+		permanent bool
+		want      []string
 	}{
-		{"rubbish", skalds.ExitHandshake, []string{"exit code 3", "hello, I am no worker"}},
-		{"hang", skalds.ExitStartTimeout, []string{"no handshake in time"}},
-		{"panic", skalds.ExitHandshake, []string{"exit code 2", "before the handshake"}},
-		{"exit", skalds.ExitHandshake, []string{"exit code 7", "no licence found"}},
-		{"version", skalds.ExitHandshake, []string{"ncompatible"}},
+		{"rubbish", skalds.ExitHandshake, false, []string{"exit code 3", "hello, I am no worker"}},
+		{"hang", skalds.ExitStartTimeout, false, []string{"not ready in time", "no handshake"}},
+		{"panic", skalds.ExitHandshake, false, []string{"exit code 2", "before the handshake"}},
+		{"exit", skalds.ExitHandshake, false, []string{"exit code 7", "no licence found"}},
+		{"kill-self", skalds.ExitSignal, false, []string{"signal 9"}},
+		{"version", skalds.ExitHandshake, true, []string{"ncompatible", "99"}},
+		{"wrong token", skalds.ExitHandshake, true, []string{"shook hands and then refused", "token"}},
+		{"dead socket", skalds.ExitHandshake, true, []string{"nobody.sock"}},
 	} {
 		t.Run(tc.start, func(t *testing.T) {
 			t.Parallel()
@@ -325,10 +581,44 @@ func TestLaunchFailures(t *testing.T) {
 			if !errors.As(err, &le) {
 				t.Fatalf("got %v", err)
 			}
-			if le.Kind != tc.kind || !contains(le.Error(), tc.want...) {
-				t.Errorf("got %s: %v", le.Kind, le)
+			if le.Kind != tc.kind || le.Permanent != tc.permanent || !contains(le.Error(), tc.want...) {
+				t.Errorf("got %s, permanent %v: %v", le.Kind, le.Permanent, le)
+			}
+			if x := le.Exit(); x.Kind != tc.kind || x.Message == "" {
+				t.Errorf("exit %+v", x)
 			}
 		})
+	}
+	t.Run("nothing is left", func(t *testing.T) {
+		eventually(t, "run folder is empty", 10*time.Second, func() bool {
+			entries, err := os.ReadDir(l.base)
+			return err == nil && len(entries) == 0
+		})
+	})
+}
+
+func TestLaunchOfAFileThatIsNotTheVerifiedOne(t *testing.T) {
+	l, p := setup(t)
+	dir := filepath.Dir(p.Path)
+	put(t, filepath.Join(dir, "says"), "scripted@9.9.9", 0o644)
+	_, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"})
+	if err == nil || !contains(err.Error(), "is scripted@9.9.9", "exchanged") {
+		t.Errorf("another version: %v", err)
+	}
+	if err := os.Remove(p.Path); err != nil {
+		t.Fatal(err)
+	}
+	var le *LaunchError
+	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"}); !errors.As(err, &le) || le.Permanent || !contains(err.Error(), "gone") {
+		t.Errorf("removed: %v", err)
+	}
+	put(t, p.Path, "#!/bin/sh\n", 0o755)
+	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"}); !errors.Is(err, errExchanged) {
+		t.Errorf("exchanged: %v", err)
+	}
+	blind := &Plugin{Info: p.Info, Path: filepath.Join(dir, "nothing-here")}
+	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: blind, TaskID: "x"}); !errors.As(err, &le) || !le.Permanent || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
 	}
 }
 
@@ -338,64 +628,314 @@ func TestStrayPrintsAreLogLines(t *testing.T) {
 	if x := a.end(t); x.Kind != skalds.ExitCompleted {
 		t.Fatalf("got %+v", x)
 	}
-	if tail := a.StderrTail(); !contains(tail, "a stray print before the handshake", "a stray print in Main") {
+	if tail := a.StderrTail(); !contains(tail, "a stray print before the handshake\n", "and one without an end\n", "a stray print in Main\n") || strings.Contains(tail, "|unix|") {
 		t.Errorf("output: %q", tail)
+	}
+}
+
+func TestHandshakeBehindAFlood(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "finish"}, LaunchSpec{Env: []string{"SCRIPT_START=flood"}, StartTimeout: time.Minute})
+	if x := a.end(t); x.Kind != skalds.ExitCompleted {
+		t.Errorf("got %+v", x)
+	}
+}
+
+func TestLongLinesAndBinaryRubbish(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "raw", Text: "the last line has no end"}, LaunchSpec{})
+	if x := a.end(t); x.Kind != skalds.ExitCompleted {
+		t.Fatalf("got %+v", x)
+	}
+	var long, last int
+	var binary bool
+	for _, line := range a.said() {
+		long += strings.Count(line.Raw, "x")
+		last += strings.Count(line.Raw, "the last line has no end")
+		binary = binary || contains(line.Raw, "\uFFFD", "binary")
+		if len(line.Raw) > maxLine+4096 {
+			t.Errorf("a line of %d bytes", len(line.Raw))
+		}
+	}
+	if long < 300_000 || last != 1 || !binary {
+		t.Errorf("%d of 300000 bytes, last line %d times, binary %v", long, last, binary)
 	}
 }
 
 func TestFloodIsHeldBackAndCounted(t *testing.T) {
 	l, p := setup(t)
-	a := launch(t, l, p, script{Do: "flood", N: 60000}, LaunchSpec{})
+	const wrote = 60000
+	a := launch(t, l, p, script{Do: "flood", N: wrote}, LaunchSpec{})
 	if x := a.end(t); x.Kind != skalds.ExitCompleted {
 		t.Fatalf("got %+v", x)
 	}
-	if len(a.lines) >= 60000 {
-		t.Errorf("all %d lines came through", len(a.lines))
+	var through, dropped int
+	for _, line := range a.said() {
+		var n int
+		if _, err := fmt.Sscanf(line.Text, "%d lines were dropped", &n); err == nil {
+			dropped += n
+		} else {
+			through++
+		}
 	}
-	said := false
-	for _, line := range a.lines {
-		said = said || strings.Contains(line.Text, "lines were dropped")
-	}
-	if !said {
-		t.Error("nobody said that lines were dropped")
+	if dropped == 0 || through+dropped < wrote {
+		t.Errorf("of %d lines, %d came through and %d were counted as dropped", wrote, through, dropped)
 	}
 }
 
 func TestCancelledLaunchLeavesNothing(t *testing.T) {
 	l, p := setup(t)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	go cancel(skalds.ErrTaskCancelled)
-	_, err := l.Launch(ctx, LaunchSpec{Plugin: p, TaskID: "x", Env: []string{"SCRIPT_START=hang"}})
-	if err == nil {
-		t.Fatal("launched")
+	for name, when := range map[string]func(cancel func()){
+		"before":           func(cancel func()) { cancel() },
+		"at the same time": func(cancel func()) { go cancel() },
+		"once it is forked": func(cancel func()) {
+			go func() {
+				for len(l.all()) == 0 {
+					runtime.Gosched()
+				}
+				cancel()
+			}()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			begin := time.Now()
+			when(func() { cancel(skalds.ErrTaskCancelled) })
+			_, err := l.Launch(ctx, LaunchSpec{Plugin: p, TaskID: "x", StartTimeout: time.Minute, Env: []string{"SCRIPT_START=hang"}})
+			if !errors.Is(err, skalds.ErrTaskCancelled) {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(begin); took > 20*time.Second {
+				t.Errorf("took %s", took)
+			}
+			if left := l.all(); len(left) > 0 {
+				t.Errorf("%d instances are left", len(left))
+			}
+			if entries, err := os.ReadDir(l.base); err != nil || len(entries) > 0 {
+				t.Errorf("left in the run folder: %v %v", entries, err)
+			}
+		})
 	}
-	eventually(t, "no instance", 5*time.Second, func() bool { return len(l.all()) == 0 })
 }
 
-func TestSweepKillsWhatADeadHostLeft(t *testing.T) {
-	l, p := setup(t)
-	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{})
-	// Another launcher on the same folder stands for the host that comes back: it knows none of the instances.
-	again, err := NewLauncher(LauncherConfig{RunDir: l.cfg.RunDir}, nil)
+func TestAClosedLauncherLaunchesNothing(t *testing.T) {
+	dir := t.TempDir()
+	_, p := setup(t)
+	own, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(again.forker.close)
-	n, err := again.Sweep(t.Context())
-	if err != nil || n == 0 {
-		t.Fatalf("killed %d, %v", n, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- own.Run(ctx) }()
+	a := launch(t, own, p, script{Do: "wait"}, LaunchSpec{})
+	slow := make(chan error, 1)
+	go func() {
+		_, err := own.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x", StartTimeout: time.Minute, Env: []string{"SCRIPT_START=hang"}})
+		slow <- err
+	}()
+	eventually(t, "the second one is forked", 20*time.Second, func() bool { return len(own.all()) == 2 })
+	cancel()
+	if err := <-over; err != nil {
+		t.Fatal(err)
 	}
-	if x := a.end(t); x.Kind != skalds.ExitSignal {
+	if x := a.end(t); x.Kind != skalds.ExitHostStop {
 		t.Errorf("got %+v", x)
+	}
+	var le *LaunchError
+	if err := <-slow; !errors.As(err, &le) || le.Kind != skalds.ExitHostStop {
+		t.Errorf("the launch under way: %v", err)
+	}
+	if _, err := own.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"}); err == nil {
+		t.Error("launched after the end")
+	}
+	if _, err := os.Stat(own.base); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the run folder is left: %v", err)
 	}
 }
 
-func TestFiftyAtOnce(t *testing.T) {
+// services knows no secret and nothing else: a call that gets past the token panics.
+type services struct{ protocol.HostServices }
+
+func TestWrongTokensAreRefused(t *testing.T) {
 	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Services: services{}})
+	conn, err := grpc.NewClient("unix:"+a.client.ReattachConfig().Addr.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for _, token := range []string{"", "wrong"} {
+		if _, err := protocol.NewClient(conn, token).Describe(t.Context()); !errors.Is(err, protocol.ErrTokenMismatch) {
+			t.Errorf("worker, token %q: %v", token, err)
+		}
+		hs, err := protocol.DialHostServices(filepath.Join(a.dir, "h.sock"), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hs.Secret(t.Context(), "x"); !errors.Is(err, protocol.ErrTokenMismatch) {
+			t.Errorf("host services, token %q: %v", token, err)
+		}
+		_ = hs.Close()
+	}
+	if _, err := protocol.NewClient(conn, a.token).Describe(t.Context()); err != nil {
+		t.Errorf("with the right token: %v", err)
+	}
+	for _, path := range []string{l.base, a.dir} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v %v", path, info, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(a.dir, "token")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("token: %v %v", info, err)
+	}
+}
+
+func TestWorkersDoNotSeeTheHostsSettings(t *testing.T) {
+	t.Setenv("MONGO_PASSWORD", "secret")
+	t.Setenv("SKALDS_TOKEN", "secret")
+	t.Setenv("PATH_OF_MINE", "seen")
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Env: []string{"EXTRA=1"}})
+	for key, want := range map[string]string{"MONGO_PASSWORD": "", "SKALDS_TOKEN": "", "PATH_OF_MINE": "seen", "EXTRA": "1"} {
+		if got, _ := procstats.Environ(a.PID(), key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+}
+
+// hostToBeKilled is a host that launches one worker with children and waits for its death.
+func hostToBeKilled(dir string) int {
+	ctx := context.Background()
+	_ = os.Unsetenv("SCRIPT_HOST") // its workers are none
+	c := NewCatalog(CatalogConfig{Dir: filepath.Join(dir, "plugins")}, nil)
+	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run")}, nil)
+	if err == nil {
+		err = c.Scan(ctx)
+	}
+	if err == nil {
+		go func() { _ = l.Run(ctx) }()
+		var p *Plugin
+		if p, err = c.Resolve("Script", ""); err == nil {
+			var i *Instance
+			if i, err = l.Launch(ctx, LaunchSpec{Plugin: p, TaskID: "t"}); err == nil {
+				fmt.Println(i.PID())
+				b, _ := json.Marshal(script{Do: "fork", File: filepath.Join(dir, "pids")})
+				err = i.Worker().Run(ctx, protocol.RunRequest{TaskID: "t", ClassName: "Script", Epoch: 1, Attempt: 1, Attachments: b, DataDir: dir}, func(protocol.RunEvent) {})
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr, "host:", err)
+	return 1
+}
+
+func TestNothingOutlivesAKilledHost(t *testing.T) {
+	dir := t.TempDir()
+	installWorker(t, filepath.Join(dir, "plugins"), scriptName, scriptVersion)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "SCRIPT_HOST="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	var worker string
+	if _, err := fmt.Fscan(out, &worker); err != nil {
+		t.Fatal(err)
+	}
+	pids := children(t, filepath.Join(dir, "pids"))
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // says that it was killed
+	eventually(t, "the worker is gone", 10*time.Second, func() bool { return !alive(t, worker) })
+	if !alive(t, pids[1]) || !alive(t, pids[2]) {
+		t.Log("even the session of its own is gone") // nothing promises it before the sweep
+	}
+	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.forker.close)
+	if n, err := l.Sweep(t.Context()); err != nil || n == 0 {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	for i, pid := range pids {
+		if alive(t, pid) {
+			t.Errorf("child %d lives after the sweep", i)
+		}
+	}
+	if entries, err := os.ReadDir(l.base); err != nil || len(entries) > 0 {
+		t.Errorf("left in the run folder: %v %v", entries, err)
+	}
+	if n, err := l.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("second sweep: %d, %v", n, err)
+	}
+}
+
+func TestSweepSparesTheLiving(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{})
+	other, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(t.TempDir(), "run")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.forker.close)
+	for _, sweeper := range []*Launcher{l, other} { // its own, and that of another host's folder
+		if n, err := sweeper.Sweep(t.Context()); n != 0 || err != nil {
+			t.Errorf("swept %d, %v", n, err)
+		}
+	}
+	if !alive(t, strconv.Itoa(a.PID())) {
+		t.Error("killed")
+	}
+}
+
+func TestARunFolderOfSomebodyElseIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	real := filepath.Join(dir, "real")
+	if err := errors.Join(os.Mkdir(real, 0o755), os.Symlink(real, filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkOwner(filepath.Join(dir, "link")); err == nil || !strings.Contains(err.Error(), "no folder") {
+		t.Errorf("got %v", err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(real, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkOwner(real); err == nil || !strings.Contains(err.Error(), "belongs to user 65534") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// descriptors counts the open files of this process.
+func descriptors(t testing.TB) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("no /proc here: ", err)
+	}
+	return len(entries)
+}
+
+func TestTwoHundredAtOnceLeaveNothing(t *testing.T) {
+	l, p := setup(t)
+	launch(t, l, p, script{Do: "finish"}, LaunchSpec{}).end(t) // what is made once is made now
+	before := childrenOfThisProcess(t)
+	goroutines, fds := runtime.NumGoroutine(), descriptors(t)
 	var wg sync.WaitGroup
-	for range 50 {
+	for range 200 {
 		wg.Go(func() {
-			if x := launch(t, l, p, script{Do: "finish"}, LaunchSpec{}).end(t); x.Kind != skalds.ExitCompleted {
+			if x := launch(t, l, p, script{Do: "finish"}, LaunchSpec{Services: services{}}).end(t); x.Kind != skalds.ExitCompleted {
 				t.Errorf("got %+v", x)
 			}
 		})
@@ -403,5 +943,12 @@ func TestFiftyAtOnce(t *testing.T) {
 	wg.Wait()
 	if entries, err := os.ReadDir(l.base); err != nil || len(entries) > 0 {
 		t.Errorf("left in the run folder: %v %v", entries, err)
+	}
+	eventually(t, "goroutines are gone", 20*time.Second, func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, "descriptors are closed", 20*time.Second, func() bool { return descriptors(t) <= fds })
+	for _, pid := range childrenOfThisProcess(t) {
+		if !slices.Contains(before, pid) {
+			t.Errorf("child %d is left", pid)
+		}
 	}
 }

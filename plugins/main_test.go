@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,14 +20,40 @@ import (
 )
 
 // The test binary is also the scripted worker: started by a launcher it serves the class Script, which does what its
-// attachments say. SCRIPT_START says what it does before it serves.
+// attachments say. SCRIPT_START says what it does before it serves. It takes name and version from the folder in which it
+// lies; the files "says" (name@version) and "classes" beside it make it say something else. And it is a host that can be
+// killed: see TestNothingOutlivesAKilledHost.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("SCRIPT_HOST"); dir != "" {
+		os.Exit(hostToBeKilled(dir))
+	}
 	served := os.Getenv(protocol.EnvCookieKey) != ""
 	if served || len(os.Args) == 2 && os.Args[1] == "describe" {
 		beforeServing(os.Getenv("SCRIPT_START"))
-		sdk.Serve(scriptName, scriptVersion, sdk.Class("Script", func() sdk.Worker[script] { return scripted{} }))
+		serveScript()
 	}
 	os.Exit(m.Run())
+}
+
+func serveScript() {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	dir := filepath.Dir(self)
+	name, version := filepath.Base(self), filepath.Base(dir)
+	if b, err := os.ReadFile(filepath.Join(dir, "says")); err == nil {
+		name, version, _ = strings.Cut(string(b), "@")
+	}
+	classes := []string{"Script"}
+	if b, err := os.ReadFile(filepath.Join(dir, "classes")); err == nil {
+		classes = strings.Fields(string(b))
+	}
+	var defs []sdk.ClassDef
+	for _, c := range classes {
+		defs = append(defs, sdk.Class(c, func() sdk.Worker[script] { return scripted{} }))
+	}
+	sdk.Serve(name, version, defs...)
 }
 
 const (
@@ -38,6 +65,24 @@ func beforeServing(what string) {
 	switch what {
 	case "print":
 		fmt.Println("a stray print before the handshake")
+		fmt.Print("and one without an end")
+	case "flood":
+		for i := range 3 * burstOfLines {
+			fmt.Println("line", i)
+		}
+	case "leak":
+		_ = leak(context.Background(), 2<<30)
+	case "wrong token":
+		path := filepath.Join(os.Getenv(protocol.EnvInstanceDir), "forged")
+		if err := errors.Join(os.WriteFile(path, []byte("forged"), 0o600), os.Setenv(protocol.EnvTokenFile, path)); err != nil {
+			panic(err)
+		}
+	case "dead socket":
+		fmt.Printf("1|1|unix|%s/nobody.sock|grpc\n", os.Getenv(protocol.EnvInstanceDir))
+		select {}
+	case "kill-self":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
 	case "rubbish":
 		fmt.Println("hello, I am no worker")
 		os.Exit(3)
@@ -85,6 +130,35 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	case "kill-self":
 		_ = syscall.Kill(os.Getpid(), syscall.Signal(a.Code))
 		select {}
+	case "overflow":
+		debug.SetMaxStack(1 << 20)
+		return fmt.Errorf("%d", deep(0))
+	case "spawn":
+		for ctx.Err() == nil {
+			if err := exec.Command("true").Run(); err != nil {
+				return err
+			}
+			t.AddUnits("children", 1)
+		}
+		return ctx.Err()
+	case "bomb":
+		for range 20000 {
+			c := exec.Command("sleep", "300")
+			if a.Text == "setsid" {
+				c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			}
+			if err := c.Start(); err != nil {
+				return err
+			}
+		}
+		<-ctx.Done()
+	case "raw":
+		f := os.NewFile(2, "raw standard error") // not what the SDK may have put into its place
+		for _, part := range []string{strings.Repeat("x", 300_000) + "\n", "\x00\xff\xfe\x01 binary\n", a.Text} {
+			if _, err := f.WriteString(part); err != nil {
+				return err
+			}
+		}
 	case "leak":
 		return leak(ctx, a.Bytes)
 	case "spin":
@@ -119,6 +193,12 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	return nil
 }
 
+func deep(n int) int {
+	var pad [512]byte
+	pad[n%512] = byte(n)
+	return deep(n+1) + int(pad[(n+1)%512])
+}
+
 // leak grows at about 1 GB/s until a.Bytes.
 func leak(ctx context.Context, total int64) error {
 	var keep [][]byte
@@ -141,13 +221,20 @@ func leak(ctx context.Context, total int64) error {
 // fork starts children that outlive their parent if they can, one of them in a session of its own, and writes their pids.
 func fork(ctx context.Context, a script) error {
 	plain := exec.Command("sleep", "300")
-	session := exec.Command("sleep", "300")
+	session := exec.Command("sh", "-c", `sleep 300 & echo $! >"$1"; sleep 300`, "sh", a.File+".grandchild")
 	session.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	plain.Stdout, session.Stdout = os.Stderr, os.Stderr // the raw descriptor, which keeps the pipe open
 	if err := errors.Join(plain.Start(), session.Start()); err != nil {
 		return err
 	}
-	if err := os.WriteFile(a.File+".tmp", fmt.Appendf(nil, "%d %d", plain.Process.Pid, session.Process.Pid), 0o600); err != nil {
+	var grandchild int
+	for grandchild == 0 {
+		if b, err := os.ReadFile(a.File + ".grandchild"); err == nil {
+			_, _ = fmt.Sscan(string(b), &grandchild)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := os.WriteFile(a.File+".tmp", fmt.Appendf(nil, "%d %d %d", plain.Process.Pid, session.Process.Pid, grandchild), 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(a.File+".tmp", a.File); err != nil {

@@ -48,6 +48,8 @@ func (l *Launcher) measure(ctx context.Context) {
 
 // sample is one round for all instances by one look at the process table.
 func (l *Launcher) sample() {
+	l.oomKills.Store(l.oomNow)
+	l.oomNow = procstats.OOMKills()
 	all := l.all()
 	if len(all) == 0 {
 		return
@@ -69,12 +71,13 @@ func (l *Launcher) sample() {
 	}
 }
 
-// watchLimits kills trees that are over a limit and reports whether one is close to it.
+// watchLimits kills trees that are over a limit and reports whether one is close to it. Without refresh, it looks only at
+// those that were close to it.
 func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
 	var table *procstats.Table
 	for _, i := range l.all() {
 		lim := i.spec.Limits
-		if lim.MemoryBytes <= 0 && lim.PIDs <= 0 || i.proc.reaped.Load() {
+		if lim.MemoryBytes <= 0 && lim.PIDs <= 0 || i.process().reaped.Load() || !refresh && !i.near {
 			continue
 		}
 		if refresh && table == nil {
@@ -90,7 +93,8 @@ func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
 		}
 		charged, count := i.meter.Charged(), len(i.meter.Members())
 		i.sampling.Unlock()
-		near = i.watchOne(ctx, lim, charged, count) || near
+		i.near = i.watchOne(ctx, lim, charged, count)
+		near = near || i.near
 	}
 	return near
 }
@@ -126,7 +130,11 @@ func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int6
 func (i *Instance) relieve(ctx context.Context, over int64) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	freed, err := i.worker.Pressure(ctx, protocol.PressureSoft, over)
+	w := i.Worker()
+	if w == nil {
+		return // it has not even shaken hands
+	}
+	freed, err := w.Pressure(ctx, protocol.PressureSoft, over)
 	if err == nil {
 		i.l.log.Info("worker gave up memory", "task_id", i.spec.TaskID, "memory_bytes", freed)
 	}

@@ -50,17 +50,22 @@ func newOutput(log func(Line)) *output {
 
 // read takes lines until the end of r.
 func (o *output) read(r io.Reader) {
+	readLines(r, o.line)
+	o.reportDropped()
+}
+
+// readLines calls take with every line until the end of r, and with pieces of lines that are too long.
+func readLines(r io.Reader, take func([]byte)) {
 	br := bufio.NewReaderSize(r, 4<<10)
 	var line []byte
 	for {
 		chunk, err := br.ReadSlice('\n')
 		line = append(line, chunk...)
 		if err == nil || len(line) >= maxLine || (err != nil && !errors.Is(err, bufio.ErrBufferFull) && len(line) > 0) {
-			o.line(bytes.TrimRight(line, "\r\n"))
+			take(bytes.TrimRight(line, "\r\n"))
 			line = line[:0]
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			o.reportDropped()
 			return
 		}
 	}

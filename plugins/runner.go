@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,21 +31,34 @@ type process struct {
 	fork    func(path string, argv []string, attr *os.ProcAttr, after func(pid int) error) (*os.Process, error)
 	after   func(pid int) error
 	onStart func()                       // right after the fork
+	onKill  func()                       // before go-plugin kills: it does so when a handshake fails
 	onExit  func(state *os.ProcessState) // after the wait, before done is closed
 
 	proc   *os.Process
 	id     procstats.ID
 	stdout *io.PipeReader
+	silent chan struct{} // closed when nobody holds the process's standard output any more
+	ended  chan struct{} // closed when the process was reaped
 	done   chan struct{}
 	live   *os.File // our end of the liveness pipe: closing it ends the worker
 
+	mu     sync.Mutex  // held while the group is signalled, so that it is not reaped meanwhile
 	reaped atomic.Bool // nobody may signal the group by its number any more
 }
 
 var _ runner.Runner = (*process)(nil)
 
-// handshakeLine is what go-plugin prints: core version|protocol version|network|address|protocol.
-var handshakeLine = regexp.MustCompile(`^\d+\|\d+\|(unix|tcp)\|`)
+// handshakeLine is what go-plugin prints: core version (1)|protocol version|network|address|protocol. Something that was
+// printed without a line's end may stand before it.
+var handshakeLine = regexp.MustCompile(`1\|\d+\|(unix|tcp)\|`)
+
+const (
+	// ownEnd is how long a process that has closed its standard output is given to end by itself, so that its exit code
+	// is seen and not our signal.
+	ownEnd = 250 * time.Millisecond
+	// drain is how long the output of a dead process is read on if somebody who escaped still holds the pipes.
+	drain = 500 * time.Millisecond
+)
 
 // Start forks. The child gets /dev/null as standard input, pipes as output, and the liveness pipe as descriptor 3.
 func (p *process) Start(context.Context) error {
@@ -104,7 +118,7 @@ func (p *process) Start(context.Context) error {
 	p.stdout, handshake = io.Pipe()
 	readers := new(sync.WaitGroup)
 	readers.Go(func() { p.out.read(errR); _ = errR.Close() })
-	readers.Go(func() { p.readStdout(outR, handshake); _ = outR.Close() })
+	readers.Go(func() { p.readStdout(outR, handshake); _ = outR.Close(); close(p.silent) })
 	go p.wait(readers, outR, errR)
 	return nil
 }
@@ -112,29 +126,36 @@ func (p *process) Start(context.Context) error {
 // readStdout hands go-plugin the handshake and nothing else: stray prints before it are log lines.
 func (p *process) readStdout(r *os.File, handshake *io.PipeWriter) {
 	shaken := false
-	lines := newOutput(func(l Line) {
-		if !shaken && handshakeLine.MatchString(l.Raw) {
-			shaken = true
-			_, _ = io.WriteString(handshake, l.Raw+"\n")
-			_ = handshake.Close()
+	readLines(r, func(line []byte) {
+		at := handshakeLine.FindIndex(line)
+		if shaken || at == nil {
+			p.out.line(line)
 			return
 		}
-		p.out.line([]byte(l.Raw))
+		shaken = true
+		if at[0] > 0 {
+			p.out.line(line[:at[0]])
+		}
+		_, _ = handshake.Write(append(slices.Clip(line[at[0]:]), '\n'))
+		_ = handshake.Close()
 	})
-	lines.read(r)
 	_ = handshake.Close()
 }
 
 // wait reaps the process and gives the pipes a moment to be drained; a grandchild that still holds them is cut off.
 func (p *process) wait(readers *sync.WaitGroup, pipes ...*os.File) {
-	awaitExit(p.proc.Pid)
-	_ = syscall.Kill(-p.proc.Pid, syscall.SIGKILL) // its group, while the zombie still holds the number
+	if awaitExit(p.proc.Pid) {
+		_ = syscall.Kill(-p.proc.Pid, syscall.SIGKILL) // its group, while the zombie still holds the number
+	}
+	p.mu.Lock()
 	p.reaped.Store(true)
+	p.mu.Unlock()
 	state, _ := p.proc.Wait()
+	close(p.ended)
 	_ = p.live.Close()
 	p.onExit(state)
 	for _, f := range pipes {
-		_ = f.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_ = f.SetReadDeadline(time.Now().Add(drain))
 	}
 	readers.Wait()
 	close(p.done)
@@ -152,12 +173,31 @@ func (p *process) Wait(ctx context.Context) error {
 
 // Kill kills the process group. The rest of the tree is the instance's affair.
 func (p *process) Kill(context.Context) error {
-	p.signalGroup(syscall.SIGKILL)
+	p.awaitOwnEnd()
+	if !p.reaped.Load() {
+		p.onKill()
+		p.signalGroup(syscall.SIGKILL)
+	}
 	return nil
+}
+
+// awaitOwnEnd waits a moment for a process that seems to be ending: one that has closed its standard output.
+func (p *process) awaitOwnEnd() {
+	select {
+	case <-p.silent:
+	default:
+		return
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(ownEnd):
+	}
 }
 
 // signalGroup signals the process's own group, which cannot be anybody else's while it is not reaped.
 func (p *process) signalGroup(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.proc != nil && !p.reaped.Load() {
 		_ = syscall.Kill(-p.proc.Pid, sig)
 	}
@@ -195,5 +235,5 @@ func newProcess(path string, env []string, cmd *exec.Cmd, out *output) (*process
 	}
 	all := append(append([]string{}, env...), cmd.Env...)
 	all = append(all, protocol.EnvLivenessFD+"=3")
-	return &process{path: path, env: all, out: out, done: make(chan struct{})}, nil
+	return &process{path: path, env: all, out: out, silent: make(chan struct{}), ended: make(chan struct{}), done: make(chan struct{})}, nil
 }

@@ -17,6 +17,7 @@ import (
 // Sweep kills what an earlier host with this run folder has left behind, and removes its private folders. Processes are
 // found by the launch id in their environment, which names the run folder; call it before the first Launch.
 func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
+	seen := map[procstats.ID]bool{}
 	for {
 		left, err := l.foreign()
 		if err != nil {
@@ -27,7 +28,10 @@ func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
 		}
 		for _, id := range left {
 			signalProcess(id, syscall.SIGKILL)
-			killed++
+			if !seen[id] {
+				seen[id] = true
+				killed++
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -36,7 +40,7 @@ func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
 		}
 	}
 	entries, err := os.ReadDir(l.base)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return killed, fmt.Errorf("sweep: %w", err)
 	}
 	var errs []error
@@ -48,13 +52,13 @@ func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
 	return killed, errors.Join(errs...)
 }
 
-// foreign lists live processes with a launch id of our run folder and no instance of ours.
+// foreign lists live processes with a launch id of our run folder and no instance of ours, and what they have started.
 func (l *Launcher) foreign() ([]procstats.ID, error) {
 	list, err := procstats.List()
 	if err != nil {
 		return nil, err
 	}
-	var out []procstats.ID
+	var roots []procstats.ID
 	for _, p := range list {
 		if p.State == 'Z' || p.PID == os.Getpid() {
 			continue
@@ -65,8 +69,18 @@ func (l *Launcher) foreign() ([]procstats.ID, error) {
 		}
 		l.mu.Lock()
 		_, ours := l.instances[id]
+		ours = ours || l.launching[id]
 		l.mu.Unlock()
 		if !ours {
+			roots = append(roots, p.ID)
+		}
+	}
+	if len(roots) == 0 {
+		return nil, nil
+	}
+	var out []procstats.ID
+	for _, p := range procstats.NewTable(list).Tree(procstats.ID{}, roots) {
+		if p.State != 'Z' {
 			out = append(out, p.ID)
 		}
 	}

@@ -32,13 +32,11 @@ func (i *Instance) members() []procstats.Process {
 	return out
 }
 
-// signalTree signals the group first, which is immediate, then every member that is in another group. SIGKILL is repeated
-// until nobody is left.
+// signalTree signals the group first, which is immediate, then every member that is in another group. What escapes a
+// SIGKILL is found by killRest.
 func (i *Instance) signalTree(sig syscall.Signal) {
-	i.mu.Lock()
-	p := i.proc
-	i.mu.Unlock()
-	if p == nil || p.proc == nil {
+	p := i.process()
+	if p == nil {
 		return
 	}
 	var strangers []procstats.Process
@@ -68,18 +66,73 @@ func (i *Instance) wasAlone() bool {
 	return len(i.meter.Members()) == 1 && time.Since(i.startedAt) > i.l.cfg.SampleEvery
 }
 
-// killRest kills what is left of the tree after the worker itself has been reaped and its group was killed: processes in
-// sessions of their own, which the kernel has made our children.
+// killRest kills and reaps what is left of the tree after the worker itself has been reaped and its group was killed.
+// Processes whose parents died are our children now; those in sessions of their own may be alive, and their children come
+// to us when they die. So it looks again until nobody alive is left, for a while at most: a process that cannot be killed
+// (in uninterruptible sleep) must not hold up the report of a death.
 func (i *Instance) killRest() {
 	i.sampling.Lock()
-	known := append([]procstats.ID(nil), i.meter.Members()...)
+	ours := make(map[procstats.ID]bool, 4)
+	for _, id := range i.meter.Members() {
+		ours[id] = true
+	}
 	i.sampling.Unlock()
-	for _, id := range known {
-		if id != i.proc.id {
-			signalProcess(id, syscall.SIGKILL)
+	for deadline := time.Now().Add(killAgain); ; time.Sleep(time.Millisecond) {
+		left := i.remnants(ours)
+		if left == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			i.l.log.Warn("processes of a worker are still there after they were killed", "task_id", i.spec.TaskID, "processes", left)
+			return
 		}
 	}
-	i.l.reapOrphans(false)
+}
+
+// killAgain is how long killRest looks for processes to kill.
+const killAgain = 2 * time.Second
+
+// remnants kills and reaps what is left of the tree, adds it to ours, and counts those that were still alive.
+func (i *Instance) remnants(ours map[procstats.ID]bool) (alive int) {
+	orphans, _ := procstats.Orphans()
+	var roots []procstats.ID
+	for _, pid := range orphans {
+		p, err := procstats.Read(pid)
+		if err != nil || !ours[p.ID] && p.PGID != i.proc.id.PID && !i.launched(p) {
+			continue
+		}
+		ours[p.ID] = true
+		if p.State == 'Z' {
+			reap(pid)
+			continue
+		}
+		roots = append(roots, p.ID)
+	}
+	if len(roots) > 0 { // and what they have started
+		if list, err := procstats.List(); err == nil {
+			for _, p := range procstats.NewTable(list).Tree(procstats.ID{}, roots) {
+				ours[p.ID] = true
+			}
+		}
+	}
+	for id := range ours {
+		p, err := procstats.Read(id.PID)
+		if err != nil || p.ID != id || p.State == 'Z' {
+			continue
+		}
+		alive++
+		_ = syscall.Kill(id.PID, syscall.SIGKILL)
+	}
+	return alive
+}
+
+// launched reports whether a process carries the instance's launch id in its environment.
+func (i *Instance) launched(p procstats.Process) bool {
+	if p.State == 'Z' {
+		return false // its environment has gone with its memory
+	}
+	id, ok := procstats.Environ(p.PID, protocol.EnvLaunchID)
+	return ok && id == i.launchID
 }
 
 // signalProcess signals a process if it still is the one that was seen.
@@ -89,8 +142,8 @@ func signalProcess(id procstats.ID, sig syscall.Signal) {
 	}
 }
 
-// reapOrphans kills and reaps processes that carry one of our launch ids but belong to no live instance. With all, it
-// looks at every child of this process whose origin cannot be told any more, too.
+// reapOrphans kills and reaps processes that carry one of our launch ids but belong to no live instance. The last time, it
+// reaps every zombie that it has seen before without waiting.
 func (l *Launcher) reapOrphans(last bool) {
 	pids, ok := procstats.Orphans()
 	if !ok {
@@ -115,8 +168,8 @@ func (l *Launcher) reapOrphans(last bool) {
 		if launching {
 			continue // just forked, not booked yet
 		}
-		if i != nil && !i.proc.reaped.Load() {
-			continue // its parent died, its task goes on: it stays a member of the tree
+		if i != nil {
+			continue // its parent died, its task goes on or is being cleared away
 		}
 		l.log.Info("killing what a worker has left behind", "pid", pid)
 		signalProcess(p.ID, syscall.SIGKILL)
@@ -137,9 +190,14 @@ func (l *Launcher) zombie(id procstats.ID, last bool) {
 	}
 }
 
-// Freeze stops every member of the tree, also those that are forked meanwhile.
+// freezeWithin is how long Freeze tries.
+const freezeWithin = 2 * time.Second
+
+// Freeze stops every member of the tree, also those that are forked meanwhile. Where it fails, the tree goes on.
 func (i *Instance) Freeze(ctx context.Context) error {
-	for range 20 {
+	// A child that is forked while we look may be missed though its parent is seen stopped; the next look finds it. So
+	// it takes two looks in a row that see nobody running.
+	for deadline, still := time.Now().Add(freezeWithin), 0; time.Now().Before(deadline) && ctx.Err() == nil; {
 		running := 0
 		for _, m := range i.members() {
 			if m.State != 'T' && m.State != 't' {
@@ -147,16 +205,17 @@ func (i *Instance) Freeze(ctx context.Context) error {
 				signalProcess(m.ID, syscall.SIGSTOP)
 			}
 		}
-		if running == 0 {
+		if running > 0 {
+			still = 0
+			time.Sleep(time.Millisecond) // a stop takes effect at the process's next return to user mode
+			continue
+		}
+		if still++; still == 2 {
 			i.setFrozen(true)
 			return nil
 		}
-		if ctx.Err() != nil {
-			break
-		}
-		time.Sleep(time.Millisecond) // a stop takes effect at the process's next return to user mode
 	}
-	i.Thaw(context.WithoutCancel(ctx))
+	i.signalTree(syscall.SIGCONT)
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("freeze: %w", err)
 	}
