@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/internal/client"
 	"github.com/skalds-go/skalds/internal/embedded"
@@ -65,7 +67,7 @@ func (l *lab) withStandalone(ctx context.Context, fn func(*standalone) error) (e
 
 // connect waits until REST answers and the node can be given tasks.
 func (s *standalone) connect(ctx context.Context) error {
-	return until(ctx, "standalone answers and its node is online", func() (bool, error) {
+	return until(ctx, "standalone answers and its node offers the worker", func() (bool, error) {
 		select {
 		case <-s.exited:
 			return false, fmt.Errorf("standalone has ended: %s", s.cmd.ProcessState)
@@ -80,8 +82,8 @@ func (s *standalone) connect(ctx context.Context) error {
 		}
 		short, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		nodes, err := s.Nodes(short, "", "online")
-		return err == nil && len(nodes.Items) > 0, nil
+		workers, err := s.Workers(short)
+		return err == nil && slices.ContainsFunc(workers.Items, func(w controller.WorkerOnNodes) bool { return w.Name == workerName && len(w.Nodes) > 0 }), nil
 	})
 }
 
