@@ -40,7 +40,7 @@ func (i *Instance) signalTree(sig syscall.Signal) {
 		return
 	}
 	var strangers []procstats.Process
-	if sig == syscall.SIGKILL && !i.wasAlone() {
+	if sig == syscall.SIGKILL && !i.isAlone() {
 		strangers = i.members() // before the root dies and its children change parents
 	}
 	p.signalGroup(sig)
@@ -57,13 +57,19 @@ func (i *Instance) signalTree(sig syscall.Signal) {
 	}
 }
 
-// wasAlone reports whether the last rounds saw nobody but the worker itself.
-func (i *Instance) wasAlone() bool {
+// isAlone reports whether the tree is nobody but the worker itself, as far as the last rounds and the kernel know. Most are,
+// and the process table of a whole machine is long.
+func (i *Instance) isAlone() bool {
 	if !i.sampling.TryLock() {
 		return false
 	}
-	defer i.sampling.Unlock()
-	return len(i.meter.Members()) == 1 && time.Since(i.startedAt) > i.l.cfg.SampleEvery
+	known := len(i.meter.Members())
+	i.sampling.Unlock()
+	if known > 1 {
+		return false
+	}
+	has, ok := procstats.HasChildren(i.PID())
+	return ok && !has
 }
 
 // killRest kills and reaps what is left of the tree after the worker itself has been reaped and its group was killed.
