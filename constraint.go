@@ -25,7 +25,7 @@ func ParseConstraint(s string) (Constraint, error) {
 
 func constraint(src, key, op, value string) (Constraint, error) {
 	c := Constraint{Key: strings.TrimSpace(key), Op: op, Value: strings.TrimSpace(value)}
-	if c.Key == "" || (op != "" && c.Value == "") {
+	if c.Key == "" || strings.ContainsAny(c.Key, "!=") || (op != "" && c.Value == "") {
 		return c, fmt.Errorf("%q is no constraint: write key=value, key!=value or key", src)
 	}
 	return c, nil

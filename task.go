@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Mode says who hands a task out.
@@ -191,20 +193,23 @@ func (s *Spec) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Clone is a copy that shares nothing that either side changes in place.
+// Clone is a copy that shares nothing with t.
 func (t *Task) Clone() *Task {
 	c := *t
-	if t.Stages != nil {
-		c.Stages = make(map[string]json.RawMessage, len(t.Stages))
-		for k, v := range t.Stages {
-			c.Stages[k] = v
-		}
+	c.Attachments = slices.Clone(t.Attachments)
+	c.Labels = maps.Clone(t.Labels)
+	c.Constraints = slices.Clone(t.Constraints)
+	c.Dependencies = slices.Clone(t.Dependencies)
+	c.Stages = maps.Clone(t.Stages)
+	for k, v := range c.Stages {
+		c.Stages[k] = slices.Clone(v)
 	}
+	c.Result = slices.Clone(t.Result)
 	if t.LastExit != nil {
 		e := *t.LastExit
 		c.LastExit = &e
 	}
-	c.NodeLosses = append([]int64(nil), t.NodeLosses...)
-	c.Moves = append([]int64(nil), t.Moves...)
+	c.NodeLosses = slices.Clone(t.NodeLosses)
+	c.Moves = slices.Clone(t.Moves)
 	return &c
 }
