@@ -32,7 +32,7 @@ func (m *Meter) Members() []ID { return m.members }
 // for them.
 func (m *Meter) Sample(t *Table, at time.Time) Usage {
 	tree := t.Tree(m.root, m.members)
-	withPSS := m.round%pssEvery == 0
+	withPSS := (m.round+m.root.PID)%pssEvery == 0 // spread over the rounds: not all trees in the same one
 	m.round++
 	var cpu time.Duration
 	var u Usage
