@@ -237,7 +237,29 @@ func (s *TaskService) Attempts(ctx context.Context, id string) ([]skalds.Attempt
 			}
 		}
 	}
+	if a, ok := s.underWay(t, list); ok {
+		list = append(list, a)
+	}
 	return list, nil
+}
+
+// underWay is the attempt whose process lives now, of which there is no report yet.
+func (s *TaskService) underWay(t *skalds.Task, ended []skalds.Attempt) (skalds.Attempt, bool) {
+	if t.PID == 0 || !t.LifecycleStatus.OnNode() {
+		return skalds.Attempt{}, false
+	}
+	for i := range ended {
+		if ended[i].Epoch == t.Epoch && ended[i].Attempt >= t.Attempt {
+			return skalds.Attempt{}, false
+		}
+	}
+	a := skalds.Attempt{
+		TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Node: t.Executor, Version: t.WorkerVersion, PID: t.PID, StartedAt: t.StartedAt,
+	}
+	if l := s.cluster.instance(t); l != nil && l.Epoch == t.Epoch && l.Attempt == t.Attempt {
+		a.Peak, a.LastUsage = l.Peak, l.Usage
+	}
+	return a, true
 }
 
 // maxArtifacts bounds one answer.

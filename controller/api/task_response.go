@@ -95,17 +95,24 @@ func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
 	if r.Attachments == nil || string(r.Attachments) == "null" {
 		r.Attachments = json.RawMessage("{}")
 	}
-	if l := v.Live; l != nil {
+	if t.PID != 0 && t.LifecycleStatus.OnNode() {
+		r.Instance = &Instance{PID: t.PID, StartedAt: t.StartedAt, State: t.LifecycleStatus}
+	}
+	// A heartbeat is up to a second old, and may still speak of an earlier attempt than the reports that were applied since.
+	if l := v.Live; l != nil && (t.LifecycleStatus.Final() || l.Epoch == t.Epoch && l.Attempt >= t.Attempt) {
 		usage, peak := l.Usage, l.Peak
 		r.Usage, r.Peak = &usage, &peak
-		if l.PID != 0 {
+		if l.PID != 0 && (r.Instance == nil || l.Attempt > t.Attempt) {
 			r.Instance = &Instance{PID: l.PID, StartedAt: l.StartedAt, State: l.State}
 		}
 		if l.Worker != "" {
 			r.Version = l.Worker
 		}
-		if l.Epoch == t.Epoch && !t.LifecycleStatus.Final() {
-			r.Progress, r.Attempt, r.Phase = l.Progress, l.Attempt, l.Phase
+		if !t.LifecycleStatus.Final() {
+			r.Progress = l.Progress
+			if l.Attempt > t.Attempt {
+				r.Attempt, r.Phase = l.Attempt, l.Phase
+			}
 			if l.Error != "" {
 				r.Error = optional(MaskText(l.Error))
 			}
