@@ -73,7 +73,9 @@ func TestLostNode(t *testing.T) {
 		t.Errorf("why says %s", text)
 	}
 	if *first.Executor == "second" {
-		if r := p.becomes("moves", "runs elsewhere", func(r api.TaskResponse) bool { return r.Executor != nil && *r.Executor != "second" && r.Instance != nil }); r.BudgetUsed != 0 {
+		if r := p.becomes("moves", "runs elsewhere", func(r api.TaskResponse) bool {
+			return r.Executor != nil && *r.Executor != "second" && r.Instance != nil
+		}); r.BudgetUsed != 0 {
 			t.Errorf("the loss of a node cost %d attempts", r.BudgetUsed)
 		}
 	}

@@ -75,11 +75,17 @@ func start(t testing.TB, dir string, args ...string) *program {
 // standalone starts one on dir, on a free port, and returns when it answers and a node has offered the workers.
 func standalone(t testing.TB, dir string, args ...string) *program {
 	t.Helper()
+	return standaloneWith(t, dir, 2, args...)
+}
+
+// standaloneWith is standalone where the plugins folder holds n workers.
+func standaloneWith(t testing.TB, dir string, n int, args ...string) *program {
+	t.Helper()
 	p := start(t, dir, append([]string{"standalone", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
 	p.connect()
 	p.until("a node offers the workers", func(ctx context.Context) bool {
 		workers, err := p.Workers(ctx)
-		return err == nil && len(workers.Items) == 2
+		return err == nil && len(workers.Items) == n
 	})
 	return p
 }
