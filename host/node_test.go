@@ -104,3 +104,21 @@ func TestACommandRunsAProcessToItsEnd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAnEpochIsNotBegunTwice(t *testing.T) {
+	b, m, _ := nodeHost(t)
+	spec := scriptSpec("a", "Script", script{Do: "result", N: 42})
+	b.send(command(spec, 3, 1))
+	eventually(t, "finished", soon, func() bool { return b.last("a").State == skalds.Finished })
+	told := len(b.reports("a"))
+	b.send(command(spec, 3, 2)) // a wish that has crossed the word of the end
+	eventually(t, "the end told again", soon, func() bool { return len(b.reports("a")) > told })
+	if r := b.last("a"); r.State != skalds.Finished || r.Epoch != 3 {
+		t.Errorf("answered %+v", r)
+	}
+	b.send(command(spec, 4, 3))
+	eventually(t, "a run in the next epoch", soon, func() bool { return b.last("a").State == skalds.Finished && b.last("a").Epoch == 4 })
+	if got := m.attempts("a"); len(got) != 2 || got[0] != "3/1 " || got[1] != "4/1 " {
+		t.Errorf("attempts %q", got)
+	}
+}

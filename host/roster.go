@@ -71,6 +71,9 @@ func (r *roster) start(cmd skalds.Command, from origin) {
 		if late := t.unheard(); !ok && late != nil && late.Desired != skalds.DesiredGone {
 			n, ok = assignment{*late, from}, true
 		}
+		if n.from == fromController && n.cmd.Epoch == t.cmd.Epoch {
+			ok = false // it has ended here in this epoch: what was wished meanwhile is the controller's to hand out anew
+		}
 		if ok && !r.closed {
 			r.start(n.cmd, n.from)
 		}
