@@ -20,7 +20,7 @@ func (s *TaskService) Why(ctx context.Context, id string) (Explanation, error) {
 	r.AvoidWholly = t.LifecycleStatus == skalds.Created && t.AvoidNode != "" && t.NextAttemptAt > now.UnixMilli()
 	needs, verdicts := s.cluster.explain(&r, now)
 	e := Explanation{
-		TaskID: t.ID, State: t.LifecycleStatus, Executor: t.Executor, Needs: needs.Resources, NeedsFrom: needs.From,
+		TaskID: t.ID, State: t.LifecycleStatus, Executor: t.Executor, Needs: needs.Resources, NeedsFrom: needs.From(),
 		Candidates: make([]Candidate, 0, len(verdicts)),
 	}
 	for _, v := range verdicts {

@@ -27,8 +27,17 @@ const (
 type Needs struct {
 	skalds.Resources
 	// FirmCPU: somebody asked for that much CPU. Without it the CPU of a node may be promised several times over.
-	FirmCPU bool
-	From    string // "requested", "learned from 12 runs", "class default", "nothing known"
+	FirmCPU     bool
+	cpu, memory source
+	runs        int // that were learned from
+}
+
+// From says where the figures come from: "requested", "learned from 12 runs", "class default", "nothing known".
+func (n *Needs) From() string {
+	if n.memory != n.cpu {
+		return fmt.Sprintf("cpu %s, memory %s", n.cpu.words(n.runs), n.memory.words(n.runs))
+	}
+	return n.cpu.words(n.runs)
 }
 
 // needs settles what a task takes: what it asks for, else what earlier runs took, else what its class says, else little.
@@ -72,22 +81,21 @@ func needs(r *Request, class *skalds.ClassInfo, p *Profile, now time.Time) Needs
 		n.MemoryBytes = min(n.MemoryBytes, limits.MemoryBytes)
 	}
 	n.FirmCPU = cpu == fromRequest
-	n.From = cpu.words(p)
-	if memory != cpu {
-		n.From = fmt.Sprintf("cpu %s, memory %s", cpu.words(p), memory.words(p))
+	if n.cpu, n.memory = cpu, memory; p != nil {
+		n.runs = p.runs
 	}
 	return n
 }
 
-func (s source) words(p *Profile) string {
+func (s source) words(runs int) string {
 	switch s {
 	case fromRequest:
 		return "requested"
 	case fromRuns:
-		if p.runs == 1 {
+		if runs == 1 {
 			return "learned from 1 run"
 		}
-		return fmt.Sprintf("learned from %d runs", p.runs)
+		return fmt.Sprintf("learned from %d runs", runs)
 	case fromClass:
 		return "class default"
 	}
