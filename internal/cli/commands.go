@@ -38,7 +38,8 @@ func Commands(e Env) []*cobra.Command {
 	return all
 }
 
-// AddFlags gives root the flags that all commands share, and makes it return every error instead of printing it.
+// AddFlags gives root the flags that all commands share, and makes it return every error instead of printing it, unknown
+// commands included.
 func AddFlags(root *cobra.Command, e Env) {
 	server := e.Getenv("SKALDS_SERVER")
 	if server == "" {
@@ -53,6 +54,9 @@ func AddFlags(root *cobra.Command, e Env) {
 	prepare(root, e)
 	if root.Args == nil {
 		root.Args = knownCommand
+	}
+	if root.Run == nil && root.RunE == nil { // cobra checks the arguments only of what can run
+		root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 }
 

@@ -83,7 +83,7 @@ func (f *findings) answer(c *commands) answer {
 		for _, i := range f.Checks {
 			line := i.Text
 			if i.Advice != "" {
-				line += ": " + i.Advice
+				line += "; " + i.Advice
 			}
 			tab.row(string(i.Status), i.Name, line)
 		}

@@ -89,15 +89,8 @@ func checkWorkers(ctx context.Context, cl *client.Client, out *findings) error {
 		out.add(healthWarn, "workers", "put executables into the plugins folder of a host; its log says why it skips one", "no node offers a worker")
 		return nil
 	}
-	out.add(healthOK, "workers", "", "%s, %s", plural(len(l.Items), "worker"), classCount(len(classes)))
+	out.add(healthOK, "workers", "", "%s, %s", plural(len(l.Items), "worker"), plural(len(classes), "class"))
 	return nil
-}
-
-func classCount(n int) string {
-	if n == 1 {
-		return "1 class"
-	}
-	return fmt.Sprintf("%d classes", n)
 }
 
 // waitingShown bounds the tasks that are read to say why they wait.

@@ -39,11 +39,11 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 	}
 	tab.fact("Skalds", n.Program)
 	if n.Capacity != nil && n.Used != nil && n.Reserved != nil {
-		tab.fact("CPU", fmt.Sprintf("%s of %s cores used, %s reserved", coresText(n.Used.CPUCores), coresText(n.Capacity.CPUCores), coresText(n.Reserved.CPUCores)))
-		tab.fact("Memory", fmt.Sprintf("%s of %s used, %s reserved", sizeText(n.Used.MemoryBytes), sizeText(n.Capacity.MemoryBytes), sizeText(n.Reserved.MemoryBytes)))
+		tab.fact("CPU", fmt.Sprintf("%s used of %s, %s reserved", coreCount(n.Used.CPUCores), coresText(n.Capacity.CPUCores), coresText(n.Reserved.CPUCores)))
+		tab.fact("Memory", fmt.Sprintf("%s used of %s, %s reserved", sizeText(n.Used.MemoryBytes), sizeText(n.Capacity.MemoryBytes), sizeText(n.Reserved.MemoryBytes)))
 	}
 	if n.Foreign != nil {
-		tab.fact("Not ours", fmt.Sprintf("%s cores, %s", coresText(n.Foreign.CPUCores), sizeText(n.Foreign.MemoryBytes)))
+		tab.fact("Not ours", fmt.Sprintf("%s, %s", coreCount(n.Foreign.CPUCores), sizeText(n.Foreign.MemoryBytes)))
 	}
 	if e := n.Enforcement; e != nil {
 		tab.fact("Memory limits", enforcedText(e.Memory))

@@ -44,21 +44,19 @@ func (c *commands) nodeTable(items []api.NodeResponse, wide bool) {
 		fmt.Fprintln(c.Err, "no nodes")
 		return
 	}
-	head := []string{"ID", "MODE", "STATUS", "TASKS", "CPU USED", "RESERVED", "OF", "MEMORY USED", "RESERVED", "OF", "SEEN"}
+	head := []string{"ID", "MODE", "STATUS", "TASKS", "CPU", "RESERVED CPU", "MEMORY", "RESERVED MEMORY", "SEEN"}
 	if wide {
 		head = append(head, "HOST", "PID", "SKALDS", "CLASSES", "LABELS")
 	}
 	tab := newTable(c.Out, head...)
 	for _, n := range items {
-		row := []string{n.ID, string(n.Type), nodeStatusText(n), strconv.Itoa(n.TaskCount), "", "", "", "", "", "", c.ageText(seenAt(n))}
-		if n.Capacity != nil {
-			row[6], row[9] = coresText(n.Capacity.CPUCores), sizeText(n.Capacity.MemoryBytes)
-		}
-		if n.Used != nil {
-			row[4], row[7] = coresText(n.Used.CPUCores), sizeText(n.Used.MemoryBytes)
+		row := []string{n.ID, string(n.Type), nodeStatusText(n), strconv.Itoa(n.TaskCount), "", "", "", "", c.ageText(seenAt(n))}
+		if n.Used != nil && n.Capacity != nil {
+			row[4] = coresText(n.Used.CPUCores) + " of " + coresText(n.Capacity.CPUCores)
+			row[6] = sizeText(n.Used.MemoryBytes) + " of " + sizeText(n.Capacity.MemoryBytes)
 		}
 		if n.Reserved != nil {
-			row[5], row[8] = coresText(n.Reserved.CPUCores), sizeText(n.Reserved.MemoryBytes)
+			row[5], row[7] = coresText(n.Reserved.CPUCores), sizeText(n.Reserved.MemoryBytes)
 		}
 		if wide {
 			pid := ""

@@ -50,7 +50,11 @@ func (c *commands) attemptTable(items []skalds.Attempt, wide bool) {
 	}
 	tab := newTable(c.Out, "ATTEMPT", "NODE", "WORKER", "STARTED", "TIME", "PEAK CPU", "PEAK MEMORY", "EXIT")
 	for _, a := range items {
-		tab.row(attemptName(a), a.Node, a.Version, c.clockText(a.StartedAt), c.attemptTime(a), coresText(a.Peak.CPUCores), sizeText(a.Peak.MemoryBytes), attemptEnd(a))
+		row := []string{attemptName(a), a.Node, a.Version, c.clockText(a.StartedAt), c.attemptTime(a), "", "", attemptEnd(a)}
+		if a.EndedAt > 0 { // its peaks come with its end
+			row[5], row[6] = coresText(a.Peak.CPUCores), sizeText(a.Peak.MemoryBytes)
+		}
+		tab.row(row...)
 	}
 	tab.flush()
 }
@@ -66,8 +70,10 @@ func (c *commands) attemptDetail(a skalds.Attempt) {
 	}
 	tab.fact("Started", c.clockText(a.StartedAt))
 	tab.fact("Time", c.attemptTime(a))
-	tab.fact("CPU", fmt.Sprintf("%s cores (peak %s)", coresText(a.LastUsage.CPUCores), coresText(a.Peak.CPUCores)))
-	tab.fact("Memory", fmt.Sprintf("%s (peak %s)", sizeText(a.LastUsage.MemoryBytes), sizeText(a.Peak.MemoryBytes)))
+	if a.EndedAt > 0 {
+		tab.fact("CPU", fmt.Sprintf("%s (peak %s)", coreCount(a.LastUsage.CPUCores), coresText(a.Peak.CPUCores)))
+		tab.fact("Memory", fmt.Sprintf("%s (peak %s)", sizeText(a.LastUsage.MemoryBytes), sizeText(a.Peak.MemoryBytes)))
+	}
 	tab.fact("Exit", attemptEnd(a))
 	tab.flush()
 	if a.Exit != nil && a.Exit.Stack != "" {

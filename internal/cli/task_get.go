@@ -56,8 +56,8 @@ func (c *commands) taskDetail(t api.TaskResponse) {
 		tab.fact("Process", fmt.Sprintf("pid %d, for %s", t.Instance.PID, c.ageText(t.Instance.StartedAt)))
 	}
 	if t.Usage != nil {
-		tab.fact("CPU", usageText(coresText(t.Usage.CPUCores), coresText(t.Limits.CPUCores), "cores", coresText(peak(t).CPUCores)))
-		tab.fact("Memory", usageText(sizeText(t.Usage.MemoryBytes), sizeText(t.Limits.MemoryBytes), "", sizeText(peak(t).MemoryBytes)))
+		tab.fact("CPU", usageText(coreCount(t.Usage.CPUCores), coresText(t.Limits.CPUCores), coresText(peak(t).CPUCores)))
+		tab.fact("Memory", usageText(sizeText(t.Usage.MemoryBytes), sizeText(t.Limits.MemoryBytes), sizeText(peak(t).MemoryBytes)))
 	}
 	tab.fact("Reserved", resourcesText(t.Resources))
 	tab.fact("Limits", limitsText(t.Limits))
@@ -112,22 +112,22 @@ func peak(t api.TaskResponse) skalds.Usage {
 	return *t.Usage
 }
 
-// usageText is "0.25 of 0.5 cores (peak 0.4)".
-func usageText(used, limit, unit, peak string) string {
+// usageText is "0.25 cores of 0.5 (peak 0.4)".
+func usageText(used, limit, peak string) string {
 	s := used
 	if limit != "0" && limit != "0 B" {
 		s += " of " + limit
-	}
-	if unit != "" {
-		s += " " + unit
 	}
 	return fmt.Sprintf("%s (peak %s)", s, peak)
 }
 
 func attemptText(t api.TaskResponse) string {
+	if t.Epoch == 0 {
+		return ""
+	}
 	s := fmt.Sprintf("%d of epoch %d", t.Attempt, t.Epoch)
 	if t.Run > 0 {
-		s += fmt.Sprintf(", %s by hand", plural(t.Run, "start"))
+		s += fmt.Sprintf(", %s by hand", plural(t.Run, "retry"))
 	}
 	return s
 }
@@ -145,7 +145,7 @@ func budgetText(t api.TaskResponse) string {
 func resourcesText(r skalds.Resources) string {
 	var parts []string
 	if r.CPUCores > 0 {
-		parts = append(parts, coresText(r.CPUCores)+" cores")
+		parts = append(parts, coreCount(r.CPUCores))
 	}
 	if r.MemoryBytes > 0 {
 		parts = append(parts, sizeText(r.MemoryBytes))
@@ -159,7 +159,7 @@ func limitsText(l skalds.Limits) string {
 		parts = append(parts, s)
 	}
 	if l.PIDs > 0 {
-		parts = append(parts, fmt.Sprintf("%d processes", l.PIDs))
+		parts = append(parts, plural(l.PIDs, "process"))
 	}
 	return strings.Join(parts, ", ")
 }

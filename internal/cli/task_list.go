@@ -26,7 +26,6 @@ func (c *commands) taskList() *cobra.Command {
 	idPart := f.String("id-contains", "", "only with this in their id, whatever the case")
 	limit := f.Int("limit", 50, "at most so many")
 	all := f.Bool("all", false, "all of them")
-	cmd.MarkFlagsMutuallyExclusive("limit", "all")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		l := client.ListTasks{ClassName: *class, Executor: *node, IDContains: *idPart}
 		for _, s := range *states {
@@ -44,6 +43,9 @@ func (c *commands) taskList() *cobra.Command {
 		}
 		if *limit < 1 {
 			return usage(cmd, errors.New("--limit must be 1 or more; --all lists all"))
+		}
+		if *all && f.Changed("limit") {
+			return usage(cmd, errors.New("--limit and --all exclude each other: leave out one of both"))
 		}
 		if *all {
 			*limit = 0

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/internal/client"
 )
@@ -38,15 +39,18 @@ func (c *commands) whyTable(e controller.Explanation) {
 	for _, n := range e.Candidates {
 		score, verdict := strconv.FormatFloat(n.Score, 'f', 3, 64), "can run it"
 		switch {
+		case n.Refused != "" && n.Chosen:
+			score, verdict = "", "runs it; would not get it now: "+n.Refused
 		case n.Refused != "":
 			score, verdict = "", n.Refused
 		case n.Chosen:
 			verdict = "runs it"
 		}
-		if n.Chosen && n.Refused != "" {
-			verdict = "runs it; would not get it now: " + n.Refused
+		cpu, memory := "", ""
+		if n.Free != (skalds.Resources{}) {
+			cpu, memory = coresText(n.Free.CPUCores), sizeText(n.Free.MemoryBytes)
 		}
-		tab.row(n.NodeID, n.Worker, score, coresText(n.Free.CPUCores), sizeText(n.Free.MemoryBytes), verdict)
+		tab.row(n.NodeID, n.Worker, score, cpu, memory, verdict)
 	}
 	tab.flush()
 }

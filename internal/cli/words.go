@@ -38,6 +38,14 @@ func coresText(cores float64) string {
 	return strconv.FormatFloat(math.Round(cores*100)/100, 'f', -1, 64)
 }
 
+// coreCount is "1 core" or "0.25 cores".
+func coreCount(cores float64) string {
+	if s := coresText(cores); s != "1" {
+		return s + " cores"
+	}
+	return "1 core"
+}
+
 // ageText is the time since ms since epoch in its largest unit: "3m".
 func (c *commands) ageText(ms int64) string {
 	if ms == 0 {
@@ -129,10 +137,16 @@ func pairsText(m map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// plural is "1 task" or "3 tasks".
+// plural is "1 task", "3 tasks", "2 retries", "2 classes".
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
+	}
+	if stem, ok := strings.CutSuffix(thing, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
+	if strings.HasSuffix(thing, "s") {
+		thing += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
