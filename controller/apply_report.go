@@ -107,6 +107,7 @@ func refused(t *skalds.Task, from origin, r *skalds.Report, now int64) verdict {
 
 // takeState puts a reported state in force.
 func takeState(t *skalds.Task, from origin, r *skalds.Report, now int64) {
+	was := t.LifecycleStatus
 	if r.State != skalds.Assigning && !become(t, r.State) {
 		return
 	}
@@ -133,7 +134,7 @@ func takeState(t *skalds.Task, from origin, r *skalds.Report, now int64) {
 	}
 	switch {
 	case r.State == skalds.Created:
-		givenBack(t, from, r, now)
+		givenBack(t, was, from, r, now)
 	case r.State.Final():
 		end(t, r.State, now)
 		t.AckedRevision = t.DesiredRevision
@@ -143,10 +144,10 @@ func takeState(t *skalds.Task, from origin, r *skalds.Report, now int64) {
 	}
 }
 
-// givenBack takes a task from a host that does not run it any more.
-func givenBack(t *skalds.Task, from origin, r *skalds.Report, now int64) {
+// givenBack takes a task from a host that does not run it any more. One that was paused, or should be, stays so.
+func givenBack(t *skalds.Task, was skalds.State, from origin, r *skalds.Report, now int64) {
 	t.LifecycleStatus = skalds.Running // become has moved it; what follows depends on what it was
-	if t.Desired == skalds.DesiredPaused {
+	if t.Desired == skalds.DesiredPaused || t.Desired == skalds.DesiredGone && was == skalds.Paused {
 		t.LifecycleStatus = skalds.Paused
 	}
 	toCreated(t, now)

@@ -203,6 +203,31 @@ func (d *dispatcher) assign(ctx context.Context, a assignment) {
 		}
 	default:
 		d.log.Debug("handed out", "task_id", t.ID, "node_id", t.Executor, "epoch", t.Epoch, "worker", a.verdict.Worker, "score", a.verdict.Score)
+		d.tooLate(ctx, t)
+	}
+}
+
+// tooLate looks again at the node of a task that was just handed out: one that was lost, or began to drain, between
+// decision and storing does not have this task among those that were taken from it.
+func (d *dispatcher) tooLate(ctx context.Context, handed *skalds.Task) {
+	alive, draining := d.cluster.isAlive(handed.Executor), d.cluster.nodeRecord(handed.Executor).Draining
+	if alive && !draining || handed.Mode == skalds.ModeActive {
+		return
+	}
+	_, err := d.tasks.change(ctx, handed.ID, func(t *skalds.Task, now int64) error {
+		switch {
+		case t.Executor != handed.Executor || t.Epoch != handed.Epoch || t.LifecycleStatus != skalds.Assigning:
+			return errNoChange
+		case !alive && !d.cluster.isAlive(t.Executor):
+			toCreated(t, now)
+			return nil
+		case draining && drain(t):
+			return nil
+		}
+		return errNoChange
+	})
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("cannot take a task back from a node that is gone", "task_id", handed.ID, "node_id", handed.Executor, "err", err)
 	}
 }
 

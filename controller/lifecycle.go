@@ -35,7 +35,7 @@ func become(t *skalds.Task, next skalds.State) bool {
 // toCreated takes a task back from its node, to be handed out anew: with a new epoch, so that every late word of the old
 // run is old. One that was paused is held back in that state.
 func toCreated(t *skalds.Task, now int64) {
-	paused := t.LifecycleStatus == skalds.Paused || t.Desired == skalds.DesiredPaused
+	paused := t.LifecycleStatus == skalds.Paused && t.Desired != skalds.DesiredRunning || t.Desired == skalds.DesiredPaused
 	t.LifecycleStatus = skalds.Created
 	t.Epoch++
 	t.Desired = skalds.DesiredRunning

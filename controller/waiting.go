@@ -39,13 +39,20 @@ type entry struct {
 
 func newWaiting() *waiting { return &waiting{lines: map[string]*line{}, where: map[string]*entry{}} }
 
-// before is the order of placement: the more urgent, then the one that has waited longer.
+// ageing is how much waiting outweighs one step of priority, so that urgent tasks that keep coming starve nobody.
+const ageing = time.Minute
+
+// turn is the time at which a task of priority 0 would have had to come to be placed next to this one. It does not change
+// while the task waits, so that the order of a line stays what it is.
+func (e *entry) turn() int64 { return e.queuedAt - int64(e.priority)*ageing.Milliseconds() }
+
+// before is the order of placement: the more urgent and the one that has waited longer, weighed against each other.
 func (e *entry) before(o *entry) bool {
+	if a, b := e.turn(), o.turn(); a != b {
+		return a < b
+	}
 	if e.priority != o.priority {
 		return e.priority > o.priority
-	}
-	if e.queuedAt != o.queuedAt {
-		return e.queuedAt < o.queuedAt
 	}
 	return e.taskID < o.taskID
 }
