@@ -33,8 +33,11 @@ func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exi
 	switch {
 	case kill != nil:
 		x.Kind, x.Message = kill.Kind, kill.Message
-		if finished != nil && finished.Message != "" {
-			x.Message = finished.Message
+		if finished != nil { // it left of its own accord: the signal that cleared up afterwards says nothing
+			x.Code, x.Signal = 0, ""
+			if finished.Message != "" {
+				x.Message = finished.Message
+			}
 		}
 	case !ended:
 		x.Kind, x.Message = skalds.ExitRPCLost, "the process lives but its RPC failed"

@@ -36,7 +36,6 @@ type Instance struct {
 	worker protocol.Worker // nil before the handshake
 	kill   *KillReason
 	status Status
-	maxRSS int64
 	usage  skalds.Usage
 	peak   skalds.Usage
 	frozen bool
@@ -96,15 +95,32 @@ func (i *Instance) Usage() skalds.Usage {
 	return i.usage
 }
 
-// Peak is the highest usage seen. A process too short to be measured reports what the kernel counted for it.
+// Peak is the highest usage seen. What a process used that lived between two rounds only is what the kernel counted for it.
 func (i *Instance) Peak() skalds.Usage {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	p := i.peak
-	if p.MemoryBytes == 0 {
-		p.MemoryBytes = i.maxRSS
+	return i.peak
+}
+
+// look measures memory at once, so that there is a figure before the first round.
+func (i *Instance) look() {
+	i.sampling.Lock()
+	charged := i.meter.Charged()
+	i.sampling.Unlock()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.peak.MemoryBytes = max(i.peak.MemoryBytes, charged)
+}
+
+// peakFromKernel is the highest resident memory that the kernel saw; 0 where it cannot be told from the host's own: a
+// process starts with the mark of the one that forked it.
+func peakFromKernel(state *os.ProcessState) int64 {
+	var own syscall.Rusage
+	ru, ok := state.SysUsage().(*syscall.Rusage)
+	if !ok || syscall.Getrusage(syscall.RUSAGE_SELF, &own) != nil || ru.Maxrss <= own.Maxrss {
+		return 0
 	}
-	return p
+	return maxRSSBytes(ru)
 }
 
 // StderrTail is the last output, at most 64 KiB.
@@ -117,10 +133,8 @@ func (i *Instance) exited(state *os.ProcessState) {
 	i.mu.Lock()
 	st.Kill = i.kill
 	i.status = st
-	if state != nil {
-		if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
-			i.maxRSS = maxRSSBytes(ru)
-		}
+	if state != nil && time.Since(i.startedAt) < 2*i.l.cfg.SampleEvery {
+		i.peak.MemoryBytes = max(i.peak.MemoryBytes, peakFromKernel(state))
 	}
 	i.mu.Unlock()
 	i.killRest()

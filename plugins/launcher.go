@@ -296,6 +296,7 @@ func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("shook hands and then refused: %w", err)
 	}
+	i.look()
 	if ref := d.Name + "@" + d.Version; ref != i.spec.Plugin.Info.Ref() {
 		return fmt.Errorf("is %s: the file was exchanged", ref)
 	}

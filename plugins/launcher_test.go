@@ -29,6 +29,11 @@ import (
 // setup gives a running launcher and the scripted plugin.
 func setup(t testing.TB) (*Launcher, *Plugin) {
 	t.Helper()
+	return setupEvery(t, 100*time.Millisecond)
+}
+
+func setupEvery(t testing.TB, sample time.Duration) (*Launcher, *Plugin) {
+	t.Helper()
 	dir := t.TempDir()
 	installWorker(t, filepath.Join(dir, "plugins"), scriptName, scriptVersion)
 	c := NewCatalog(CatalogConfig{Dir: filepath.Join(dir, "plugins")}, nil)
@@ -39,7 +44,7 @@ func setup(t testing.TB) (*Launcher, *Plugin) {
 	if err != nil {
 		t.Fatalf("%v; problems: %v", err, c.Problems())
 	}
-	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run"), SampleEvery: 100 * time.Millisecond}, hclog.NewNullLogger())
+	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run"), SampleEvery: sample}, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -488,6 +493,26 @@ func TestLimitsOfTheProcessItself(t *testing.T) {
 	if got := strings.Fields(read("stat"))[18]; got != "5" {
 		t.Errorf("nice %s", got)
 	}
+}
+
+// What a short task used is its own, whatever its host uses.
+func TestPeakOfAShortTask(t *testing.T) {
+	l, p := setupEvery(t, time.Hour) // no round falls into its life
+	ballast := make([]byte, 256<<20)
+	for i := 0; i < len(ballast); i += 4096 {
+		ballast[i] = 1
+	}
+	small := launch(t, l, p, script{Do: "finish"}, LaunchSpec{})
+	large := launch(t, l, p, script{Do: "grow", Bytes: 600 << 20}, LaunchSpec{})
+	small.end(t)
+	large.end(t)
+	if peak := small.Peak().MemoryBytes; peak < 1<<20 || peak > 128<<20 {
+		t.Errorf("a small task used %s", mib(peak))
+	}
+	if peak := large.Peak().MemoryBytes; peak < 600<<20 {
+		t.Errorf("a large task used %s", mib(peak))
+	}
+	runtime.KeepAlive(ballast)
 }
 
 func TestProcessLimit(t *testing.T) {

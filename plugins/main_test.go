@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -161,6 +162,12 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		}
 	case "leak":
 		return leak(ctx, a.Bytes)
+	case "grow":
+		b := make([]byte, a.Bytes)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		runtime.KeepAlive(b)
 	case "spin":
 		for ctx.Err() == nil {
 		}
