@@ -11,6 +11,9 @@ MODULES  := $(shell sed -n 's/^[[:space:]]*\(\.[^[:space:]]*\)$$/\1/p' go.work)
 PACKAGES := $(addsuffix /...,$(MODULES))
 WORKERS  := rtsp-worker simple-worker complex-worker
 
+# What cross compiles for, beside the system it runs on.
+PLATFORMS ?= darwin/arm64 darwin/amd64 linux/arm64
+
 # The version is stamped here: Go's own stamping fails in a checkout that belongs to somebody else.
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -X main.version=$(VERSION)
@@ -82,7 +85,7 @@ generate: needs ## make all generated files anew (needs protoc)
 
 .PHONY: cross
 cross: needs ## check that everything, tests included, compiles for macOS and for Linux on arm64
-	@for p in darwin/arm64 darwin/amd64 linux/arm64; do \
+	@for p in $(PLATFORMS); do \
 	  echo "compile for $$p"; \
 	  export GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0; \
 	  go build $(PACKAGES) && go vet $(PACKAGES) || exit 1; \
