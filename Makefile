@@ -92,12 +92,12 @@ cross: needs ## check that everything, tests included, compiles for macOS and fo
 	done
 
 .PHONY: bench
-bench: build ## measure the promises in numbers, print a table and write bench.json; BENCH_FLAGS=-short
+bench: needs ## measure the promises in numbers, print a table and write bench.json; BENCH_FLAGS=-short
 	go run ./internal/bench $(BENCH_FLAGS)
 
 .PHONY: nightly
-nightly: build ## run the long tests: kills at random moments, many repetitions
-	SKALDS_NIGHTLY=1 go test -count=1 -timeout 2h -run 'Nightly|Kill' $(TEST_FLAGS) $(PACKAGES)
+nightly: needs ## run the long tests: kills at random moments, thousands of simulated lives
+	SKALDS_NIGHTLY=1 SKALDS_TEST_SEEDS=2000 go test -count=1 -timeout 3h -run 'Nightly|Kill|Chaos' $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: tools
 tools: $(GOFUMPT) $(STATICCHECK) ## build the tools of fmt and check into .tools
