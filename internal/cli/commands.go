@@ -181,8 +181,8 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return usage(cmd, errors.New(text))
 }
 
-// noArgs refuses arguments.
-func noArgs(cmd *cobra.Command, args []string) error {
+// NoArgs refuses arguments, as a mistake in the command line: the Args of commands that take none.
+func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage(cmd, fmt.Errorf("%q is too much: %s takes no argument", args[0], cmd.CommandPath()))
 	}

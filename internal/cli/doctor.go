@@ -45,7 +45,7 @@ func (c *commands) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check this machine and the controller, and say what to do",
 		Long:  "Check this machine and the controller. Every line says ok, warn or fail, and what to do. The exit code is 1 when something fails.",
-		Args:  noArgs,
+		Args:  NoArgs,
 	}
 	f := cmd.Flags()
 	dataDir := f.String("data-dir", defaultDataDir, "data folder to check")

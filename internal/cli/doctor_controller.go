@@ -61,11 +61,11 @@ func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findi
 	}
 	switch {
 	case online == 0:
-		out.add(healthFail, "nodes", "start one with `skalds standalone` or `skalds host`", "none of %d is online", len(l.Items))
+		out.add(healthFail, "nodes", "start one with `skalds standalone` or `skalds host`", "none of %d online", len(l.Items))
 	case ready == 0:
-		out.add(healthWarn, "nodes", "start one with `skalds host`, or end cordon and drain", "%d of %d are online, none takes new tasks", online, len(l.Items))
+		out.add(healthWarn, "nodes", "start one with `skalds host`, or end cordon and drain", "%d of %d online, none ready for new tasks", online, len(l.Items))
 	default:
-		out.add(healthOK, "nodes", "", "%d of %d are online, %d take new tasks", online, len(l.Items), ready)
+		out.add(healthOK, "nodes", "", "%d of %d online, %d ready for new tasks", online, len(l.Items), ready)
 	}
 	return nil
 }

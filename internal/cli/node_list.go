@@ -13,7 +13,7 @@ import (
 )
 
 func (c *commands) nodeList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List nodes", Args: noArgs}
+	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List nodes", Args: NoArgs}
 	f := cmd.Flags()
 	mode := f.String("mode", "", "only nodes of this mode: node, edge or single_process")
 	status := f.String("status", "", "only online or offline nodes")

@@ -17,7 +17,7 @@ import (
 const maxPage = 500
 
 func (c *commands) taskList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List tasks, newest first", Args: noArgs}
+	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List tasks, newest first", Args: NoArgs}
 	f := cmd.Flags()
 	states := f.StringSlice("state", nil, "only in these states, with commas: "+stateNames())
 	class := f.String("class", "", "only of this class")

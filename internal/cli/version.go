@@ -19,7 +19,7 @@ type versions struct {
 }
 
 func (c *commands) version() *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Show the version of this program, and of the controller", Args: noArgs}
+	cmd := &cobra.Command{Use: "version", Short: "Show the version of this program, and of the controller", Args: NoArgs}
 	server := cmd.Flags().Bool("server-version", false, "ask the controller for its version, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		v := versions{Version: c.Version, GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}

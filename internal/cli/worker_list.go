@@ -12,7 +12,7 @@ import (
 
 func (c *commands) workerList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List workers, their classes and the nodes that have them; -o json has the schemas", Args: noArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "List workers, their classes and the nodes that have them; -o json has the schemas", Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(cl *client.Client) error {
 				l, err := cl.Workers(cmd.Context())
