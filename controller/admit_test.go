@@ -1,0 +1,122 @@
+package controller
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// admission is a task service that knows two workers.
+func admission(t *testing.T) *TaskService {
+	t.Helper()
+	c := newCluster(DefaultConfig())
+	schema := json.RawMessage(`{"type":"object","properties":{"url":{"type":"string"}},"required":["url"],"additionalProperties":false}`)
+	c.workers = []WorkerOnNodes{
+		{WorkerInfo: skalds.WorkerInfo{Name: "cam", Version: "1.2.0", Classes: []skalds.ClassInfo{{ClassName: "Camera", Schema: schema}}}},
+		{WorkerInfo: skalds.WorkerInfo{Name: "next", Version: "2.0.0-rc.1", Classes: []skalds.ClassInfo{{ClassName: "Next"}}}},
+	}
+	return &TaskService{cfg: DefaultConfig(), cluster: c, schemas: newSchemas(), log: quiet}
+}
+
+func TestAdmission(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*skalds.Spec)
+		code   skalds.Code // empty: admitted
+		fields []string
+	}{
+		{"as it should be", func(*skalds.Spec) {}, "", nil},
+		{"with all that is built", func(s *skalds.Spec) {
+			s.Version, s.Priority, s.OnDisconnect, s.Constraints = "^1", 10, skalds.OnDisconnectKeep, []string{"zone=a", "gpu"}
+			s.Retry.MaxAttempts, s.Timeouts.Queue, s.Limits.MemoryBytes = -1, skalds.Duration(time.Minute), 1<<20
+		}, "", nil},
+		{"dependencies, a deadline, survive", func(s *skalds.Spec) { s.Dependencies, s.DeadlineDateTime, s.Survive = []string{"a"}, 1, true }, skalds.CodeNotSupported, []string{"survive", "dependencies", "deadlineDateTime"}},
+		{"the mode of a file", func(s *skalds.Spec) { s.Mode = skalds.ModeActive }, skalds.CodeNotSupported, []string{"mode"}},
+		{"the mode of single_process", func(s *skalds.Spec) { s.Mode = skalds.ModePassiveProcess }, skalds.CodeNotSupported, []string{"mode"}},
+		{"a class never seen", func(s *skalds.Spec) { s.ClassName = "Camra" }, skalds.CodeInvalid, []string{"className"}},
+		{"a version nobody has", func(s *skalds.Spec) { s.Version = "^9" }, skalds.CodeInvalid, []string{"version"}},
+		{"no version", func(s *skalds.Spec) { s.Version = "newest" }, skalds.CodeInvalid, []string{"version"}},
+		{"prereleases only", func(s *skalds.Spec) { s.ClassName, s.Attachments = "Next", nil }, skalds.CodeInvalid, []string{"version"}},
+		{"a prerelease by name", func(s *skalds.Spec) { s.ClassName, s.Attachments, s.Version = "Next", nil, "2.0.0-rc.1" }, "", nil},
+		{"attachments that miss the schema", func(s *skalds.Spec) { s.Attachments = json.RawMessage(`{"url":7}`) }, skalds.CodeInvalid, []string{"attachments.url"}},
+		{"attachments that are no JSON", func(s *skalds.Spec) { s.Attachments = json.RawMessage(`{`) }, skalds.CodeInvalid, []string{"attachments"}},
+		{"several faults", func(s *skalds.Spec) { s.Priority, s.Constraints = 11, []string{"="} }, skalds.CodeInvalid, []string{"priority", "constraints"}},
+	} {
+		spec := skalds.Spec{ID: "t", ClassName: "Camera", Attachments: json.RawMessage(`{"url":"rtsp://h/1"}`)}
+		tt.change(&spec)
+		err := admission(t).admit(&spec)
+		if (err == nil) != (tt.code == "") {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if err == nil {
+			continue
+		}
+		var e *skalds.Error
+		if !errors.As(err, &e) || e.Code != tt.code {
+			t.Errorf("%s: %v, want code %s", tt.name, err, tt.code)
+			continue
+		}
+		var fields []string
+		for _, f := range e.Fields {
+			fields = append(fields, f.Field)
+		}
+		if !slices.Equal(fields, tt.fields) {
+			t.Errorf("%s: fields %q, want %q", tt.name, fields, tt.fields)
+		}
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"a\nb\nc\n", 2, "b\nc\n"}, {"a\nb\nc", 2, "b\nc\n"}, {"a\nb\n", 9, "a\nb\n"}, {"a\nb\n", 0, "a\nb\n"}, {"\n\n", 1, "\n"}, {"a", 1, "a\n"}, {"", 3, "\n"},
+	} {
+		if got := lastOf(tt.text, tt.n); got != tt.want {
+			t.Errorf("last %d of %q: %q, want %q", tt.n, tt.text, got, tt.want)
+		}
+	}
+}
+
+func TestAuditsHoldNoSecrets(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"url":"rtsp://user:pw@host/1"}`:                     `{"url":"rtsp://***@host/1"}`,
+		`{"url":"rtsp://host/1","n":1}`:                       `{"n":1,"url":"rtsp://host/1"}`,
+		`{"apiKey":"x","sub":{"Password":"y"},"password":""}`: `{"apiKey":"***","password":"","sub":{"Password":"***"}}`,
+		`{"urls":["rtsp://a:b@h/1","plain"]}`:                 `{"urls":["rtsp://***@h/1","plain"]}`,
+		`{"tokens":["a","b"]}`:                                `{"tokens":["***","***"]}`,
+		`no JSON`:                                             ``,
+	} {
+		if got := string(masked(json.RawMessage(in))); got != want {
+			t.Errorf("%s is written as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestUsageHistory(t *testing.T) {
+	u, at := newUsageHistory(time.Minute), time.UnixMilli(now)
+	for i := range 600 {
+		at = at.Add(time.Second)
+		u.add("t", skalds.UsageSample{At: at.UnixMilli(), Usage: skalds.Usage{CPUCores: float64(i)}}, at)
+	}
+	list := u.of("t", at)
+	if len(list) != 61 || list[0].Usage.CPUCores != 539 || list[60].Usage.CPUCores != 599 {
+		t.Errorf("%d samples, from %+v", len(list), list[0])
+	}
+	if n := len(u.tasks["t"]); n > 200 {
+		t.Errorf("%d samples are kept for a minute of one each second", n)
+	}
+	if u.sweep(at); len(u.tasks) != 1 {
+		t.Error("a task that is measured was forgotten")
+	}
+	if u.sweep(at.Add(2 * time.Minute)); len(u.tasks) != 0 || len(u.of("t", at.Add(2*time.Minute))) != 0 {
+		t.Error("a task that is gone was kept")
+	}
+}
