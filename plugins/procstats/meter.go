@@ -19,11 +19,20 @@ type Meter struct {
 	cpu     time.Duration
 	at      time.Time
 	round   int
-	shared  map[ID]int64 // PSS beyond charged memory, from the last reading
+	shared  map[ID]sharing
 }
 
+// sharing is what was found of one process when its PSS was last read.
+type sharing struct {
+	bytes  int64 // memory that others may share, resident
+	beyond int64 // PSS beyond the memory of its own
+}
+
+// sharedDrift is a change of shared memory that is worth another reading of PSS before its turn.
+const sharedDrift = 1 << 20
+
 // NewMeter measures the tree of root.
-func NewMeter(root ID) *Meter { return &Meter{root: root, shared: map[ID]int64{}} }
+func NewMeter(root ID) *Meter { return &Meter{root: root, shared: map[ID]sharing{}} }
 
 // Members are the processes that the last round saw.
 func (m *Meter) Members() []ID { return m.members }
@@ -37,7 +46,7 @@ func (m *Meter) Sample(t *Table, at time.Time) Usage {
 	var cpu time.Duration
 	var u Usage
 	m.members = m.members[:0]
-	shared := make(map[ID]int64, len(tree))
+	shared := make(map[ID]sharing, len(tree))
 	for _, p := range tree {
 		if p.State == 'Z' {
 			cpu += p.CPU
@@ -46,18 +55,18 @@ func (m *Meter) Sample(t *Table, at time.Time) Usage {
 		m.members = append(m.members, p.ID)
 		cpu += p.CPU
 		u.Processes++
-		charged, err := ChargedBytes(p.PID)
+		own, others, err := residentBytes(p.PID)
 		if err != nil {
 			continue // ended meanwhile
 		}
-		extra, known := m.shared[p.ID]
-		if withPSS || !known {
+		sh, known := m.shared[p.ID]
+		if withPSS || !known || max(others-sh.bytes, sh.bytes-others) > sharedDrift {
 			if pss, err := PSSBytes(p.PID); err == nil {
-				extra = max(0, pss-charged)
+				sh = sharing{others, max(0, pss-own)}
 			}
 		}
-		shared[p.ID] = extra
-		u.MemoryBytes += charged + extra
+		shared[p.ID] = sh
+		u.MemoryBytes += own + sh.beyond
 	}
 	m.shared = shared
 	if !m.at.IsZero() {

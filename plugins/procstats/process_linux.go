@@ -100,6 +100,33 @@ func ChargedBytes(pid int) (int64, error) {
 	return sumFields("/proc/"+strconv.Itoa(pid)+"/status", "RssAnon:", "RssShmem:", "VmSwap:")
 }
 
+// residentBytes are a process's anonymous memory, and what it maps of files and of shared memory, both resident, from the
+// short /proc/PID/statm, which costs a third of status.
+func residentBytes(pid int) (own, others int64, err error) {
+	buf := bufs.Get().(*[]byte)
+	defer bufs.Put(buf)
+	b, err := readFile("/proc/"+strconv.Itoa(pid)+"/statm", *buf)
+	if err != nil {
+		return 0, 0, err
+	}
+	var pages [3]int64 // size, resident, shared
+	n := 0
+	for field := range bytes.FieldsSeq(b) {
+		if n == len(pages) {
+			break
+		}
+		if pages[n], err = strconv.ParseInt(string(field), 10, 64); err != nil {
+			return 0, 0, fmt.Errorf("process %d: statm: %w", pid, err)
+		}
+		n++
+	}
+	if n < len(pages) {
+		return 0, 0, fmt.Errorf("process %d: statm has %d fields", pid, n)
+	}
+	page := int64(os.Getpagesize())
+	return (pages[1] - pages[2]) * page, pages[2] * page, nil
+}
+
 // PSSBytes is the proportional set size: every shared page divided by the number of its users.
 func PSSBytes(pid int) (int64, error) {
 	return sumFields("/proc/"+strconv.Itoa(pid)+"/smaps_rollup", "Pss:", "SwapPss:")

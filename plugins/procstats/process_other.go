@@ -19,6 +19,11 @@ func Read(pid int) (Process, error) { return ReadPortable(pid) }
 // ChargedBytes is the resident size: finer figures are Linux's.
 func ChargedBytes(pid int) (int64, error) { return rss(pid) }
 
+func residentBytes(pid int) (own, others int64, err error) {
+	own, err = rss(pid)
+	return own, 0, err
+}
+
 // PSSBytes is the resident size: finer figures are Linux's.
 func PSSBytes(pid int) (int64, error) { return rss(pid) }
 
