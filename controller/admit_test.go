@@ -77,7 +77,7 @@ func TestLastLines(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"a\nb\nc\n", 2, "b\nc\n"}, {"a\nb\nc", 2, "b\nc\n"}, {"a\nb\n", 9, "a\nb\n"}, {"a\nb\n", 0, "a\nb\n"}, {"\n\n", 1, "\n"}, {"a", 1, "a\n"}, {"", 3, "\n"},
+		{"a\nb\nc\n", 2, "b\nc\n"}, {"a\nb\nc", 2, "b\nc\n"}, {"a\nb\n", 9, "a\nb\n"}, {"a\nb\n", 0, "a\nb\n"}, {"\n\n", 1, "\n"}, {"a", 1, "a\n"},
 	} {
 		if got := lastOf(tt.text, tt.n); got != tt.want {
 			t.Errorf("last %d of %q: %q, want %q", tt.n, tt.text, got, tt.want)

@@ -18,9 +18,9 @@ import (
 	"github.com/skalds-go/skalds/controller/controllertest"
 )
 
-// TestChaos plays hosts that are killed, stopped, cut off and restarted, commands that are lost and repeated, reports that
-// are repeated, services that are away and controllers that are restarted, while users do what they like; all of it in
-// simulated time. A seed settles what happens and when, but not in which order goroutines run that are ready at once.
+// TestChaos plays hosts that are killed, stopped, cut off and restarted, commands and reports that are lost and repeated,
+// services that are away and controllers that are restarted, while users do what they like; all of it in simulated time. A
+// seed settles what happens and when, but not in which order goroutines run that are ready at once.
 //
 // SKALDS_TEST_SEEDS says how many seeds are played, SKALDS_TEST_SEED plays one.
 func TestChaos(t *testing.T) {
@@ -292,7 +292,7 @@ func (c *chaos) incident() {
 	ctx := c.t.Context()
 	i := c.dice(len(c.hosts))
 	h := c.hosts[i]
-	what := c.dice(19)
+	what := c.dice(21)
 	c.mu.Lock()
 	c.note("*", "incident %d at %s", what, h.ID)
 	c.mu.Unlock()
@@ -368,6 +368,10 @@ func (c *chaos) incident() {
 		default:
 			c.w.bus.RepeatReport(c.dice)
 		}
+	case 19:
+		c.w.bus.SetLoses(func(skalds.HostMessage) bool { return c.dice(4) == 0 })
+	case 20:
+		c.w.bus.SetLoses(nil)
 	}
 }
 
@@ -392,6 +396,7 @@ func (c *chaos) play() {
 	}
 	c.w.store.SetFault(nil)
 	c.w.bus.SetFate(nil)
+	c.w.bus.SetLoses(nil)
 	c.w.bus.SetDown(nil)
 	c.w.bus.SetBeatsDown(nil)
 	for i, h := range c.hosts {

@@ -25,6 +25,7 @@ type Bus struct {
 	down      error
 	beatsDown error
 	fate      func(node string) Fate
+	loses     func(skalds.HostMessage) bool
 	toNode    func(skalds.NodeMessage)
 	fromNode  func(skalds.HostMessage)
 }
@@ -67,6 +68,13 @@ func (b *Bus) SetBeatsDown(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.beatsDown = err
+}
+
+// SetLoses has lost asked of every message of a node: one that is lost is taken, and never comes out.
+func (b *Bus) SetLoses(lost func(skalds.HostMessage) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.loses = lost
 }
 
 // SetWatch has functions called for every message that is delivered to a node and every one that a node has sent, under
@@ -259,12 +267,15 @@ func (b *Bus) Report(msgs ...skalds.HostMessage) error {
 }
 
 func (b *Bus) addLocked(msgs ...skalds.HostMessage) {
-	if b.fromNode != nil {
-		for _, m := range msgs {
+	for _, m := range msgs {
+		if b.loses != nil && b.loses(m) {
+			continue
+		}
+		if b.fromNode != nil {
 			b.fromNode(m)
 		}
+		b.reports = append(b.reports, m)
 	}
-	b.reports = append(b.reports, msgs...)
 	b.changedLocked()
 }
 
