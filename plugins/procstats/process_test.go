@@ -136,11 +136,11 @@ func TestMeter(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := NewMeter(self.ID)
-	if got := m.Charged(); got < 64<<20 || got > 128<<20 {
+	if got := m.Charged(); got < 64<<20 || got > 192<<20 {
 		t.Errorf("charged %d before the first round", got)
 	}
 	at := time.Now()
-	if u := m.Sample(table(t, List), at); u.Processes != 1 || u.MemoryBytes < 64<<20 || u.MemoryBytes > 128<<20 || u.CPUCores != 0 {
+	if u := m.Sample(table(t, List), at); u.Processes != 1 || u.MemoryBytes < 64<<20 || u.MemoryBytes > 192<<20 || u.CPUCores != 0 {
 		t.Errorf("first round: %+v", u)
 	}
 	if got := m.Members(); len(got) != 1 || got[0] != self.ID {
