@@ -66,6 +66,8 @@ type RecordStore interface {
 	// PutOutcome inserts by key; a repeated key changes nothing but an attempt without an end, and artifacts, which are replaced.
 	PutOutcome(ctx context.Context, o skalds.Outcome) error
 	Attempts(ctx context.Context, taskID string) ([]skalds.Attempt, error) // oldest first
+	// Artifacts lists the newest first. Of a path on a node it returns what the last attempt said that told of it: a file that was
+	// open when its process was killed is one file, ended by what the next process found.
 	Artifacts(ctx context.Context, taskID string, limit int) ([]skalds.Artifact, error)
 	Audit(ctx context.Context, e AuditEntry) error
 	Audits(ctx context.Context, taskID string, limit int) ([]AuditEntry, error)

@@ -1,6 +1,7 @@
 package controllertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -305,13 +306,25 @@ func (s *Store) Artifacts(ctx context.Context, taskID string, limit int) ([]skal
 		return nil, err
 	}
 	defer leave()
-	var out []skalds.Artifact
-	for _, k := range s.order {
-		if o := s.outcomes[k]; k.TaskID == taskID && o.Artifact != nil && len(out) < limit {
-			out = append(out, *o.Artifact)
+	type path struct{ node, name string }
+	said := map[path]skalds.Outcome{}
+	for _, o := range s.outcomes {
+		if o.TaskID != taskID || o.Artifact == nil {
+			continue
+		}
+		at := path{o.Artifact.Node, o.Name}
+		if was, known := said[at]; !known || o.Epoch > was.Epoch || o.Epoch == was.Epoch && o.Attempt > was.Attempt {
+			said[at] = o
 		}
 	}
-	return out, nil
+	var out []skalds.Artifact
+	for _, o := range said {
+		out = append(out, *o.Artifact)
+	}
+	slices.SortFunc(out, func(a, b skalds.Artifact) int {
+		return cmp.Or(cmp.Compare(b.StartedAt, a.StartedAt), cmp.Compare(b.Epoch, a.Epoch), cmp.Compare(a.Path, b.Path))
+	})
+	return out[:min(len(out), limit)], nil
 }
 
 func (s *Store) Audit(ctx context.Context, e controller.AuditEntry) error {

@@ -498,6 +498,24 @@ func storeOutcomes(t *testing.T, s controller.Store) {
 	}
 	same(t, "the newest artifact", artifacts, []skalds.Artifact{*artifact("c.mp4", 3, 0, 0).Artifact})
 
+	later := func(o skalds.Outcome, epoch int64, attempt int) skalds.Outcome {
+		o.Epoch, o.Attempt = epoch, attempt
+		return o
+	}
+	elsewhere := artifact("c.mp4", 3, 0, 0)
+	elsewhere.Artifact.Node, elsewhere.Attempt = "other", 4
+	put(elsewhere)                                  // a path of another node is another file
+	put(later(artifact("b.mp4", 2, 20, 200), 1, 2)) // ended by what the next attempt found
+	put(later(artifact("c.mp4", 3, 30, 300), 2, 1)) // by that of the next epoch
+	put(later(artifact("c.mp4", 3, 31, 310), 1, 3)) // word of an older one, late
+	artifacts, err = s.Artifacts(t.Context(), "one", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "artifacts of several attempts", artifacts, []skalds.Artifact{
+		*artifact("c.mp4", 3, 30, 300).Artifact, *elsewhere.Artifact, *artifact("b.mp4", 2, 20, 200).Artifact, *artifact("a.mp4", 1, 12, 120).Artifact,
+	})
+
 	result := skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: "one", Epoch: 1, Attempt: 1, Kind: skalds.OutcomeResult}, Value: json.RawMessage(`{"n":1}`)}
 	put(result)
 	put(result)

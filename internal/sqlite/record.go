@@ -43,10 +43,14 @@ func (s *Store) Attempts(ctx context.Context, taskID string) ([]skalds.Attempt, 
 		`SELECT doc FROM outcomes WHERE task_id = ? AND kind = 'exit' ORDER BY epoch, attempt`, taskID))
 }
 
-// Artifacts lists the newest artifacts of a task, newest first.
+// Artifacts lists the newest artifacts of a task, newest first, each path of a node as the last attempt that told of it said.
 func (s *Store) Artifacts(ctx context.Context, taskID string, limit int) ([]skalds.Artifact, error) {
 	return decodeAll[skalds.Artifact](s.column(ctx, "list the artifacts of task "+taskID,
-		`SELECT doc FROM outcomes WHERE task_id = ? AND kind = 'artifact' ORDER BY at DESC, epoch DESC, attempt DESC, name LIMIT ?`, taskID, orDefault(limit)))
+		`SELECT doc FROM (
+			SELECT doc, at, epoch, attempt, name,
+				ROW_NUMBER() OVER (PARTITION BY name, json_extract(doc, '$.node') ORDER BY epoch DESC, attempt DESC) AS said
+			FROM outcomes WHERE task_id = ? AND kind = 'artifact'
+		) WHERE said = 1 ORDER BY at DESC, epoch DESC, attempt DESC, name LIMIT ?`, taskID, orDefault(limit)))
 }
 
 // Audit keeps an entry.
