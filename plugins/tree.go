@@ -36,8 +36,8 @@ func (i *Instance) members() []procstats.Process {
 // SIGKILL is found by killRest.
 func (i *Instance) signalTree(sig syscall.Signal) {
 	p := i.process()
-	if p == nil {
-		return
+	if p == nil || p.reaped.Load() {
+		return // killRest sees to the rest
 	}
 	var strangers []procstats.Process
 	if sig == syscall.SIGKILL && !i.isAlone() {

@@ -52,7 +52,7 @@ func TestResidentBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if own < 64<<20 || own > 96<<20 || others <= 0 || max(own+others-p.RSSBytes, p.RSSBytes-own-others) > 4<<20 {
+	if own < 64<<20 || own > 192<<20 || others <= 0 || max(own+others-p.RSSBytes, p.RSSBytes-own-others) > 4<<20 {
 		t.Errorf("own %d, others %d, resident %d", own, others, p.RSSBytes)
 	}
 	if _, _, err := residentBytes(1 << 30); err == nil {
