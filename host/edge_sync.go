@@ -130,7 +130,7 @@ func (e *edgeSource) yield(t *edgeTask, owner string) {
 	}
 	t.foreign = owner
 	e.log.Error("a task of the workers file belongs to another node and is not run here: give the entry another id, or remove it on one of the nodes",
-		"task_id", t.spec.ID, "node_id", e.nodeID, "owner", owner)
+		"task_id", t.spec.ID, "owner", owner)
 	if r := e.roster.runner(t.spec.ID); r != nil {
 		r.leave(departure{kind: skalds.ExitSuperseded, message: "the task belongs to node " + owner, quiet: true})
 	}
