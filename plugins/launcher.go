@@ -67,9 +67,9 @@ type Launcher struct {
 
 	mu        sync.Mutex // guards what follows
 	instances map[string]*Instance
-	launching map[string]bool // launch ids whose process may exist before its instance is booked
-	launches  sync.WaitGroup  // grows only while not closed
-	closed    bool            // nothing is launched any more
+	launching map[string]*Instance // by launch ids whose process may exist before its instance is booked
+	launches  sync.WaitGroup       // grows only while not closed
+	closed    bool                 // nothing is launched any more
 
 	zombieMu sync.Mutex // guards zombies
 	zombies  map[procstats.ID]time.Time
@@ -107,7 +107,8 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	}
 	return &Launcher{
 		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{}, forker: newForker(),
-		slots: semaphore.NewWeighted(int64(cfg.MaxParallel)), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]bool{}, zombies: map[procstats.ID]time.Time{},
+		slots: semaphore.NewWeighted(int64(cfg.MaxParallel)), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]*Instance{},
+		zombies: map[procstats.ID]time.Time{},
 	}, nil
 }
 
@@ -154,7 +155,7 @@ func (l *Launcher) begin(i *Instance) bool {
 	if l.closed {
 		return false
 	}
-	l.launching[i.launchID] = true
+	l.launching[i.launchID] = i
 	l.launches.Add(1)
 	return true
 }

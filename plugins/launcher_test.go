@@ -452,6 +452,17 @@ func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
 	}
 }
 
+func TestPressureComesBeforeTheKill(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "hold", Bytes: 240 << 20}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 260 << 20}})
+	if x := a.end(t); x.Kind != skalds.ExitCompleted {
+		t.Errorf("got %+v", x)
+	}
+	if peak := a.Peak().MemoryBytes; peak < 240<<20 {
+		t.Errorf("peak %s", mib(peak))
+	}
+}
+
 func TestMemoryLimitBeforeTheHandshake(t *testing.T) {
 	l, p := setup(t)
 	_, err := l.Launch(t.Context(), LaunchSpec{
@@ -921,6 +932,9 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	}
 	if !alive(t, strconv.Itoa(a.PID())) {
 		t.Error("killed")
+	}
+	if _, err := os.Stat(filepath.Join(a.dir, "token")); err != nil {
+		t.Errorf("its folder was swept: %v", err)
 	}
 }
 

@@ -52,7 +52,7 @@ func serveScript() {
 	}
 	var defs []sdk.ClassDef
 	for _, c := range classes {
-		defs = append(defs, sdk.Class(c, func() sdk.Worker[script] { return scripted{} }))
+		defs = append(defs, sdk.Class(c, func() sdk.Worker[script] { return scripted{make(chan struct{}, 1)} }))
 	}
 	sdk.Serve(name, version, defs...)
 }
@@ -110,9 +110,21 @@ type script struct {
 	File  string `json:"file,omitempty"`
 }
 
-type scripted struct{}
+type scripted struct{ relieved chan struct{} }
 
-func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
+// OnPressure lets the script "hold" go on.
+func (s scripted) OnPressure(_ context.Context, t *sdk.Task[script], over int64) (int64, error) {
+	if t.Attachments().Do != "hold" || over <= 0 {
+		return 0, nil
+	}
+	select {
+	case s.relieved <- struct{}{}:
+	default:
+	}
+	return over, nil
+}
+
+func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	a := t.Attachments()
 	switch a.Do {
 	case "finish":
@@ -162,6 +174,20 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		}
 	case "leak":
 		return leak(ctx, a.Bytes)
+	case "hold": // until somebody asks for it
+		b, err := syscall.Mmap(-1, 0, int(a.Bytes), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+		if err != nil {
+			return err
+		}
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		select {
+		case <-s.relieved:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	case "grow":
 		b := make([]byte, a.Bytes)
 		for i := 0; i < len(b); i += 4096 {

@@ -43,8 +43,19 @@ func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return killed, fmt.Errorf("sweep: %w", err)
 	}
+	living := map[string]bool{}
+	l.mu.Lock()
+	for _, known := range []map[string]*Instance{l.instances, l.launching} {
+		for _, i := range known {
+			living[filepath.Base(i.dir)] = true
+		}
+	}
+	l.mu.Unlock()
 	var errs []error
 	for _, e := range entries {
+		if living[e.Name()] {
+			continue
+		}
 		if _, err := os.Stat(filepath.Join(l.base, e.Name(), "token")); err == nil {
 			errs = append(errs, os.RemoveAll(filepath.Join(l.base, e.Name())))
 		}
@@ -69,7 +80,7 @@ func (l *Launcher) foreign() ([]procstats.ID, error) {
 		}
 		l.mu.Lock()
 		_, ours := l.instances[id]
-		ours = ours || l.launching[id]
+		ours = ours || l.launching[id] != nil
 		l.mu.Unlock()
 		if !ours {
 			roots = append(roots, p.ID)

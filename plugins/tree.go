@@ -169,7 +169,7 @@ func (l *Launcher) reapOrphans(last bool) {
 			continue
 		}
 		l.mu.Lock()
-		i, launching := l.instances[id], l.launching[id]
+		i, launching := l.instances[id], l.launching[id] != nil
 		l.mu.Unlock()
 		if launching {
 			continue // just forked, not booked yet
