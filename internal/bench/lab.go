@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,19 +29,20 @@ const patience = time.Minute
 type lab struct {
 	dir   string
 	short bool
-	notes io.Writer // for what people may want to know while they wait
+	notes io.Writer             // for what people may want to know while they wait
+	start func(*exec.Cmd) error // starts a command that dies with this process
 
 	program string          // skalds; empty until it is needed
 	plugin  *plugins.Plugin // the worker
 	rooms   int
 }
 
-func newLab(ctx context.Context, short bool, notes io.Writer) (_ *lab, err error) {
+func newLab(ctx context.Context, short bool, notes io.Writer, start func(*exec.Cmd) error) (_ *lab, err error) {
 	dir, err := os.MkdirTemp("", "skalds-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	l := &lab{dir: dir, short: short, notes: notes}
+	l := &lab{dir: dir, short: short, notes: notes, start: start}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
@@ -87,8 +89,14 @@ func (l *lab) room() (string, error) {
 func (l *lab) build(ctx context.Context, out, pkg string) error {
 	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, module+"/"+pkg)
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+	var text bytes.Buffer
+	c.Stdout, c.Stderr, c.SysProcAttr = &text, &text, tied()
+	err := l.start(c)
+	if err == nil {
+		err = c.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, bytes.TrimSpace(text.Bytes()))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"slices"
@@ -15,16 +16,30 @@ import (
 	"syscall"
 )
 
+// main keeps its thread for one thing: children are tied to the thread that forks them, and this one ends with the process.
 func main() {
-	runtime.LockOSThread() // children are tied to the thread that forks them: it must be the one that ends with the process
+	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	forks, done := make(chan func()), make(chan int)
+	start := func(c *exec.Cmd) error {
+		err := make(chan error)
+		forks <- func() { err <- c.Start() }
+		return <-err
+	}
+	go func() { done <- run(ctx, os.Args[1:], os.Stdout, os.Stderr, start) }()
+	for {
+		select {
+		case fork := <-forks:
+			fork()
+		case code := <-done:
+			stop()
+			os.Exit(code)
+		}
+	}
 }
 
 // run is the program. It fails when something could not be measured, not when a bound was missed.
-func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+func run(ctx context.Context, args []string, out, errOut io.Writer, start func(*exec.Cmd) error) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	short := flags.Bool("short", false, "measure a few times only: shows that everything can be measured, no more")
@@ -41,7 +56,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		fmt.Fprintln(errOut, "bench:", err)
 		return 2
 	}
-	results, err := measureAll(ctx, chosen, *short, out, errOut)
+	results, err := measureAll(ctx, chosen, *short, out, errOut, start)
 	if werr := write(*file, results); werr != nil {
 		err = errors.Join(err, werr)
 	}
@@ -79,8 +94,8 @@ func choose(only string) ([]experiment, error) {
 }
 
 // measureAll runs one experiment after the other; one that fails does not keep the others from running.
-func measureAll(ctx context.Context, chosen []experiment, short bool, out, errOut io.Writer) (map[string]result, error) {
-	l, err := newLab(ctx, short, errOut)
+func measureAll(ctx context.Context, chosen []experiment, short bool, out, errOut io.Writer, start func(*exec.Cmd) error) (map[string]result, error) {
+	l, err := newLab(ctx, short, errOut, start)
 	if err != nil {
 		return nil, err
 	}

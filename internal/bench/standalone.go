@@ -46,7 +46,7 @@ func (l *lab) withStandalone(ctx context.Context, fn func(*standalone) error) (e
 	s.cmd.Dir = room // no settings file
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.SysProcAttr = tied()
-	if err := s.cmd.Start(); err != nil {
+	if err := l.start(s.cmd); err != nil {
 		return fmt.Errorf("start standalone: %w", err)
 	}
 	go func() {
