@@ -10,6 +10,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/host"
+	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
@@ -37,7 +38,7 @@ func hostCommand() *cobra.Command {
 		Example: `  skalds host --mode node --join /var/lib/skalds/join.json --data-dir ./node-2
   skalds host --mode edge --workers workers.yml
   skalds host --mode single_process --workers job.yml`,
-		Args: cobra.NoArgs,
+		Args: cli.NoArgs,
 	}
 	flags.offer(c, "skald_mode", "skalds_data_dir", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace")
 	c.Flags().StringVar(&o.join, "join", "", "join `file` of a running standalone: <data-dir>/join.json")

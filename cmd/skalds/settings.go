@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 )
 
@@ -82,7 +83,7 @@ func newLogger(s conf.Settings, c *cobra.Command) hclog.Logger {
 
 // configCommand shows and checks the settings.
 func configCommand() *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Show and check the settings of this program", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "config", Short: "Show and check the settings of this program", Args: cli.NoArgs}
 	c.AddCommand(configShow(), configCheck(), configSchema())
 	return c
 }
@@ -98,7 +99,7 @@ func allKeys() (names []string) {
 func configShow() *cobra.Command {
 	var flags settingsFlags
 	c := &cobra.Command{
-		Use: "show", Short: "Print what holds and where it comes from, secrets masked", Args: cobra.NoArgs,
+		Use: "show", Short: "Print what holds and where it comes from, secrets masked", Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := flags.load(c)
 			if err != nil {
@@ -117,7 +118,7 @@ func configShow() *cobra.Command {
 func configCheck() *cobra.Command {
 	var flags settingsFlags
 	c := &cobra.Command{
-		Use: "check", Short: "Say whether the settings and the workers file can be used", Args: cobra.NoArgs,
+		Use: "check", Short: "Say whether the settings and the workers file can be used", Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := flags.load(c)
 			if err != nil {
@@ -150,7 +151,7 @@ func configCheck() *cobra.Command {
 
 func configSchema() *cobra.Command {
 	return &cobra.Command{
-		Use: "schema", Short: "List every key with its default and meaning", Args: cobra.NoArgs,
+		Use: "schema", Short: "List every key with its default and meaning", Args: cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return conf.WriteSchema(c.OutOrStdout(), c.Flag("output").Value.String() == "json")
 		},

@@ -22,6 +22,7 @@ import (
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/controller/dashboard"
 	"github.com/skalds-go/skalds/controller/dispatch"
+	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
@@ -49,7 +50,7 @@ func standaloneCommand() *cobra.Command {
 restart. Further hosts of this machine join with "skalds host --mode node --join <data-dir>/join.json".`,
 		Example: `  skalds standalone --plugins bin/plugins --workers workers.yml
   skalds standalone --listen 127.0.0.1:9000 --data-dir /var/lib/skalds --nodes 3`,
-		Args: cobra.NoArgs,
+		Args: cli.NoArgs,
 	}
 	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace")
 	c.Flags().IntVar(&nodes, "nodes", 1, "`number` of hosts; more than one run as child processes with an equal share of the machine each")
