@@ -48,6 +48,14 @@ type Heartbeat struct {
 	Workers     []string          `json:"workers,omitempty"` // "name@version" that may be started here
 	Classes     []string          `json:"classes,omitempty"`
 	Instances   []InstanceStatus  `json:"instances,omitempty"`
+	Problems    []NodeProblem     `json:"problems,omitempty"`
+}
+
+// NodeProblem is a file on a node that cannot be used until somebody repairs it: a worker's executable, the workers file, or an
+// entry of it.
+type NodeProblem struct {
+	Path   string `json:"path"`   // with line and column where they are known: "workers.yml:7:5"
+	Reason string `json:"reason"` // what is wrong and what to do
 }
 
 // ShortHeartbeat is the one on the Bus: enough to prove life.

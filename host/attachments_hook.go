@@ -16,7 +16,7 @@ import (
 type attachmentsHook struct{}
 
 func (attachmentsHook) before(_ context.Context, a *attempt) error {
-	filled, refused := a.deps.prepareAttachments(a.class, a.attachments)
+	filled, refused := a.deps.prepareAttachments(a.task.ID, a.class, a.attachments)
 	if refused != nil {
 		return refused
 	}
@@ -27,7 +27,7 @@ func (attachmentsHook) before(_ context.Context, a *attempt) error {
 func (attachmentsHook) after(*attempt) {}
 
 // prepareAttachments checks a document and fills in secrets.
-func (d *runnerDeps) prepareAttachments(class *skalds.ClassInfo, doc json.RawMessage) (json.RawMessage, *refusal) {
+func (d *runnerDeps) prepareAttachments(taskID string, class *skalds.ClassInfo, doc json.RawMessage) (json.RawMessage, *refusal) {
 	s, err := d.schemas.compiled(class.Schema)
 	if err != nil {
 		return nil, &refusal{reason: "the schema of class " + class.ClassName + " cannot be used: " + err.Error(), permanent: true}
@@ -35,7 +35,7 @@ func (d *runnerDeps) prepareAttachments(class *skalds.ClassInfo, doc json.RawMes
 	if faults := s.Validate(doc); len(faults) > 0 {
 		parts := make([]string, len(faults))
 		for i, f := range faults {
-			parts[i] = attachmentFault(f)
+			parts[i] = d.fault(taskID, doc, attachmentField(f), f.Message)
 		}
 		return nil, &refusal{reason: strings.Join(parts, "; "), permanent: true, fields: parts}
 	}
@@ -46,11 +46,21 @@ func (d *runnerDeps) prepareAttachments(class *skalds.ClassInfo, doc json.RawMes
 	return filled, nil
 }
 
-func attachmentFault(f schema.FieldError) string {
+func attachmentField(f schema.FieldError) string {
 	if f.Field == "" {
-		return "attachments: " + f.Message
+		return "attachments"
 	}
-	return "attachments." + f.Field + ": " + f.Message
+	return "attachments." + f.Field
+}
+
+// fault says what is wrong with a field of a task and, where the task stands in a file as it is run, in which line.
+func (d *runnerDeps) fault(taskID string, attachments json.RawMessage, field, message string) string {
+	if d.entry != nil {
+		if e, ok := d.entry(taskID); ok && skalds.ContentHash(e.Spec.Attachments) == skalds.ContentHash(attachments) {
+			return e.Fault(field, message).Error()
+		}
+	}
+	return field + ": " + message
 }
 
 // schemaCache keeps compiled schemas, one per text.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,9 +35,11 @@ type edgeSource struct {
 
 	wake chan struct{}
 
-	mu    sync.Mutex // guards queue and ids
-	queue []func()
-	ids   map[string]bool
+	mu       sync.Mutex // guards what follows, up to the blank line
+	queue    []func()
+	ids      map[string]bool
+	entries  map[string]conf.WorkerEntry // that can be used, as last read
+	problems []skalds.NodeProblem
 
 	// All below belongs to Run.
 	tasks    map[string]*edgeTask
@@ -144,15 +147,23 @@ func fileStamp(path string) string {
 func (e *edgeSource) reload() {
 	e.lastStat = fileStamp(e.path)
 	file, err := conf.LoadWorkers(e.path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: put it there, it is read at once", err)
+	}
 	if err != nil {
-		e.complainOnce(err.Error(), "the workers file cannot be used, nothing is changed: %v", err)
+		e.complainOnce("the workers file cannot be used, nothing is changed", err)
 		return
 	}
 	if len(file.Entries) == 0 && len(e.tasks) > 0 {
-		e.complainOnce("empty", "the workers file names no task any more, nothing is changed: to end its tasks, cancel them, or remove them one by one")
+		e.complainOnce("the workers file cannot be used, nothing is changed",
+			&conf.Fault{Path: e.path, Message: "names no task any more: to end its tasks, cancel them, or remove them one by one"})
 		return
 	}
+	if len(file.Entries) == 0 && !e.loaded {
+		e.log.Warn("the workers file names no task: put some under TaskWorkers")
+	}
 	e.lastText = ""
+	e.adopt(file)
 	var specs []skalds.Spec
 	broken := map[string]bool{}
 	for _, entry := range file.Entries {
@@ -185,11 +196,17 @@ func (e *edgeSource) reload() {
 	}
 }
 
-func (e *edgeSource) complainOnce(key, format string, args ...any) {
-	if e.lastText != key {
-		e.lastText = key
-		e.log.Error(fmt.Sprintf(format, args...))
+// complainOnce says what is wrong with the file as a whole, once as long as it stays so.
+func (e *edgeSource) complainOnce(what string, err error) {
+	text := err.Error()
+	if e.lastText == text {
+		return
 	}
+	e.lastText = text
+	e.log.Error(what, "err", err)
+	e.mu.Lock()
+	e.problems = problemsOf(e.path, err)
+	e.mu.Unlock()
 }
 
 // forgetMissing notes, at the first reading, which entries have been removed while the host was away.

@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +30,7 @@ type heartbeats struct {
 	catalog     *plugins.Catalog
 	sampler     *procstats.Sampler
 	enforcement skalds.Enforcement
+	trouble     func() []skalds.NodeProblem // of the workers file
 	partition   func() int32
 	expired     func() // the lease is over: kill what others may run
 	regained    func() // say hello
@@ -193,6 +196,7 @@ func (h *heartbeats) compose(ctx context.Context) skalds.Heartbeat {
 		}
 	}
 	hb.Classes = sortedUnique(hb.Classes)
+	hb.Problems = h.problems()
 	m, err := h.sampler.Machine(ctx)
 	if err != nil {
 		h.log.Debug("cannot measure the machine", "err", err)
@@ -201,6 +205,33 @@ func (h *heartbeats) compose(ctx context.Context) skalds.Heartbeat {
 	machine := skalds.Usage{CPUCores: m.UsedCPUCores, MemoryBytes: m.UsedMemoryBytes}
 	hb.Capacity, hb.Used, hb.Foreign = shareOut(h.cfg.CapacityShare, skalds.Capacity{CPUCores: float64(m.CPUCores), MemoryBytes: m.MemoryBytes}, machine, ours)
 	return hb
+}
+
+// Bounds of the problems in a heartbeat: it comes every second.
+const (
+	maxProblems    = 50
+	maxProblemText = 500
+)
+
+// problems lists the files of this node that cannot be used.
+func (h *heartbeats) problems() []skalds.NodeProblem {
+	all := h.trouble()
+	for _, p := range h.catalog.Problems() {
+		all = append(all, skalds.NodeProblem{Path: p.Path, Reason: p.Reason})
+	}
+	return boundProblems(all)
+}
+
+func boundProblems(all []skalds.NodeProblem) []skalds.NodeProblem {
+	if over := len(all) - maxProblems; over > 0 {
+		all = append(all[:maxProblems-1:maxProblems-1], skalds.NodeProblem{Path: "…", Reason: fmt.Sprintf("and %d more, which the log of this node names", over+1)})
+	}
+	for i := range all {
+		if len(all[i].Reason) > maxProblemText {
+			all[i].Reason = strings.ToValidUTF8(all[i].Reason[:maxProblemText], "") + "…"
+		}
+	}
+	return all
 }
 
 // shareOut is a node's part of its machine: what it has, what is used of it, and what others use of that.

@@ -112,6 +112,7 @@ func (s *session) wire() {
 	s.beats = &heartbeats{
 		cfg: s.cfg, nodeID: nodeID, incarnation: incarnation, bus: s.deps.Bus, beats: s.deps.Beats, roster: s.roster,
 		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement(),
+		trouble:   func() []skalds.NodeProblem { return nil },
 		partition: func() int32 { return 0 }, regained: func() {}, duplicate: s.fail,
 		expired: s.leaseLost, log: s.log.Named("heartbeat"),
 		kick: make(chan struct{}, 1), lease: lease{length: s.cfg.Lease},
@@ -125,6 +126,7 @@ func (s *session) wire() {
 	}
 	if s.cfg.Edge && s.cfg.WorkersFile != "" {
 		s.edge = newEdgeSource(s.cfg, nodeID, s.journal, s.reporter, s.roster, s.log.Named("edge"))
+		s.roster.deps.entry, s.beats.trouble = s.edge.entry, s.edge.trouble
 	}
 	if s.deps.Bus != nil {
 		s.node = &nodeSource{
@@ -209,7 +211,7 @@ func (s *session) run(ctx context.Context) error {
 	last.Go(func() { s.must("launcher", s.deps.Launcher.Run(processes)) })
 	scanned := make(chan struct{})
 	last.Go(func() {
-		if err := s.deps.Catalog.Scan(processes); err != nil {
+		if err := s.deps.Catalog.Scan(processes); err != nil && processes.Err() == nil {
 			s.log.Error("cannot look for workers", "err", err)
 		}
 		close(scanned)

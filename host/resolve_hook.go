@@ -13,7 +13,7 @@ type resolveHook struct{}
 func (resolveHook) before(_ context.Context, a *attempt) error {
 	p, err := a.deps.catalog.Resolve(a.task.ClassName, a.task.Version)
 	if err != nil {
-		return &refusal{reason: err.Error()}
+		return &refusal{reason: a.unresolved(err)}
 	}
 	class := p.Info.Class(a.task.ClassName)
 	if class == nil {
@@ -31,6 +31,16 @@ func (resolveHook) before(_ context.Context, a *attempt) error {
 }
 
 func (resolveHook) after(*attempt) {}
+
+// unresolved says why there is no plugin for the task and, where the task stands in a file, in which line its class is named.
+func (a *attempt) unresolved(err error) string {
+	if a.deps.entry != nil {
+		if e, ok := a.deps.entry(a.task.ID); ok && e.Spec.ClassName == a.task.ClassName {
+			return e.Fault("className", err.Error()).Error()
+		}
+	}
+	return err.Error()
+}
 
 // reserves is what a task counts for on this node: what it asks for, else what its class says.
 func reserves(spec *skalds.Spec, class *skalds.ClassInfo) skalds.Resources {

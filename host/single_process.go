@@ -28,7 +28,7 @@ func RunSingle(ctx context.Context, cfg Config, d Deps, log hclog.Logger) (exitC
 	if err != nil {
 		return 1, err
 	}
-	spec, err := firstEntry(cfg)
+	entry, spec, err := firstEntry(cfg)
 	if err != nil {
 		return 1, errors.Join(err, endLauncher(ctx, d.Launcher))
 	}
@@ -38,6 +38,7 @@ func RunSingle(ctx context.Context, cfg Config, d Deps, log hclog.Logger) (exitC
 	}
 	fate := &fate{done: make(chan struct{})}
 	s.roster.deps.ended = fate.ended
+	s.roster.deps.entry = func(string) (conf.WorkerEntry, bool) { return entry, true }
 	runCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.onReady = func() {
@@ -56,24 +57,25 @@ func RunSingle(ctx context.Context, cfg Config, d Deps, log hclog.Logger) (exitC
 }
 
 // firstEntry is the task that a single_process host runs.
-func firstEntry(cfg Config) (skalds.Spec, error) {
+func firstEntry(cfg Config) (conf.WorkerEntry, skalds.Spec, error) {
 	if cfg.WorkersFile == "" {
-		return skalds.Spec{}, skalds.Errorf(skalds.CodeInvalid, "a single_process host needs a workers file: name one with --workers (YAML_FILE)")
+		return conf.WorkerEntry{}, skalds.Spec{}, skalds.Errorf(skalds.CodeInvalid, "a single_process host needs a workers file: name one with --workers (YAML_FILE)")
 	}
 	file, err := conf.LoadWorkers(cfg.WorkersFile)
 	if err != nil {
-		return skalds.Spec{}, err
+		return conf.WorkerEntry{}, skalds.Spec{}, err
 	}
 	if len(file.Entries) == 0 {
-		return skalds.Spec{}, skalds.Errorf(skalds.CodeInvalid, "%s names no task under TaskWorkers", cfg.WorkersFile)
+		return conf.WorkerEntry{}, skalds.Spec{}, skalds.Errorf(skalds.CodeInvalid, "%s names no task under TaskWorkers", cfg.WorkersFile)
 	}
 	if file.Entries[0].Err != nil {
-		return skalds.Spec{}, fmt.Errorf("the first entry of the workers file cannot be run: %w", file.Entries[0].Err)
+		return conf.WorkerEntry{}, skalds.Spec{}, fmt.Errorf("the first entry of the workers file cannot be run: %w", file.Entries[0].Err)
 	}
-	spec := file.Entries[0].Spec
+	entry := file.Entries[0]
+	spec := entry.Spec
 	spec.Mode = skalds.ModePassiveProcess
 	spec.Retry = skalds.RetryFor(spec.Retry, false, cfg.WorkerRetry) // YAML's default of isPersistent means nothing here
-	return spec, nil
+	return entry, spec, nil
 }
 
 // nextSingleEpoch numbers the runs of a task in this data folder.

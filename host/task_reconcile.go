@@ -200,7 +200,7 @@ func (r *taskRunner) resumeAttempt() {
 // updateAttempt hands new attachments to the running worker.
 func (r *taskRunner) updateAttempt() {
 	a, doc := r.attempt, r.cmd.Spec.Attachments
-	filled, refused := r.deps.prepareAttachments(a.class, doc)
+	filled, refused := r.deps.prepareAttachments(r.taskID, a.class, doc)
 	if refused != nil {
 		r.rejected = doc
 		r.refuse("the new attachments are refused, the old ones hold: " + refused.Error())

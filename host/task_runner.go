@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/plugins"
 )
 
@@ -28,10 +29,11 @@ type runnerDeps struct {
 	secrets     secrets
 	schemas     *schemaCache
 	now         func() time.Time
-	random      func() float64                         // [0,1), for jitter
-	running     func(className, exceptTask string) int // tasks of a class on this node
-	changed     func()                                 // something that heartbeats show has changed
-	ended       func(*taskRunner, skalds.State)        // the runner is done; the state is empty where the task goes on elsewhere
+	random      func() float64                               // [0,1), for jitter
+	entry       func(taskID string) (conf.WorkerEntry, bool) // of the workers file; may be nil
+	running     func(className, exceptTask string) int       // tasks of a class on this node
+	changed     func()                                       // something that heartbeats show has changed
+	ended       func(*taskRunner, skalds.State)              // the runner is done; the state is empty where the task goes on elsewhere
 }
 
 // origin says who hands a task out.

@@ -197,17 +197,21 @@ func (l *Launcher) zombie(id procstats.ID, last bool) {
 }
 
 // freezeWithin is how long Freeze tries.
-const freezeWithin = 2 * time.Second
+const freezeWithin = 5 * time.Second
 
 // Freeze stops every member of the tree, also those that are forked meanwhile. Where it fails, the tree goes on.
 func (i *Instance) Freeze(ctx context.Context) error {
 	// A child that is forked while we look may be missed though its parent is seen stopped; the next look finds it. So
 	// it takes two looks in a row that see nobody running.
+	// One that waits uninterruptibly with our signal pending counts as still: it may wait for a child by vfork that is
+	// stopped before its exec, and does nothing before it stops.
+	signalled := map[procstats.ID]bool{}
 	for deadline, still := time.Now().Add(freezeWithin), 0; time.Now().Before(deadline) && ctx.Err() == nil; {
 		running := 0
 		for _, m := range i.members() {
-			if m.State != 'T' && m.State != 't' {
+			if m.State != 'T' && m.State != 't' && !(m.State == 'D' && signalled[m.ID]) {
 				running++
+				signalled[m.ID] = true
 				signalProcess(m.ID, syscall.SIGSTOP)
 			}
 		}

@@ -18,21 +18,22 @@ type NodeResponse struct {
 	Heartbeat      int64           `json:"heartbeat" doc:"number of its last heartbeat"`
 	TaskCount      int             `json:"taskCount"`
 
-	Capacity    *skalds.Capacity    `json:"capacity"`
-	Reserved    *skalds.Resources   `json:"reserved"`
-	Used        *skalds.Usage       `json:"used" doc:"whole machine"`
-	Foreign     *skalds.Usage       `json:"foreign" doc:"what everything that is not ours uses"`
-	Enforcement *skalds.Enforcement `json:"enforcement" doc:"by what limits hold here, and what that is worth"`
-	Instances   []NodeInstance      `json:"instances"`
-	Labels      map[string]string   `json:"labels"`
-	Workers     []string            `json:"workers" doc:"name@version"`
-	Cordoned    bool                `json:"cordoned" doc:"gets no new task"`
-	Draining    bool                `json:"draining" doc:"its tasks move away"`
-	Incarnation int64               `json:"incarnation"`
-	Hostname    string              `json:"hostname,omitempty"`
-	PID         int                 `json:"pid,omitempty"`
-	Program     string              `json:"program,omitempty" doc:"version of skalds"`
-	LostAt      int64               `json:"lostAt,omitempty" doc:"ms since epoch"`
+	Capacity    *skalds.Capacity     `json:"capacity"`
+	Reserved    *skalds.Resources    `json:"reserved"`
+	Used        *skalds.Usage        `json:"used" doc:"whole machine"`
+	Foreign     *skalds.Usage        `json:"foreign" doc:"what everything that is not ours uses"`
+	Enforcement *skalds.Enforcement  `json:"enforcement" doc:"by what limits hold here, and what that is worth"`
+	Instances   []NodeInstance       `json:"instances"`
+	Labels      map[string]string    `json:"labels"`
+	Problems    []skalds.NodeProblem `json:"problems" doc:"files there that cannot be used until somebody repairs them"`
+	Workers     []string             `json:"workers" doc:"name@version"`
+	Cordoned    bool                 `json:"cordoned" doc:"gets no new task"`
+	Draining    bool                 `json:"draining" doc:"its tasks move away"`
+	Incarnation int64                `json:"incarnation"`
+	Hostname    string               `json:"hostname,omitempty"`
+	PID         int                  `json:"pid,omitempty"`
+	Program     string               `json:"program,omitempty" doc:"version of skalds"`
+	LostAt      int64                `json:"lostAt,omitempty" doc:"ms since epoch"`
 }
 
 // NodeInstance is one process on a node.
@@ -67,7 +68,7 @@ func nodeStatus(v controller.NodeView) string {
 func nodeResponse(v controller.NodeView) NodeResponse {
 	r := NodeResponse{
 		ID: v.ID, Type: v.Mode, Status: nodeStatus(v), LastHeartbeat: strconv.FormatInt(v.SeenAt, 10), SupportedTasks: []string{},
-		CurrentTasks: []string{}, TaskCount: len(v.Tasks), Instances: []NodeInstance{}, Labels: map[string]string{}, Workers: []string{},
+		CurrentTasks: []string{}, TaskCount: len(v.Tasks), Instances: []NodeInstance{}, Labels: map[string]string{}, Workers: []string{}, Problems: []skalds.NodeProblem{},
 		Cordoned: v.Cordoned, Draining: v.Draining, Incarnation: v.Incarnation, LostAt: v.LostAt,
 	}
 	for _, t := range v.Tasks {
@@ -82,6 +83,7 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 	r.Capacity, r.Reserved, r.Used, r.Foreign, r.Enforcement = &hb.Capacity, &hb.Reserved, &hb.Used, &hb.Foreign, &hb.Enforcement
 	r.SupportedTasks = append(r.SupportedTasks, hb.Classes...)
 	r.Workers = append(r.Workers, hb.Workers...)
+	r.Problems = append(r.Problems, hb.Problems...)
 	if hb.Labels != nil {
 		r.Labels = hb.Labels
 	}

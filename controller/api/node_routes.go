@@ -183,7 +183,15 @@ func countNodes(views []controller.NodeView) NodeStatistics {
 
 // WorkerList is every plugin and the nodes that have it.
 type WorkerList struct {
-	Items []controller.WorkerOnNodes `json:"items"`
+	Items    []controller.WorkerOnNodes `json:"items"`
+	Problems []ProblemOnNode            `json:"problems" doc:"files on online nodes that cannot be used until somebody repairs them"`
+}
+
+// ProblemOnNode is a file that cannot be used, and the node that has it.
+type ProblemOnNode struct {
+	Node   string `json:"node"`
+	Path   string `json:"path"`
+	Reason string `json:"reason" doc:"what is wrong and what to do"`
 }
 
 type workersOutput struct{ Body WorkerList }
@@ -202,7 +210,20 @@ func (r *routes) workerRoutes() {
 			items = append(items, w)
 		}
 		slices.SortStableFunc(items, func(a, b controller.WorkerOnNodes) int { return cmp.Compare(a.Name, b.Name) })
-		return &workersOutput{WorkerList{items}}, nil
+		nodes, err := r.nodes.Nodes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		problems := []ProblemOnNode{}
+		for _, n := range nodes {
+			if !n.Online || n.Heartbeat == nil {
+				continue
+			}
+			for _, p := range n.Heartbeat.Problems {
+				problems = append(problems, ProblemOnNode{n.ID, p.Path, p.Reason})
+			}
+		}
+		return &workersOutput{WorkerList{items, problems}}, nil
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
@@ -58,6 +57,9 @@ func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findi
 			ready++
 		}
 		online++
+		for _, p := range n.Problems {
+			out.add(healthWarn, name, "", "%s: %s", p.Path, p.Reason)
+		}
 	}
 	switch {
 	case online == 0:
@@ -81,12 +83,9 @@ func checkWorkers(ctx context.Context, cl *client.Client, out *findings) error {
 		for _, class := range w.Classes {
 			classes[class.ClassName] = true
 		}
-		if w.Conflict != "" {
-			out.add(healthWarn, "worker "+w.Ref(), "", "on %s: %s", strings.Join(w.Nodes, ", "), w.Conflict)
-		}
 	}
 	if len(l.Items) == 0 {
-		out.add(healthWarn, "workers", "put executables into the plugins folder of a host; its log says why it skips one", "no node offers a worker")
+		out.add(healthWarn, "workers", "put executables into the plugins folder of a host, or make one with `skalds worker new DIR`", "no node offers a worker")
 		return nil
 	}
 	out.add(healthOK, "workers", "", "%s, %s", plural(len(l.Items), "worker"), plural(len(classes), "class"))

@@ -55,6 +55,12 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 	tab.fact("Classes", strings.Join(n.SupportedTasks, ", "))
 	tab.fact("Tasks", fmt.Sprint(n.TaskCount))
 	tab.flush()
+	if len(n.Problems) > 0 {
+		fmt.Fprintln(c.Out, "\nCannot be used")
+		for _, p := range n.Problems {
+			fmt.Fprintf(c.Out, "  %s: %s\n", clean(p.Path), clean(p.Reason))
+		}
+	}
 	if len(n.Instances) == 0 {
 		return
 	}

@@ -100,6 +100,7 @@ func someNodes() api.NodeList {
 			Used: &skalds.Usage{CPUCores: 2.25, MemoryBytes: 5 << 30}, Foreign: &skalds.Usage{CPUCores: 2, MemoryBytes: 4 << 30},
 			Enforcement: &skalds.Enforcement{Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: "0.15 s of allocation"}, CPU: skalds.Enforced{Mechanism: skalds.MechanismNone}, PIDs: skalds.Enforced{Mechanism: skalds.MechanismRlimit}},
 			Labels:      map[string]string{"arch": "amd64"}, Workers: []string{"rtsp-worker@1.2.0"}, Incarnation: 4, Hostname: "big", PID: 100, Program: "1.2.0", Cordoned: true,
+			Problems: []skalds.NodeProblem{{Path: "workers.yml:7:5", Reason: "TaskWorkers.a.atachments: unknown key: did you mean attachments?"}, {Path: "/plugins/x/1.0.0/x", Reason: "is not executable: run chmod +x on it"}},
 			Instances: []api.NodeInstance{{
 				PID: 4711, TaskID: "front", ClassName: "RtspRecorder", Worker: "rtsp-worker@1.2.0", State: skalds.Running, Epoch: 3, Attempt: 2, StartedAt: ago(90 * time.Second),
 				Usage: skalds.Usage{CPUCores: 0.134, MemoryBytes: 23 << 20}, Peak: skalds.Usage{MemoryBytes: 31 << 20}, Progress: skalds.Progress{Units: 2250, Unit: "frames"},
@@ -119,7 +120,7 @@ func someWorkers() api.WorkerList {
 			Name: "other", Version: "0.1.0", Digest: "sha256:fedcba9876543210", Protocol: 1,
 			Classes: []skalds.ClassInfo{{ClassName: "TestCamera"}}, Conflict: "class TestCamera is offered by rtsp-worker@1.2.0 already",
 		}, Nodes: []string{"node-1", "old"}},
-	}}
+	}, Problems: []api.ProblemOnNode{{Node: "node-1", Path: "/plugins/x/1.0.0/x", Reason: "is not executable:\nrun chmod +x on it"}}}
 }
 
 func TestTables(t *testing.T) {

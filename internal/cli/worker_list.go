@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/internal/client"
 )
 
@@ -19,13 +20,23 @@ func (c *commands) workerList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				a := answer{document: l, table: func(wide bool) { c.workerTable(l.Items, wide) }}
+				a := answer{document: l, table: func(wide bool) { c.workerTable(l.Items, wide); c.problemLines(l.Problems) }}
 				for i := range l.Items {
 					a.names = append(a.names, l.Items[i].Ref())
 				}
 				return c.print(cmd, a)
 			})
 		},
+	}
+}
+
+// problemLines says why something that lies on a node is not in the table.
+func (c *commands) problemLines(problems []api.ProblemOnNode) {
+	if len(problems) > 0 {
+		fmt.Fprintln(c.Out, "\nCannot be used")
+	}
+	for _, p := range problems {
+		fmt.Fprintf(c.Out, "  on %s: %s: %s\n", clean(p.Node), clean(p.Path), clean(p.Reason))
 	}
 }
 

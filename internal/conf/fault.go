@@ -14,7 +14,10 @@ type Fault struct {
 	Message string
 }
 
-func (f *Fault) Error() string {
+func (f *Fault) Error() string { return f.Place() + ": " + f.What() }
+
+// Place is where to repair it, as editors take it: path:line:column.
+func (f *Fault) Place() string {
 	var b strings.Builder
 	b.WriteString(f.Path)
 	if f.Line > 0 {
@@ -23,10 +26,13 @@ func (f *Fault) Error() string {
 			fmt.Fprintf(&b, ":%d", f.Column)
 		}
 	}
-	b.WriteString(": ")
-	if f.Field != "" {
-		b.WriteString(f.Field + ": ")
-	}
-	b.WriteString(f.Message)
 	return b.String()
+}
+
+// What is the fault without its place.
+func (f *Fault) What() string {
+	if f.Field == "" {
+		return f.Message
+	}
+	return f.Field + ": " + f.Message
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -25,6 +26,40 @@ type WorkerEntry struct {
 	Spec skalds.Spec
 	// Err makes this entry alone unusable; it names the line and the field of every fault. Spec.ID is set nevertheless.
 	Err error
+
+	doc      *document
+	at, node *yaml.Node // the id, the rest
+}
+
+// Fault names the place of something that turned out to be wrong when the entry was used, such as attachments.fps that
+// the schema of its class does not allow. A field that the file does not have has the place of what it lacks in.
+func (e WorkerEntry) Fault(field, message string) *Fault {
+	f := &Fault{Field: tasksKey + "." + e.Spec.ID, Message: message}
+	if field != "" {
+		f.Field += "." + field
+	}
+	if e.doc == nil {
+		return f
+	}
+	place, n := e.at, resolved(e.node)
+	for part := range strings.SplitSeq(field, ".") {
+		var next *yaml.Node
+		switch {
+		case n == nil:
+		case n.Kind == yaml.MappingNode:
+			next, _ = member(n, part)
+		case n.Kind == yaml.SequenceNode:
+			if i, err := strconv.Atoi(part); err == nil && i >= 0 && i < len(n.Content) {
+				next = n.Content[i]
+			}
+		}
+		if next == nil {
+			break
+		}
+		place, n = next, resolved(next)
+	}
+	f.Path, f.Line, f.Column = e.doc.path, place.Line, place.Column
+	return f
 }
 
 // LoadWorkers reads a workers file. Its error means that the file as a whole cannot be used; a fault within one entry is
@@ -115,7 +150,7 @@ func (d *document) entry(id string, at, n *yaml.Node) WorkerEntry {
 	r := &entryReader{doc: d, field: tasksKey + "." + id, at: at, places: map[string]*yaml.Node{"id": at}}
 	r.spec = skalds.Spec{ID: id, Mode: skalds.ModeActive, IsPersistent: true}
 	r.read(n)
-	return WorkerEntry{Line: at.Line, Spec: r.spec, Err: errors.Join(r.faults...)}
+	return WorkerEntry{Line: at.Line, Spec: r.spec, Err: errors.Join(r.faults...), doc: d, at: at, node: n}
 }
 
 // faultsOf gives the faults that a check of the root's words found their places in the file.

@@ -239,3 +239,42 @@ func FuzzLoadWorkers(f *testing.F) {
 		}
 	})
 }
+
+// A fault that is found when an entry is used still knows its line.
+func TestEntryFault(t *testing.T) {
+	path := write(t, `x-common: &common
+  fps: 25
+TaskWorkers:
+  a:
+    className: Camera
+    attachments:
+      url: rtsp://x
+      parts:
+        - name: one
+        - {name: two}
+  b: {className: Camera}
+`)
+	f, err := conf.LoadWorkers(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		entry       int
+		field, want string
+	}{
+		{0, "attachments.url", "7:12: TaskWorkers.a.attachments.url: is wrong"},
+		{0, "attachments.parts.1.name", "10:18: TaskWorkers.a.attachments.parts.1.name: is wrong"},
+		{0, "attachments.parts.7.name", "9:9: TaskWorkers.a.attachments.parts.7.name: is wrong"},
+		{0, "attachments.missing", "7:7: TaskWorkers.a.attachments.missing: is wrong"},
+		{0, "className", "5:16: TaskWorkers.a.className: is wrong"},
+		{1, "attachments.url", "11:3: TaskWorkers.b.attachments.url: is wrong"},
+		{1, "", "11:3: TaskWorkers.b: is wrong"},
+	} {
+		if got, want := f.Entries[tt.entry].Fault(tt.field, "is wrong").Error(), path+":"+tt.want; got != want {
+			t.Errorf("%s: %s, want %s", tt.field, got, want)
+		}
+	}
+	if got := (conf.WorkerEntry{}).Fault("x", "is wrong").What(); got != "TaskWorkers..x: is wrong" {
+		t.Errorf("an entry of no file: %s", got)
+	}
+}
