@@ -81,7 +81,7 @@ func (r *routes) problem(ctx context.Context, err error) *Problem {
 	var e *skalds.Error
 	if !errors.As(err, &e) || e.Code == skalds.CodeInternal {
 		id := requestID(ctx)
-		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
 			r.log.Debug("request ended by its client", "request_id", id, "err", MaskText(err.Error()))
 		} else {
 			r.log.Error("request failed", "request_id", id, "err", MaskText(err.Error()))
