@@ -162,7 +162,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 	}
 	add(c.Run)
 	server := &http.Server{
-		Handler: api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), c.Health(), dashboard.Handler(), s.log),
+		Handler:           api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), c.Health(), dashboard.Handler(), s.log),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	add(func(ctx context.Context) error { return serve(ctx, server, listener) })
