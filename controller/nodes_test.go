@@ -211,3 +211,22 @@ func TestALostWordIsFound(t *testing.T) {
 		}
 	})
 }
+
+func TestALateFarewellTakesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		h := w.startHost(w.host("a"))
+		h.Behave = forever
+		h.Kill()
+		w.startHost(h)
+		w.create("t")
+		w.awaitState("t", skalds.Running)
+		if err := w.bus.Report(skalds.HostMessage{NodeID: "a", Incarnation: 1, Bye: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if task := w.task("t"); task.LifecycleStatus != skalds.Running || task.Epoch != 1 || h.Starts("t") != 1 {
+			t.Errorf("%s in epoch %d, started %d times", task.LifecycleStatus, task.Epoch, h.Starts("t"))
+		}
+	})
+}
