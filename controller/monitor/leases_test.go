@@ -229,14 +229,26 @@ func TestIncarnations(t *testing.T) {
 		},
 		{
 			"a former one that goes on and on", []beat{
-				{0, 7, 3, first}, {sec, 8, 1, first}, {sec, 7, 4, Hearing{}}, {0, 8, 2, news},
-				{sec, 7, 5, Hearing{}}, {0, 8, 3, news}, {sec, 7, 6, Hearing{Twice: 8}}, {0, 8, 4, news},
+				{0, 7, 3, first},
+				{sec, 8, 1, first},
+				{sec, 7, 4, Hearing{}},
+				{0, 8, 2, news},
+				{sec, 7, 5, Hearing{}},
+				{0, 8, 3, news},
+				{sec, 7, 6, Hearing{Twice: 8}},
+				{0, 8, 4, news},
 			}, 8,
 		},
 		{
 			"another host with a lower count", []beat{
-				{0, 7, 3, first}, {sec, 2, 1, Hearing{}}, {0, 7, 4, news}, {sec, 2, 2, Hearing{}}, {0, 7, 5, news},
-				{sec, 2, 3, Hearing{}}, {0, 7, 6, news}, {sec, 2, 4, Hearing{Twice: 2}},
+				{0, 7, 3, first},
+				{sec, 2, 1, Hearing{}},
+				{0, 7, 4, news},
+				{sec, 2, 2, Hearing{}},
+				{0, 7, 5, news},
+				{sec, 2, 3, Hearing{}},
+				{0, 7, 6, news},
+				{sec, 2, 4, Hearing{Twice: 2}},
 			}, 7,
 		},
 		{
