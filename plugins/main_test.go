@@ -226,10 +226,10 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	return nil
 }
 
-//lint:ignore SA5007 the stack is meant to overflow
 func deep(n int) int {
 	var pad [512]byte
 	pad[n%512] = byte(n)
+	//lint:ignore SA5007 the stack is meant to overflow
 	return deep(n+1) + int(pad[(n+1)%512])
 }
 

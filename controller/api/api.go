@@ -202,11 +202,6 @@ func status(code int) func(*huma.Operation) {
 	return func(op *huma.Operation) { op.DefaultStatus = code }
 }
 
-// describe adds a longer text.
-func describe(text string) func(*huma.Operation) {
-	return func(op *huma.Operation) { op.Description = text }
-}
-
 // produces documents an answer that huma does not write itself.
 func produces(contentTypes ...string) func(*huma.Operation) {
 	return func(op *huma.Operation) {
