@@ -120,6 +120,10 @@ func (s *Servers) startBus(before Join, log hclog.Logger) error {
 // newBus takes over the listener, also where it fails.
 func (s *Servers) newBus(dir string, l net.Listener) (*kfake.Cluster, error) {
 	port := l.Addr().(*net.TCPAddr).Port
+	// It keeps the passwords of the first start, ours are those of the join file: with one that was lost they would differ.
+	if err := os.Remove(filepath.Join(dir, "sasl.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(err, l.Close())
+	}
 	bus, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.Ports(port),

@@ -319,3 +319,31 @@ func TestNothingIsLeft(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+// Without its join file, or with one that cannot be read, a standalone starts with new passwords: the bus must take them,
+// though it has kept the old ones.
+func TestLostJoinFile(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"rubbish": func(path string) error { return os.WriteFile(path, []byte("rubbish"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := start(t, dir)
+			if err := use(t, s.Join()); err != nil {
+				t.Fatal(err)
+			}
+			stop(t, s)
+			if err := spoil(s.JoinPath()); err != nil {
+				t.Fatal(err)
+			}
+			again := start(t, dir)
+			if again.Join().KafkaPassword == s.Join().KafkaPassword {
+				t.Fatal("the old password is still known")
+			}
+			if err := use(t, again.Join()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
