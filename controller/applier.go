@@ -275,7 +275,8 @@ const (
 )
 
 // until does something until the store takes it: nothing that a host reported may be skipped because the store is away.
-// What the store refuses though it works is given up after a while, with a word.
+// What the store refuses though it works is given up after a while, with a word; on a full disk some writes still fit, so
+// that an answer proves nothing there.
 func (a *applier) until(ctx context.Context, what string, do func(context.Context) error) ending {
 	for try := 1; ; try++ {
 		c, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -286,7 +287,7 @@ func (a *applier) until(ctx context.Context, what string, do func(context.Contex
 			return applied
 		case ctx.Err() != nil:
 			return interrupted
-		case try >= applyTries && a.storeAnswers(ctx):
+		case try >= applyTries && skalds.CodeOf(err) != skalds.CodeUnavailable && a.storeAnswers(ctx):
 			a.log.Error("cannot apply: given up, since the store works otherwise", "what", what, "err", err)
 			return givenUp
 		case try == 1:
