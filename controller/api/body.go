@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,15 +19,15 @@ func decodeBody[T any](r *routes, raw []byte) (T, error) {
 	var out T
 	const what = "the body does not fit"
 	if len(bytes.TrimSpace(raw)) == 0 {
-		return out, skalds.Invalid(what, skalds.Field("body", "is empty: send a JSON object"))
+		return out, noJSON("is empty: send a JSON object")
 	}
 	var v any
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if err := d.Decode(&v); err != nil {
-		return out, skalds.Invalid(what, skalds.Field("body", "is no valid JSON: "+jsonFault(raw, err)))
+		return out, noJSON("is no valid JSON: " + jsonFault(raw, err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return out, skalds.Invalid(what, skalds.Field("body", "holds more than one JSON value: send one object"))
+		return out, noJSON("holds more than one JSON value: send one object")
 	}
 	if _, ok := v.(map[string]any); !ok {
 		return out, skalds.Invalid(what, skalds.Field("body", "must be a JSON object"))
@@ -55,6 +56,14 @@ func decodeBody[T any](r *routes, raw []byte) (T, error) {
 		return out, skalds.Invalid(what, skalds.Field(field, MaskText(err.Error())))
 	}
 	return out, nil
+}
+
+// noJSON is 400: nothing could be read. What can be read and is wrong is 422.
+func noJSON(message string) error {
+	return &Problem{
+		Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Code: skalds.CodeInvalid, Detail: "the body cannot be read",
+		Errors: []ProblemField{{"body", message}},
+	}
 }
 
 // jsonFault says where the text stops being JSON.

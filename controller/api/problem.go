@@ -76,7 +76,9 @@ func codeOf(status int) skalds.Code {
 func (r *routes) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
-		return p
+		q := *p
+		q.RequestID = requestID(ctx)
+		return &q
 	}
 	var e *skalds.Error
 	if !errors.As(err, &e) || e.Code == skalds.CodeInternal {
