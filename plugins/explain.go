@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"context"
 	"strings"
 	"syscall"
 
@@ -35,7 +36,7 @@ func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exi
 		x.Kind, x.Message = kill.Kind, kill.Message
 		if finished != nil { // it left of its own accord: the signal that cleared up afterwards says nothing
 			x.Code, x.Signal = 0, ""
-			if finished.Message != "" {
+			if finished.Message != "" && finished.Message != context.Canceled.Error() { // which tells less than our reason
 				x.Message = finished.Message
 			}
 		}

@@ -213,7 +213,7 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 	case late:
 		e.Kind, e.Message = skalds.ExitStartTimeout, "was not ready in time: "+lateText(i)
 	default:
-		e.Kind, e.Message, e.Permanent = skalds.ExitHandshake, err.Error(), true
+		e.Kind, e.Message, e.Permanent = skalds.ExitHandshake, handshakeFault(err), true
 	}
 	return e
 }

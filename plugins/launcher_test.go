@@ -602,7 +602,7 @@ func TestLaunchFailures(t *testing.T) {
 		{"panic", skalds.ExitHandshake, false, []string{"exit code 2", "before the handshake"}},
 		{"exit", skalds.ExitHandshake, false, []string{"exit code 7", "no licence found"}},
 		{"kill-self", skalds.ExitSignal, false, []string{"signal 9"}},
-		{"version", skalds.ExitHandshake, true, []string{"ncompatible", "99"}},
+		{"version", skalds.ExitHandshake, true, []string{"speaks version 99 of the worker protocol", "build it with the SDK"}},
 		{"wrong token", skalds.ExitHandshake, true, []string{"shook hands and then refused", "token"}},
 		{"dead socket", skalds.ExitHandshake, true, []string{"nobody.sock"}},
 	} {
