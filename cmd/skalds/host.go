@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/host"
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
@@ -73,7 +72,8 @@ type hostOptions struct {
 // said reports whether the user has set a key.
 func (o *hostOptions) said(key string) bool { return o.from[key] != "default" }
 
-func (o *hostOptions) run(c *cobra.Command) error {
+func (o *hostOptions) run(c *cobra.Command) (err error) {
+	defer func() { err = diskAdvice(o.settings.DataDir, err) }()
 	ctx := c.Context()
 	if o.tied {
 		var cancel func()
@@ -90,7 +90,7 @@ func (o *hostOptions) run(c *cobra.Command) error {
 	cfg.Edge = mode == modeEdge || o.settings.YAMLFile != ""
 	cfg.CapacityShare = o.share
 	if mode == modeEdge && o.settings.YAMLFile == "" {
-		return skalds.Errorf(skalds.CodeInvalid, "a host in edge mode needs a workers file: name one with --workers (YAML_FILE)")
+		return wrongSettings(errors.New("a host in edge mode needs a workers file: name one with --workers (YAML_FILE)"))
 	}
 	if mode == modeSingle {
 		deps, err := hostDeps(cfg, o.settings.PluginsDir(), nil, o.log)
@@ -131,7 +131,7 @@ func (o *hostOptions) services() (*services, time.Duration, error) {
 	case o.join != "":
 		j, err := embedded.ReadJoin(o.join)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, wrongSettings(err)
 		}
 		at := joined(j)
 		if !o.said("skalds_lease") {
@@ -150,7 +150,7 @@ func (o *hostOptions) services() (*services, time.Duration, error) {
 			redis: redis.Config{Addr: s.RedisAddr(), Password: s.RedisPassword, KeyTTL: s.RedisKeyTTL.D()},
 		}, lease, nil
 	case s.SkaldMode == modeNode:
-		return nil, 0, errors.New("a host in node mode must know where its controllers are: name the join file of a standalone with --join, or KAFKA_HOST and REDIS_HOST")
+		return nil, 0, wrongSettings(errors.New("a host in node mode must know where its controllers are: name the join file of a standalone with --join, or KAFKA_HOST and REDIS_HOST"))
 	}
 	return nil, lease, nil
 }

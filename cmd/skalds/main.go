@@ -33,13 +33,25 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if errors.As(err, &exit) && exit.err == nil {
 		return exit.code
 	}
+	if exit != nil {
+		cli.PrintError(errOut, exit.err)
+		return exit.code
+	}
 	if err != nil {
 		cli.PrintError(errOut, err)
 	}
-	if exit != nil {
-		return exit.code
-	}
 	return cli.ExitCode(err)
+}
+
+// exitSettings is the code where settings, flags or files named by them are wrong: to start again changes nothing.
+const exitSettings = 2
+
+// wrongSettings ends the program with that code.
+func wrongSettings(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{exitSettings, err}
 }
 
 // exitError makes the program end with a code of its own; err, if any, is printed.

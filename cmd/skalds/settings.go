@@ -57,7 +57,8 @@ func (f *settingsFlags) load(c *cobra.Command) (*conf.Loaded, error) {
 			src.Flags[key] = flag.Value.String()
 		}
 	})
-	return conf.Load(src)
+	loaded, err := conf.Load(src)
+	return loaded, wrongSettings(err)
 }
 
 // given lists those of the flags that the user gave, to hand them on to a child.
@@ -134,10 +135,10 @@ func configCheck() *cobra.Command {
 			if path := loaded.Settings.YAMLFile; path != "" {
 				file, err := conf.LoadWorkers(path)
 				if err != nil {
-					return err
+					return wrongSettings(err)
 				}
 				if err := file.Err(); err != nil {
-					return err
+					return wrongSettings(err)
 				}
 				tasks = len(file.Entries)
 			}

@@ -60,10 +60,10 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 			return err
 		}
 		if nodes < 1 || nodes > 64 {
-			return skalds.Errorf(skalds.CodeInvalid, "--nodes %d is no number of hosts: use 1 to 64", nodes)
+			return wrongSettings(fmt.Errorf("--nodes %d is no number of hosts: use 1 to 64", nodes))
 		}
 		if nodes > 1 && loaded.Settings.SkaldID != "" {
-			return skalds.Errorf(skalds.CodeInvalid, "--nodes %d and a node id exclude each other: every node needs a name of its own", nodes)
+			return wrongSettings(fmt.Errorf("--nodes %d and a node id exclude each other: every node needs a name of its own", nodes))
 		}
 		s := &standalone{
 			settings: loaded.Settings, nodes: nodes, lease: embeddedLease, log: newLogger(loaded.Settings, c),
@@ -101,6 +101,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		return fmt.Errorf("start standalone: %w", err)
 	}
 	s.settings.DataDir = dir
+	defer func() { err = diskAdvice(dir, err) }()
 	closeLater := func(close func() error) { err = errors.Join(err, close()) }
 	lock, err := embedded.LockDataDir(dir)
 	if err != nil {
@@ -162,7 +163,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 	}
 	add(c.Run)
 	server := &http.Server{
-		Handler:           api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), c.Health(), dashboard.Handler(), s.log),
+		Handler:           api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), health{c.Health(), dir}, dashboard.Handler(), s.log),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	add(func(ctx context.Context) error { return serve(ctx, server, listener) })
@@ -228,16 +229,25 @@ func seconds(s conf.Seconds) int { return int(s.D() / time.Second) }
 func (s *standalone) listen() (net.Listener, error) {
 	host, addr := s.settings.ControllerHost, s.settings.Listen()
 	if s.settings.Token == "" && !isLoopback(host) {
-		return nil, skalds.Errorf(skalds.CodeInvalid, "refusing to listen on %s without a token, because everybody who reaches it could run tasks: set SKALDS_TOKEN, or listen on 127.0.0.1", addr)
+		return nil, wrongSettings(fmt.Errorf("refusing to listen on %s without a token, because everybody who reaches it could run tasks: set SKALDS_TOKEN, or listen on 127.0.0.1", addr))
 	}
 	l, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, &skalds.Error{Code: skalds.CodeConflict, Message: fmt.Sprintf("%s is in use by another program: stop it, or name another address with --listen", addr)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		return nil, wrongSettings(fmt.Errorf("cannot listen on %s: %w: name another address with --listen", addr, rootCause(err)))
 	}
 	return l, nil
+}
+
+// rootCause is the system's word alone: the sentence around it names the rest.
+func rootCause(err error) error {
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		return no
+	}
+	return err
 }
 
 func isLoopback(host string) bool {
