@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,6 +24,10 @@ const debounce = 200 * time.Millisecond
 // settleTime is how long a file that cannot be used is asked again: somebody may still be copying it.
 const settleTime = 10 * time.Second
 
+// earlyEvery is how often a scan that lasts longer publishes what it knows so far: one executable that hangs does not keep
+// the others from being used.
+const earlyEvery = time.Second
+
 // Scan looks through the folder once. Executables that have not changed are not asked again. A broken executable is a
 // Problem, no error.
 func (c *Catalog) Scan(ctx context.Context) error {
@@ -41,9 +46,37 @@ func (c *Catalog) Scan(ctx context.Context) error {
 	}
 	var mu sync.Mutex // guards next
 	next := make(map[string]described, len(files))
+	var ask []string
+	for _, path := range files { // what is known stays so while others are asked
+		if d, ok := c.known[path]; ok && d.plugin != nil && isStill(path, d.id) {
+			next[path] = d
+		} else {
+			ask = append(ask, path)
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * runtime.NumCPU())
-	for _, path := range files {
+	asked := make(chan struct{})
+	var early sync.WaitGroup
+	early.Go(func() {
+		tick := time.NewTicker(earlyEvery)
+		defer tick.Stop()
+		for told := len(next); ; {
+			select {
+			case <-asked:
+				return
+			case <-tick.C:
+			}
+			mu.Lock()
+			now := maps.Clone(next)
+			mu.Unlock()
+			if len(now) > told {
+				told = len(now)
+				c.tell(now, append(slices.Clone(problems), unanswered(files, now)...))
+			}
+		}
+	})
+	for _, path := range ask {
 		g.Go(func() error {
 			d := c.learn(gctx, path)
 			mu.Lock()
@@ -52,18 +85,36 @@ func (c *Catalog) Scan(ctx context.Context) error {
 			return gctx.Err()
 		})
 	}
-	if err := g.Wait(); err != nil {
+	err = g.Wait()
+	close(asked)
+	early.Wait()
+	if err != nil {
 		return err
 	}
 	c.known = next
+	c.tell(next, problems)
+	return nil
+}
+
+// tell publishes what was learned.
+func (c *Catalog) tell(known map[string]described, problems []Problem) {
 	c.mu.RLock()
 	before := c.plugins
 	c.mu.RUnlock()
-	plugins, conflicts := arrange(next, before)
+	plugins, conflicts := arrange(known, before)
 	problems = append(problems, conflicts...)
 	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
 	c.publish(plugins, problems)
-	return nil
+}
+
+// unanswered names the files that are still asked.
+func unanswered(files []string, known map[string]described) (out []Problem) {
+	for _, path := range files {
+		if _, ok := known[path]; !ok {
+			out = append(out, Problem{path, "has not answered `describe` yet"})
+		}
+	}
+	return out
 }
 
 // executables lists <dir>/<name>/<version>/<name>, and what seems to be meant as a worker but is not found in its place.
@@ -105,6 +156,11 @@ func executables(dir string) (files []string, problems []Problem, err error) {
 		}
 	}
 	return files, problems, nil
+}
+
+func isStill(path string, id fileIdentity) bool {
+	info, err := os.Stat(path)
+	return err == nil && identify(info) == id
 }
 
 func isDir(path string) bool {

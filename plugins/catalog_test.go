@@ -125,6 +125,32 @@ func TestAHangingDescribeIsGivenUp(t *testing.T) {
 	eventually(t, "its child is gone", 5*time.Second, func() bool { return !alive(t, strings.TrimSpace(string(b))) })
 }
 
+// An executable that hangs keeps no other from being used, and is named while it is waited for.
+func TestAHangingDescribeHoldsUpNobody(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "hangs/1.0.0/hangs"), "#!/bin/sh\nexec sleep 300\n", 0o755)
+	installWorker(t, dir, "good", "1.0.0")
+	c := NewCatalog(CatalogConfig{Dir: dir, DescribeTimeout: time.Minute}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Scan(ctx) }()
+	eventually(t, "the other is usable", 20*time.Second, has(c, "good@1.0.0"))
+	var names []string
+	for _, p := range c.Problems() {
+		names = append(names, filepath.Base(p.Path)+" "+p.Reason)
+	}
+	if len(names) != 1 || names[0] != "hangs has not answered `describe` yet" {
+		t.Errorf("problems: %q", names)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the scan ended with %v", err)
+	}
+	if refs(c) != "good@1.0.0" {
+		t.Errorf("it is left with %s", refs(c))
+	}
+}
+
 func TestVersionsSideBySide(t *testing.T) {
 	dir := t.TempDir()
 	for _, v := range []string{"1.2.0", "1.10.0", "1.9.1", "2.0.0-rc.1"} {
