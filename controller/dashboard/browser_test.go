@@ -179,6 +179,20 @@ func (b *browser) shows(want ...string) string {
 	}
 }
 
+// becomes waits until a script gives a text.
+func (b *browser) becomes(script, want string) {
+	b.t.Helper()
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		got := b.eval(script)
+		if got == want {
+			return
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("%s gives %q, want %q", script, got, want)
+		}
+	}
+}
+
 // picture keeps a picture of the page where SKALDS_TEST_PICTURES names a folder.
 func (b *browser) picture(name string) {
 	b.t.Helper()
