@@ -97,9 +97,14 @@ func (d *deadlines) next() time.Time {
 	return at
 }
 
+// stoodStill is how late a look may be that still judges a stall. Who looks later has stood still itself, stopped or starved,
+// and what the worker said meanwhile may wait to be read: it gets a new period.
+const stoodStill = time.Second
+
 // check names the bound that is broken; nil: none.
 func (d *deadlines) check(now time.Time) *overdue {
-	if at := d.next(); at.IsZero() || now.Before(at) {
+	at := d.next()
+	if at.IsZero() || now.Before(at) {
 		return nil
 	}
 	switch {
@@ -107,6 +112,9 @@ func (d *deadlines) check(now time.Time) *overdue {
 		return &overdue{skalds.ExitStartTimeout, "did not enter Main within " + d.timeouts.Start.String() + " of its launch"}
 	case d.timeouts.Run > 0 && !now.Before(d.started.Add(d.rested+d.timeouts.Run.D())):
 		return &overdue{skalds.ExitRunTimeout, "ran longer than the " + d.timeouts.Run.String() + " allowed"}
+	case now.Sub(at) > stoodStill:
+		d.lastUnit = now
+		return nil
 	default:
 		unit := d.unit
 		if unit == "" {

@@ -22,15 +22,16 @@ func TestDeadlines(t *testing.T) {
 		at   float64
 		want skalds.ExitKind
 	}{
-		"starting in time":         {func(*deadlines) {}, 9.9, ""},
-		"start time-out":           {func(*deadlines) {}, 10, skalds.ExitStartTimeout},
-		"started ends the start":   {func(d *deadlines) { d.start(at(5)) }, 20, ""},
-		"run time-out":             {func(d *deadlines) { d.start(at(5)) }, 65, skalds.ExitRunTimeout},
-		"pause suspends the run":   {func(d *deadlines) { d.start(at(5)); d.pause(at(10)) }, 1000, ""},
-		"paused time is not run":   {func(d *deadlines) { d.start(at(5)); d.pause(at(10)); d.resume(at(110)) }, 164, ""},
-		"but run time after it is": {func(d *deadlines) { d.start(at(5)); d.pause(at(10)); d.resume(at(110)) }, 165, skalds.ExitRunTimeout},
-		"no contract, no stall":    {func(d *deadlines) { d.start(at(1)) }, 50, ""},
-		"stall":                    {func(d *deadlines) { d.start(at(1)); d.contract(at(2), "frames", 5*time.Second) }, 7, skalds.ExitStall},
+		"starting in time":             {func(*deadlines) {}, 9.9, ""},
+		"start time-out":               {func(*deadlines) {}, 10, skalds.ExitStartTimeout},
+		"started ends the start":       {func(d *deadlines) { d.start(at(5)) }, 20, ""},
+		"run time-out":                 {func(d *deadlines) { d.start(at(5)) }, 65, skalds.ExitRunTimeout},
+		"pause suspends the run":       {func(d *deadlines) { d.start(at(5)); d.pause(at(10)) }, 1000, ""},
+		"paused time is not run":       {func(d *deadlines) { d.start(at(5)); d.pause(at(10)); d.resume(at(110)) }, 164, ""},
+		"but run time after it is":     {func(d *deadlines) { d.start(at(5)); d.pause(at(10)); d.resume(at(110)) }, 165, skalds.ExitRunTimeout},
+		"no contract, no stall":        {func(d *deadlines) { d.start(at(1)) }, 50, ""},
+		"stall":                        {func(d *deadlines) { d.start(at(1)); d.contract(at(2), "frames", 5*time.Second) }, 7, skalds.ExitStall},
+		"who looks late judges nobody": {func(d *deadlines) { d.start(at(1)); d.contract(at(2), "frames", 5*time.Second) }, 8.1, ""},
 		"a unit renews": {func(d *deadlines) {
 			d.start(at(1))
 			d.contract(at(2), "frames", 5*time.Second)
@@ -68,6 +69,17 @@ func TestDeadlines(t *testing.T) {
 		d.contract(at(1), "frames", 5*time.Second)
 		if kind(d.check(at(2))) != skalds.ExitStall {
 			t.Error("waited for the worker's budget")
+		}
+	})
+	t.Run("a late look gives one new period", func(t *testing.T) {
+		d := &deadlines{launched: t0}
+		d.start(at(1))
+		d.contract(at(2), "frames", 5*time.Second)
+		if o := d.check(at(20)); o != nil {
+			t.Errorf("at once: %+v", o)
+		}
+		if kind(d.check(at(24.9))) != "" || kind(d.check(at(25))) != skalds.ExitStall {
+			t.Error("the new period is not that of the promise")
 		}
 	})
 	t.Run("health leaves pauses out", func(t *testing.T) {
