@@ -25,11 +25,16 @@ func (s *TaskService) Why(ctx context.Context, id string) (Explanation, error) {
 	}
 	for _, v := range verdicts {
 		e.Candidates = append(e.Candidates, Candidate{
-			NodeID: v.NodeID, Worker: v.Worker, Score: v.Score, Refused: v.Refused, Free: v.Free, Chosen: t.Executor != "" && v.NodeID == t.Executor,
+			NodeID: v.NodeID, Worker: v.Worker, Score: v.Score, Refused: v.Refused, Free: shown(v.Free), Chosen: t.Executor != "" && v.NodeID == t.Executor,
 		})
 	}
 	e.Summary = summaryOf(t, &r, verdicts)
 	return e, nil
+}
+
+// shown is free capacity for people: a node that holds more than it has, or whose capacity is not known now, has none.
+func shown(free skalds.Resources) skalds.Resources {
+	return skalds.Resources{CPUCores: max(free.CPUCores, 0), MemoryBytes: max(free.MemoryBytes, 0)}
 }
 
 func summaryOf(t *skalds.Task, r *dispatch.Request, verdicts []dispatch.Verdict) string {
