@@ -190,13 +190,22 @@ func (s *standalone) addChildren(add func(func(context.Context) error), joinPath
 	for i := 1; i <= s.nodes; i++ {
 		args := append([]string{"host", "--mode", "node", "--tied", "--join", joinPath}, s.childFlags...)
 		args = append(args,
-			"--data-dir", filepath.Join(s.settings.DataDir, "nodes", strconv.Itoa(i)), "--plugins", s.settings.PluginsDir(),
+			"--data-dir", s.nodeDir(i), "--plugins", s.settings.PluginsDir(),
 			"--capacity-share", strconv.FormatFloat(1/float64(s.nodes), 'g', -1, 64))
 		if i == 1 && s.settings.YAMLFile != "" {
 			args = append(args, "--workers", s.settings.YAMLFile)
 		}
 		add((&childHost{number: i, args: args, grace: s.settings.Grace.D(), log: s.log.Named("nodes")}).Run)
 	}
+}
+
+// nodeDir is the data folder of a host. The first one has that of a single host: tasks of the workers file belong to their
+// node, which must stay the same when --nodes changes.
+func (s *standalone) nodeDir(number int) string {
+	if number == 1 {
+		return s.settings.DataDir
+	}
+	return filepath.Join(s.settings.DataDir, "nodes", strconv.Itoa(number))
 }
 
 func (s *standalone) controllerConfig(url string) controller.Config {
