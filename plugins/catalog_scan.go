@@ -58,10 +58,11 @@ func (c *Catalog) Scan(ctx context.Context) error {
 	g.SetLimit(2 * runtime.NumCPU())
 	asked := make(chan struct{})
 	var early sync.WaitGroup
+	told := len(next)
 	early.Go(func() {
 		tick := time.NewTicker(earlyEvery)
 		defer tick.Stop()
-		for told := len(next); ; {
+		for {
 			select {
 			case <-asked:
 				return

@@ -454,7 +454,7 @@ func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
 
 func TestPressureComesBeforeTheKill(t *testing.T) {
 	l, p := setup(t)
-	a := launch(t, l, p, script{Do: "hold", Bytes: 240 << 20}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 260 << 20}})
+	a := launch(t, l, p, script{Do: "hold", Bytes: 220 << 20}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 260 << 20}})
 	if x := a.end(t); x.Kind != skalds.ExitCompleted {
 		t.Errorf("got %+v", x)
 	}
