@@ -158,6 +158,34 @@ func cpuTicks(t *testing.T, pid int) (ticks int) {
 	return user + system
 }
 
+// TestCommands asks the program by its own commands, and looks at the exit codes.
+func TestCommands(t *testing.T) {
+	p := standalone(t, t.TempDir())
+	for _, c := range []struct {
+		args []string
+		out  string // part of what is printed
+		err  string // part of what is said on standard error
+		code int
+	}{
+		{[]string{"task", "create", "Script", "--id", "by-command", "--set", "do=finish", "--wait"}, "Finished", "", 0},
+		{[]string{"task", "create", "Script", "--id", "by-command", "--set", "do=finish"}, "", "there is a task", 5},
+		{[]string{"task", "create", "Script", "--set", "do=nonsense"}, "", "attachments.do", 3},
+		{[]string{"task", "create", "Nobody"}, "", "known classes: RTSPRecorder, Script, TestCamera", 3},
+		{[]string{"task", "get", "nothing"}, "", "nothing", 4},
+		{[]string{"task", "list", "-o", "name"}, "by-command\n", "", 0},
+		{[]string{"task", "wiat"}, "", "did you mean wait?", 2},
+		{[]string{"standalone", "too", "much"}, "", "takes no argument", 2},
+		{[]string{"config", "check"}, "can be used", "", 0},
+		{[]string{"config", "show"}, "skalds_data_dir", "", 0},
+		{[]string{"version"}, "skalds", "", 0},
+	} {
+		out, errOut, code := command(t, p, c.args...)
+		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errOut, c.err) {
+			t.Errorf("skalds %s: exit code %d, want %d\n%s%s", strings.Join(c.args, " "), code, c.code, out, errOut)
+		}
+	}
+}
+
 // TestStateSurvivesARestart stops the program and starts it again on the same folder.
 func TestStateSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()

@@ -11,8 +11,10 @@ import (
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 )
 
-// built is where TestMain has put the program, and the plugins folder that standalones of the tests share.
-var built struct{ dir, skalds, plugins string }
+// built is where TestMain has put the program, and the plugins folder that standalones of the tests share. tmp is the
+// programs' folder for what is temporary: those that are killed leave sockets there. Its path is short, as those of sockets
+// have to be.
+var built struct{ dir, tmp, skalds, plugins string }
 
 // The test binary is also a worker: copied into the plugins folder, it serves the scripted classes.
 func TestMain(m *testing.M) {
@@ -29,6 +31,10 @@ func buildAndRun(m *testing.M) int {
 		return complain(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	if built.tmp, err = os.MkdirTemp("/tmp", "e2e-"); err != nil {
+		return complain(err)
+	}
+	defer func() { _ = os.RemoveAll(built.tmp) }()
 	built.dir = dir
 	built.skalds, built.plugins = filepath.Join(dir, "skalds"), filepath.Join(dir, "plugins")
 	if err := build("../..", built.skalds, "./cmd/skalds"); err != nil {

@@ -55,7 +55,7 @@ func start(t testing.TB, dir string, args ...string) *program {
 	p.cmd = exec.Command(built.skalds, args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Dir = t.TempDir() // no skalds.yml, no .env
-	p.cmd.Env = append(os.Environ(), "SKALDS_PLUGINS="+built.plugins)
+	p.cmd.Env = append(os.Environ(), "SKALDS_PLUGINS="+built.plugins, "TMPDIR="+built.tmp)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func command(t testing.TB, p *program, args ...string) (stdout, stderr string, c
 	c := exec.CommandContext(ctx, built.skalds, args...)
 	var out, errOut bytes.Buffer
 	c.Stdout, c.Stderr, c.Dir = &out, &errOut, t.TempDir()
-	c.Env = os.Environ()
+	c.Env = append(os.Environ(), "TMPDIR="+built.tmp)
 	if p != nil {
 		c.Env = append(c.Env, "SKALDS_SERVER="+p.Server())
 	}
