@@ -54,6 +54,7 @@ func openBrowser(t *testing.T) *browser {
 	cmd := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--window-size=1400,1000", "--user-data-dir="+profile, "--remote-debugging-pipe")
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut}
+	cmd.Env = append(os.Environ(), "TMPDIR="+profile) // it leaves folders where it is killed
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var said bytes.Buffer
 	cmd.Stderr = &said
