@@ -900,7 +900,7 @@ func TestNothingOutlivesAKilledHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.forker.close)
+	t.Cleanup(func() { l.forker.close(); _ = os.Remove(l.base) })
 	if n, err := l.Sweep(t.Context()); err != nil || n == 0 {
 		t.Errorf("swept %d, %v", n, err)
 	}
@@ -924,7 +924,7 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(other.forker.close)
+	t.Cleanup(func() { other.forker.close(); _ = os.Remove(other.base) })
 	for _, sweeper := range []*Launcher{l, other} { // its own, and that of another host's folder
 		if n, err := sweeper.Sweep(t.Context()); n != 0 || err != nil {
 			t.Errorf("swept %d, %v", n, err)
