@@ -219,6 +219,13 @@ func (c *cluster) known() []skalds.WorkerInfo {
 	return out
 }
 
+// plugins lists them with the nodes that have them.
+func (c *cluster) plugins() []WorkerOnNodes {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.workers) // the elements are replaced, never changed
+}
+
 func (c *cluster) setWorkers(all []WorkerOnNodes, id string, workers []skalds.WorkerInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

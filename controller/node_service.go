@@ -103,12 +103,9 @@ func (s *NodeService) amend(ctx context.Context, id, who, action string, change 
 	return v, err
 }
 
-// Workers lists the plugins that were ever seen and the nodes that have them.
-func (s *NodeService) Workers(ctx context.Context) ([]WorkerOnNodes, error) {
-	list, err := s.store.Workers(ctx)
-	if err != nil {
-		return nil, err
-	}
+// Workers lists the plugins that were ever seen and the nodes that have them: exactly those by which tasks are accepted.
+func (s *NodeService) Workers(context.Context) ([]WorkerOnNodes, error) {
+	list := s.cluster.plugins()
 	slices.SortFunc(list, func(a, b WorkerOnNodes) int { return strings.Compare(a.Ref(), b.Ref()) })
 	return list, nil
 }

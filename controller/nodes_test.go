@@ -230,3 +230,26 @@ func TestALateFarewellTakesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestWorkersThatAreListedAreAccepted(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		// The store keeps the workers of a node, and fails before the controller knows of them.
+		w.store.SetFault(func(op string) error {
+			if op == "workers" {
+				return controllertest.ErrDown
+			}
+			return nil
+		})
+		w.host("n1").Start()
+		time.Sleep(5 * time.Second)
+		if list, err := w.Nodes().Workers(t.Context()); err != nil || len(list) != 0 {
+			t.Errorf("workers %+v, %v before a task of theirs is accepted", list, err)
+		}
+		w.store.SetFault(nil)
+		w.await("a worker is listed", func() bool {
+			list, err := w.Nodes().Workers(t.Context())
+			return err == nil && len(list) == 1 && len(list[0].Nodes) == 1
+		})
+		w.create("a")
+	})
+}
