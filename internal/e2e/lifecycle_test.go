@@ -114,10 +114,12 @@ func TestLifeOfATask(t *testing.T) {
 	}
 	p.ends("life")
 	p.wait("its process is gone", func() bool { return syscall.Kill(second.Instance.PID, 0) != nil })
-	attempts, err := p.Attempts(t.Context(), "life")
-	if err != nil || len(attempts) != 2 {
-		t.Fatalf("%d attempts, %v", len(attempts), err)
-	}
+	var attempts []skalds.Attempt
+	p.until("both attempts are reported", func(ctx context.Context) bool {
+		var err error
+		attempts, err = p.Attempts(ctx, "life")
+		return err == nil && len(attempts) == 2 && attempts[1].Exit != nil
+	})
 	for i, want := range []skalds.ExitKind{skalds.ExitSignal, skalds.ExitCancelled} {
 		a := attempts[i]
 		if a.Exit == nil || a.Exit.Kind != want || a.Peak.MemoryBytes == 0 || a.LogTail == "" || a.PID == 0 {
@@ -173,7 +175,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"task", "create", "Nobody"}, "", "known classes: RTSPRecorder, Script, TestCamera", 3},
 		{[]string{"task", "get", "nothing"}, "", "nothing", 4},
 		{[]string{"task", "list", "-o", "name"}, "by-command\n", "", 0},
-		{[]string{"task", "wiat"}, "", "did you mean wait?", 2},
+		{[]string{"task", "wiat"}, "", "list or wait?", 2},
 		{[]string{"standalone", "too", "much"}, "", "takes no argument", 2},
 		{[]string{"config", "check"}, "can be used", "", 0},
 		{[]string{"config", "show"}, "skalds_data_dir", "", 0},
