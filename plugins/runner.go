@@ -118,7 +118,7 @@ func (p *process) Start(context.Context) error {
 	p.stdout, handshake = io.Pipe()
 	readers := new(sync.WaitGroup)
 	readers.Go(func() { p.out.read(errR); _ = errR.Close() })
-	readers.Go(func() { p.readStdout(outR, handshake); _ = outR.Close(); close(p.silent) })
+	readers.Go(func() { p.readStdout(outR, handshake); _ = outR.Close() })
 	go p.wait(readers, outR, errR)
 	return nil
 }
@@ -139,6 +139,7 @@ func (p *process) readStdout(r *os.File, handshake *io.PipeWriter) {
 		_, _ = handshake.Write(append(slices.Clip(line[at[0]:]), '\n'))
 		_ = handshake.Close()
 	})
+	close(p.silent) // first: go-plugin kills as soon as it sees the end of the handshake
 	_ = handshake.Close()
 }
 
