@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/scaffold"
 )
 
@@ -75,7 +76,11 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"signal", "third-eye", "Cancelled", "Finished"} {
+	p.until("the death by kill -9 is reported", func(ctx context.Context) bool {
+		attempts, err := p.Attempts(ctx, "hello")
+		return err == nil && len(attempts) > 0 && attempts[0].Exit != nil && attempts[0].Exit.Kind == skalds.ExitSignal
+	})
+	for _, want := range []string{"third-eye", "Cancelled", "Finished"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the commands do not print %q:\n%s", want, out)
 		}
