@@ -152,9 +152,9 @@ func (p *process) wait(readers *sync.WaitGroup, pipes ...*os.File) {
 	p.reaped.Store(true)
 	p.mu.Unlock()
 	state, _ := p.proc.Wait()
+	p.onExit(state) // first: who waits for the end kills afterwards, which is not why it ended
 	close(p.ended)
 	_ = p.live.Close()
-	p.onExit(state)
 	for _, f := range pipes {
 		_ = f.SetReadDeadline(time.Now().Add(drain))
 	}
