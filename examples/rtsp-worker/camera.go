@@ -20,7 +20,7 @@ type CameraAttachments struct {
 	Password    string        `json:"password,omitempty" jsonschema:"description=Password of the user."`
 	Auth        string        `json:"auth,omitempty" jsonschema:"enum=digest,enum=sha256,enum=basic,default=digest,description=How user and password are asked for."`
 	FPS         int           `json:"fps,omitempty" jsonschema:"minimum=1,maximum=200,default=10,description=Pictures a second."`
-	Clip        string        `json:"clip,omitempty" jsonschema:"enum=320x180,enum=192x108,default=320x180,description=Which built-in clip is shown."`
+	Clip        string        `json:"clip,omitempty" jsonschema:"enum=320x180,enum=192x108,enum=320x180-h265,enum=192x108-h265,default=320x180,description=Which built-in clip is shown; H.264 unless its name says otherwise."`
 	MaxSessions int           `json:"maxSessions,omitempty" jsonschema:"minimum=0,description=How many clients may play at a time; 0 is no bound."`
 	Faults      []CameraFault `json:"faults,omitempty" jsonschema:"description=What goes wrong and when."`
 }

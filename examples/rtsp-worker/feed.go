@@ -7,9 +7,9 @@ import (
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/recording"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/rtsp"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // feed takes what the client receives, on the client's goroutine: pictures go to the files and count as progress.
@@ -26,7 +26,7 @@ type feed struct {
 const unitFrames = "frames"
 
 // Unit promises, from the first picture of a connection on, that more will follow in time: a worker that hangs is found out.
-func (f *feed) Unit(u h264.Unit) {
+func (f *feed) Unit(u video.Unit) {
 	f.files.Unit(u, time.Now())
 	if !f.live {
 		f.live = true
@@ -46,7 +46,7 @@ func (f *feed) Ended(state rtsp.State, err error, _ time.Duration) {
 	case state == rtsp.AuthFailed:
 		hint = "check user and password in rtspUrl; trying again once a minute only, because fast tries can lock a camera"
 	case errors.Is(err, rtsp.ErrNoVideo):
-		hint = "let the camera send H.264; trying again"
+		hint = "let the camera send H.264 or H.265; trying again"
 	case errors.As(err, &status) && status.Code == 404:
 		hint = "check the path in rtspUrl; trying again"
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/skalds-go/skalds/examples/rtsp-worker/fmp4"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/recording"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/rtsptest"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // startWorker runs the worker as a process of its own, without a host.
@@ -68,9 +69,13 @@ func walk(t *testing.T, path string) fmp4.Info {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for trial := range 4 {
-		t.Run(fmt.Sprint(trial), func(t *testing.T) {
+		clip, codec := "320x180", video.H264
+		if trial%2 == 1 {
+			clip, codec = "320x180-h265", video.H265
+		}
+		t.Run(fmt.Sprintf("%d %s", trial, codec), func(t *testing.T) {
 			t.Parallel()
-			cam := startCamera(t, rtsptest.Config{User: "u", Password: secret})
+			cam := startCamera(t, rtsptest.Config{User: "u", Password: secret, Clip: clip})
 			dir := t.TempDir()
 			cmd := startWorker(t, dir, cam.URL())
 			frames := int64(12 + 3*trial)
@@ -85,6 +90,9 @@ func TestKill(t *testing.T) {
 			const part, picture, busy = 2, 1, 2 // busy: the machine may not have run the worker for two pictures
 			if missing := sent - int64(info.Frames); missing > part+picture+busy {
 				t.Errorf("%d of %d pictures are missing", missing, sent)
+			}
+			if info.Codec != codec {
+				t.Errorf("recorded as %q", info.Codec)
 			}
 			if info.EndReason != "" {
 				t.Errorf("a killed worker said %q", info.EndReason)

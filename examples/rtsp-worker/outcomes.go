@@ -135,7 +135,7 @@ func (o *outcomes) again(s recording.Segment) {
 
 func artifact(s recording.Segment) protocol.Artifact {
 	meta, _ := json.Marshal(map[string]any{ // cannot fail
-		"codec": "h264", "width": s.Width, "height": s.Height, "parts": s.Parts, "frames": s.Frames, "epoch": s.Epoch,
+		"codec": s.Codec, "width": s.Width, "height": s.Height, "parts": s.Parts, "frames": s.Frames, "epoch": s.Epoch,
 	})
 	return protocol.Artifact{
 		Kind: "recording", Path: s.Path, StartedAt: s.StartedAt, EndedAt: s.EndedAt, Bytes: s.Bytes, Duration: s.Duration,

@@ -29,7 +29,7 @@ func reasons(task *sdktest.Task) (out []string) {
 func TestRecorderLife(t *testing.T) {
 	t.Parallel()
 	first := startCamera(t, rtsptest.Config{FPS: 30, User: "u", Password: secret})
-	second := startCamera(t, rtsptest.Config{FPS: 30, Clip: "192x108"})
+	second := startCamera(t, rtsptest.Config{FPS: 30, Clip: "192x108-h265"})
 	dir := t.TempDir()
 	task := sdktest.Run(t, recorderClass(), map[string]any{"rtspUrl": first.URL()}, sdktest.Options{DataDir: dir, Epoch: 4})
 	task.WaitUnits(20)
@@ -59,7 +59,8 @@ func TestRecorderLife(t *testing.T) {
 	more(task, 20)
 	eventually(t, "a file of the second camera", func() bool {
 		all := task.Host().Artifacts()
-		return strings.Contains(string(all[len(all)-1].Meta), `"width":192`) && all[len(all)-2].EndReason == recording.EndUpdate
+		meta := string(all[len(all)-1].Meta)
+		return strings.Contains(meta, `"width":192`) && strings.Contains(meta, `"codec":"h265"`) && all[len(all)-2].EndReason == recording.EndUpdate
 	})
 
 	// Wrong ones are refused and change nothing.

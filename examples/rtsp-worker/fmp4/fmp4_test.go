@@ -3,40 +3,24 @@ package fmp4
 import (
 	"bytes"
 	"errors"
-	"os"
 	"testing"
 	"time"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/rtsptest"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
-// params are those of the clip of package rtsptest.
-func params(t testing.TB) (*h264.Params, []h264.Unit) {
+// clips are one of each codec.
+var clips = []string{"320x180", "320x180-h265"}
+
+// file makes a recording of parts of two pictures, 10 a second, and returns the ends of header and parts.
+func file(t testing.TB, clip string) (data []byte, ends []int) {
 	t.Helper()
-	stream, err := os.ReadFile("../rtsptest/testdata/clip320.h264")
+	units, err := rtsptest.Units(clip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var sets h264.ParamSets
-	var units []h264.Unit
-	for _, nal := range h264.SplitAnnexB(stream) {
-		switch h264.Type(nal) {
-		case h264.TypeSPS, h264.TypePPS:
-			if err := sets.Add(nal); err != nil {
-				t.Fatal(err)
-			}
-		case h264.TypeIDR, h264.TypeSlice:
-			units = append(units, h264.Unit{NALs: [][]byte{nal}, Key: h264.Type(nal) == h264.TypeIDR, Params: sets.Params()})
-		}
-	}
-	return sets.Params(), units
-}
-
-// file makes a recording of parts of two pictures, 10 a second, and returns the ends of header and parts.
-func file(t testing.TB) (data []byte, ends []int) {
-	t.Helper()
-	p, units := params(t)
-	data, err := Header(p)
+	data, err = Header(units[0].Params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +28,9 @@ func file(t testing.TB) (data []byte, ends []int) {
 	for i := 0; i+2 <= len(units); i += 2 {
 		var samples []Sample
 		for _, u := range units[i : i+2] {
-			samples = append(samples, Sample{Duration: h264.ClockRate / 10, Key: u.Key, Data: AppendNALs(nil, u.NALs)})
+			samples = append(samples, Sample{Duration: video.ClockRate / 10, Key: u.Key, Data: AppendNALs(nil, u.NALs)})
 		}
-		data = AppendPart(data, uint32(len(ends)), uint64(i)*h264.ClockRate/10, samples)
+		data = AppendPart(data, uint32(len(ends)), uint64(i)*video.ClockRate/10, samples)
 		ends = append(ends, len(data))
 	}
 	return data, ends
@@ -54,28 +38,49 @@ func file(t testing.TB) (data []byte, ends []int) {
 
 // TestWalkCutAnywhere cuts a file at every byte: what is whole is always found.
 func TestWalkCutAnywhere(t *testing.T) {
-	data, ends := file(t)
-	part := -1
-	for n := range len(data) + 1 {
-		if part+1 < len(ends) && n >= ends[part+1] {
-			part++
-		}
-		info, err := Walk(bytes.NewReader(data[:n]), int64(n))
-		if err != nil {
-			t.Fatalf("%d bytes: %v", n, err)
-		}
-		want := Info{}
-		if part >= 0 {
-			want = Info{Whole: int64(ends[part]), Parts: part, Frames: 2 * part, Duration: time.Duration(part) * 200 * time.Millisecond, Width: 320, Height: 180}
-		}
-		if info != want {
-			t.Fatalf("%d bytes: %+v, want %+v", n, info, want)
+	for i, clip := range clips {
+		t.Run(clip, func(t *testing.T) {
+			data, ends := file(t, clip)
+			codec := []video.Codec{video.H264, video.H265}[i]
+			part := -1
+			for n := range len(data) + 1 {
+				if part+1 < len(ends) && n >= ends[part+1] {
+					part++
+				}
+				info, err := Walk(bytes.NewReader(data[:n]), int64(n))
+				if err != nil {
+					t.Fatalf("%d bytes: %v", n, err)
+				}
+				want := Info{}
+				if part >= 0 {
+					want = Info{
+						Whole: int64(ends[part]), Parts: part, Frames: 2 * part, Duration: time.Duration(part) * 200 * time.Millisecond,
+						Codec: codec, Width: 320, Height: 180,
+					}
+				}
+				if info != want {
+					t.Fatalf("%d bytes: %+v, want %+v", n, info, want)
+				}
+			}
+		})
+	}
+}
+
+func TestHeader(t *testing.T) {
+	for name, p := range map[string]*video.Params{
+		"nothing":       nil,
+		"no sets":       {Codec: video.H264, Width: 320, Height: 180},
+		"unknown codec": {Codec: "theora", Config: []byte{1}, Width: 320, Height: 180},
+		"too wide":      {Codec: video.H265, Config: []byte{1}, Width: 1 << 17, Height: 180},
+	} {
+		if _, err := Header(p); err == nil {
+			t.Errorf("%s was taken", name)
 		}
 	}
 }
 
 func TestSeal(t *testing.T) {
-	data, ends := file(t)
+	data, ends := file(t, clips[0])
 	if _, ok := ReadSeal(bytes.NewReader(data), int64(len(data))); ok {
 		t.Error("a seal where none is")
 	}
@@ -91,10 +96,10 @@ func TestSeal(t *testing.T) {
 }
 
 func TestWalkForeign(t *testing.T) {
-	data, _ := file(t)
+	data, _ := file(t, clips[0])
 	for name, in := range map[string][]byte{
 		"text":  []byte("this is no recording at all"),
-		"other": bytes.Replace(data, []byte("avc1\x00"), []byte("hvc1\x00"), -1),
+		"other": bytes.Replace(data, []byte("avc1\x00"), []byte("vp09\x00"), -1),
 		"moov":  data[20:],
 	} {
 		if info, err := Walk(bytes.NewReader(in), int64(len(in))); !errors.Is(err, ErrNotOurs) && info.Whole != 0 {
@@ -104,9 +109,11 @@ func TestWalkForeign(t *testing.T) {
 }
 
 func FuzzWalk(f *testing.F) {
-	data, ends := file(f)
-	f.Add(data[:ends[2]+17])
-	f.Add(append(bytes.Clone(data[:ends[1]]), Seal("stop")...))
+	for _, clip := range clips {
+		data, ends := file(f, clip)
+		f.Add(data[:ends[2]+17])
+		f.Add(append(bytes.Clone(data[:ends[1]]), Seal("stop")...))
+	}
 	f.Add([]byte("\x00\x00\x00\x08ftyp\x00\x00\x00\x08moov"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		info, err := Walk(bytes.NewReader(in), int64(len(in)))

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // Info says what of a file is whole.
@@ -18,6 +18,8 @@ type Info struct {
 	Parts, Frames int
 	// Duration is the playing time of the whole parts.
 	Duration time.Duration
+	// Codec of the video.
+	Codec video.Codec
 	// Width and Height of the picture.
 	Width, Height int
 	// EndReason is what Seal was given; "" for a file that was cut.
@@ -56,10 +58,8 @@ func Walk(r io.ReaderAt, size int64) (Info, error) {
 	if _, err := r.ReadAt(moov, at); err != nil {
 		return info, fmt.Errorf("walk file: %w", err)
 	}
-	if entry := path(moov[8:], "trak", "mdia", "minf", "stbl", "stsd"); len(entry) >= 8+8+28 && string(entry[12:16]) == "avc1" {
-		info.Width, info.Height = int(binary.BigEndian.Uint16(entry[40:])), int(binary.BigEndian.Uint16(entry[42:]))
-	} else {
-		return info, fmt.Errorf("walk file: no H.264 track: %w", ErrNotOurs)
+	if err := info.describe(path(moov[8:], "trak", "mdia", "minf", "stbl", "stsd")); err != nil {
+		return info, err
 	}
 	at += length
 	info.Whole = at
@@ -93,15 +93,30 @@ func Walk(r io.ReaderAt, size int64) (Info, error) {
 		info.Parts++
 		info.Frames += frames
 	}
-	info.Duration = time.Duration(end-first) * time.Second / h264.ClockRate
+	info.Duration = time.Duration(end-first) * time.Second / video.ClockRate
 	if reason, ok := ReadSeal(r, size); ok && err == nil && size-info.Whole == int64(sealSize) {
 		info.EndReason, info.Whole = reason, size
 	}
 	return info, err
 }
 
+// describe reads the sample description that Header wrote.
+func (info *Info) describe(stsd []byte) error {
+	const fixed = 8 + 8 + 28 // version and number, box header, fields up to the height
+	if len(stsd) >= fixed {
+		for codec, e := range entries {
+			if string(stsd[12:16]) == e.sample {
+				info.Codec = codec
+				info.Width, info.Height = int(binary.BigEndian.Uint16(stsd[40:])), int(binary.BigEndian.Uint16(stsd[42:]))
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("walk file: no video track that this program writes: %w", ErrNotOurs)
+}
+
 // maxGap bounds what lies between two parts, and a part itself: a day.
-const maxGap = 24 * 3600 * h264.ClockRate
+const maxGap = 24 * 3600 * video.ClockRate
 
 // boxAt reads a box's header; ok is false when the box is not whole.
 func boxAt(r io.ReaderAt, at, size int64) (kind string, length int64, ok bool, err error) {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // Sample is one picture of a part.
 type Sample struct {
-	// Duration in ticks of h264.ClockRate, from this picture to the next in decoding order.
+	// Duration in ticks of video.ClockRate, from this picture to the next in decoding order.
 	Duration uint32
 	// Offset is added to the time of decoding to get the time of presentation; 0 without B-frames.
 	Offset int32
@@ -31,19 +31,28 @@ func AppendNALs(data []byte, nals [][]byte) []byte {
 
 const trackID = 1
 
+// entry names the boxes that describe a codec's samples (ISO/IEC 14496-15).
+type entry struct{ sample, config string }
+
+var entries = map[video.Codec]entry{
+	video.H264: {"avc1", "avcC"},
+	video.H265: {"hvc1", "hvcC"},
+}
+
 // Header returns the beginning of a file: ftyp and moov.
-func Header(p *h264.Params) ([]byte, error) {
-	if p == nil || len(p.SPS) < 4 || len(p.PPS) == 0 || len(p.PPS) > 255 {
+func Header(p *video.Params) ([]byte, error) {
+	if p == nil || len(p.Config) == 0 {
 		return nil, errors.New("write header: no parameter sets")
 	}
-	if len(p.SPS) > 0xffff || p.Width > 0xffff || p.Height > 0xffff {
-		return nil, fmt.Errorf("write header: parameter sets of %d bytes for %dx%d: %w", len(p.SPS), p.Width, p.Height, h264.ErrParams)
+	e, ok := entries[p.Codec]
+	if !ok || len(p.Config) > maxHeader/2 || p.Width > 0xffff || p.Height > 0xffff {
+		return nil, fmt.Errorf("write header: %q, parameter sets of %d bytes for %dx%d: %w", p.Codec, len(p.Config), p.Width, p.Height, video.ErrParams)
 	}
 	b := &boxes{}
 	b.box("ftyp", func() {
 		b.str("iso5")
 		b.u32(512)
-		b.str("iso5iso6mp41avc1")
+		b.str("iso5iso6mp41" + e.sample)
 	})
 	b.box("moov", func() {
 		b.full("mvhd", 0, 0, func() {
@@ -53,7 +62,7 @@ func Header(p *h264.Params) ([]byte, error) {
 			b.matrix()
 			b.u32(0, 0, 0, 0, 0, 0, trackID+1)
 		})
-		b.box("trak", func() { b.track(p) })
+		b.box("trak", func() { b.track(p, e) })
 		b.box("mvex", func() {
 			b.full("trex", 0, 0, func() { b.u32(trackID, 1, 0, 0, 0) })
 		})
@@ -61,7 +70,7 @@ func Header(p *h264.Params) ([]byte, error) {
 	return b.data, nil
 }
 
-func (b *boxes) track(p *h264.Params) {
+func (b *boxes) track(p *video.Params, e entry) {
 	b.full("tkhd", 0, 3, func() {
 		b.u32(0, 0, trackID, 0, 0, 0, 0)
 		b.u16(0, 0, 0, 0)
@@ -70,7 +79,7 @@ func (b *boxes) track(p *h264.Params) {
 	})
 	b.box("mdia", func() {
 		b.full("mdhd", 0, 0, func() {
-			b.u32(0, 0, h264.ClockRate, 0)
+			b.u32(0, 0, video.ClockRate, 0)
 			b.u16(0x55c4, 0) // language "und"
 		})
 		b.full("hdlr", 0, 0, func() {
@@ -90,7 +99,7 @@ func (b *boxes) track(p *h264.Params) {
 			b.box("stbl", func() {
 				b.full("stsd", 0, 0, func() {
 					b.u32(1)
-					b.box("avc1", func() { b.sampleEntry(p) })
+					b.box(e.sample, func() { b.sampleEntry(p, e) })
 				})
 				b.full("stts", 0, 0, func() { b.u32(0) })
 				b.full("stsc", 0, 0, func() { b.u32(0) })
@@ -101,7 +110,7 @@ func (b *boxes) track(p *h264.Params) {
 	})
 }
 
-func (b *boxes) sampleEntry(p *h264.Params) {
+func (b *boxes) sampleEntry(p *video.Params, e entry) {
 	b.u16(0, 0, 0, 1) // reserved, data reference
 	b.u16(0, 0)
 	b.u32(0, 0, 0)
@@ -110,20 +119,7 @@ func (b *boxes) sampleEntry(p *h264.Params) {
 	b.u16(1)
 	b.data = append(b.data, make([]byte, 32)...) // compressor's name
 	b.u16(0x0018, 0xffff)
-	b.box("avcC", func() {
-		b.data = append(b.data, 1, p.SPS[1], p.SPS[2], p.SPS[3], 0xff, 0xe1)
-		b.u16(uint16(len(p.SPS)))
-		b.data = append(b.data, p.SPS...)
-		b.data = append(b.data, byte(len(p.PPS)))
-		for _, pps := range p.PPS {
-			b.u16(uint16(len(pps)))
-			b.data = append(b.data, pps...)
-		}
-		switch p.SPS[1] {
-		case 100, 110, 122, 144: // the extension that the standard asks for; 4:2:0, 8 bits is all that cameras send
-			b.data = append(b.data, 0xfc|1, 0xf8, 0xf8, 0)
-		}
-	})
+	b.box(e.config, func() { b.data = append(b.data, p.Config...) })
 }
 
 // Flags of a sample: depends on nothing; depends on others and is no sync sample.

@@ -1,4 +1,3 @@
-// Package h264 holds the few words about H.264 that the parts of this worker share: NAL units, parameter sets and complete
-// access units. rtsp makes access units, recording and fmp4 take them, rtsptest cuts a clip into them. It never decodes a
-// picture and does no I/O.
+// Package h264 knows of H.264 what this worker needs: the kinds of its NAL units, its parameter sets, and the record of them that a
+// file holds (avcC). It never decodes a picture and does no I/O.
 package h264

@@ -1,10 +1,11 @@
 package h264
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 func TestClips(t *testing.T) {
@@ -15,9 +16,9 @@ func TestClips(t *testing.T) {
 		}
 		var sets ParamSets
 		keys, pictures := 0, 0
-		for _, nal := range SplitAnnexB(stream) {
-			switch Type(nal) {
-			case TypeSPS, TypePPS:
+		for _, nal := range video.SplitAnnexB(stream) {
+			switch Kind(nal) {
+			case video.KindParams:
 				before := sets.Params()
 				if err := sets.Add(nal); err != nil {
 					t.Fatal(err)
@@ -25,10 +26,10 @@ func TestClips(t *testing.T) {
 				if before != nil && sets.Params() != before {
 					t.Error("the same parameter sets made new ones")
 				}
-			case TypeIDR:
+			case video.KindKey:
 				keys++
-			}
-			if IsPicture(nal) {
+				pictures++
+			case video.KindPicture:
 				pictures++
 			}
 		}
@@ -44,10 +45,10 @@ func TestClips(t *testing.T) {
 
 func TestParamSets(t *testing.T) {
 	var s ParamSets
-	if err := s.Add([]byte{0x67, 0x42}); !errors.Is(err, ErrParams) {
+	if err := s.Add([]byte{0x67, 0x42}); !errors.Is(err, video.ErrParams) {
 		t.Errorf("a cut sps: %v", err)
 	}
-	if err := s.Add([]byte{0x68}); !errors.Is(err, ErrParams) {
+	if err := s.Add([]byte{0x68}); !errors.Is(err, video.ErrParams) {
 		t.Errorf("a cut pps: %v", err)
 	}
 	if s.Params() != nil {
@@ -55,15 +56,13 @@ func TestParamSets(t *testing.T) {
 	}
 }
 
-func TestSplitAnnexB(t *testing.T) {
-	got := SplitAnnexB([]byte{9, 0, 0, 1, 0x41, 2, 0, 0, 0, 1, 0x65, 0, 0, 1, 0, 0, 1, 0x68, 0})
-	want := [][]byte{{0x41, 2}, {0x65}, {0x68}}
-	if len(got) != len(want) {
-		t.Fatalf("%v", got)
-	}
-	for i := range want {
-		if !bytes.Equal(got[i], want[i]) {
-			t.Errorf("%d: %v", i, got[i])
+func TestKind(t *testing.T) {
+	for nal, want := range map[string]video.Kind{
+		"": video.KindInvalid, "\x60": video.KindInvalid, "\x7c\x85\x01": video.KindInvalid, "\x65": video.KindKey, "\x41": video.KindPicture,
+		"\x67": video.KindParams, "\x68": video.KindParams, "\x09": video.KindSkip, "\x0c": video.KindSkip, "\x06": video.KindOther,
+	} {
+		if got := Kind([]byte(nal)); got != want {
+			t.Errorf("%x: %d, want %d", nal, got, want)
 		}
 	}
 }
@@ -72,12 +71,12 @@ func FuzzParams(f *testing.F) {
 	f.Add([]byte{0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc6, 0x58})
 	f.Add([]byte{0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x01, 0x41, 0xfb, 0x01, 0x10})
 	f.Fuzz(func(t *testing.T, nal []byte) {
-		if s, err := ParseSPS(nal); err == nil && (s.Width < 16 || s.Height < 16 || s.Width > maxSide || s.Height > maxSide || s.Reorder > 16) {
+		if s, err := ParseSPS(nal); err == nil && (s.Width < 16 || s.Height < 16 || s.Width > video.MaxSide || s.Height > video.MaxSide || s.Reorder > 16) {
 			t.Fatalf("%+v", s)
 		}
 		_, _ = PPSID(nal)
 		var sets ParamSets
-		for _, n := range SplitAnnexB(nal) {
+		for _, n := range video.SplitAnnexB(nal) {
 			_ = sets.Add(n)
 		}
 	})

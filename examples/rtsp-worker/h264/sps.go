@@ -1,12 +1,10 @@
 package h264
 
 import (
-	"errors"
 	"fmt"
-)
 
-// ErrParams says that a parameter set cannot be used: cut short, corrupted, or of a kind that no camera sends.
-var ErrParams = errors.New("unusable parameter set")
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
+)
 
 // SPS is what this worker needs to know of a sequence parameter set.
 type SPS struct {
@@ -16,68 +14,65 @@ type SPS struct {
 	Reorder int
 }
 
-// maxSide bounds both sides of a picture: larger values come from corrupted bytes.
-const maxSide = 16384
-
 // ParseSPS reads a sequence parameter set NAL unit.
 func ParseSPS(nal []byte) (SPS, error) {
 	if Type(nal) != TypeSPS || len(nal) < 4 {
-		return SPS{}, fmt.Errorf("read sps of %d bytes: %w", len(nal), ErrParams)
+		return SPS{}, fmt.Errorf("read sps of %d bytes: %w", len(nal), video.ErrParams)
 	}
-	b := &bits{data: Unescape(nal[1:])}
-	s := SPS{Profile: byte(b.read(8))}
-	b.read(8) // constraint flags
-	s.Level = byte(b.read(8))
-	b.ue() // seq_parameter_set_id
+	b := video.NewBits(nal[1:])
+	s := SPS{Profile: byte(b.Read(8))}
+	b.Read(8) // constraint flags
+	s.Level = byte(b.Read(8))
+	b.UE() // seq_parameter_set_id
 	chroma := uint32(1)
 	switch s.Profile {
 	case 100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135:
-		chroma = b.ue()
+		chroma = b.UE()
 		if chroma == 3 {
-			b.read(1)
+			b.Read(1)
 		}
-		b.ue()
-		b.ue()
-		b.read(1)
-		if b.read(1) == 1 { // scaling matrix
+		b.UE()
+		b.UE()
+		b.Read(1)
+		if b.Read(1) == 1 { // scaling matrix
 			lists := 8
 			if chroma == 3 {
 				lists = 12
 			}
 			for i := range lists {
-				if b.read(1) == 1 {
-					b.skipScalingList(i)
+				if b.Read(1) == 1 {
+					skipScalingList(b, i)
 				}
 			}
 		}
 	}
-	b.ue() // log2_max_frame_num
-	order := b.ue()
+	b.UE() // log2_max_frame_num
+	order := b.UE()
 	switch order {
 	case 0:
-		b.ue()
+		b.UE()
 	case 1:
-		b.read(1)
-		b.ue()
-		b.ue()
-		for range min(b.ue(), 255) {
-			b.ue()
+		b.Read(1)
+		b.UE()
+		b.UE()
+		for range min(b.UE(), 255) {
+			b.UE()
 		}
 	}
-	refFrames := b.ue()
-	b.read(1)
-	mbWidth, mapHeight := b.ue()+1, b.ue()+1
-	frameOnly := b.read(1)
+	refFrames := b.UE()
+	b.Read(1)
+	mbWidth, mapHeight := b.UE()+1, b.UE()+1
+	frameOnly := b.Read(1)
 	if frameOnly == 0 {
-		b.read(1)
+		b.Read(1)
 	}
-	b.read(1)
+	b.Read(1)
 	var left, right, top, bottom uint32
-	if b.read(1) == 1 {
-		left, right, top, bottom = b.ue(), b.ue(), b.ue(), b.ue()
+	if b.Read(1) == 1 {
+		left, right, top, bottom = b.UE(), b.UE(), b.UE(), b.UE()
 	}
-	if b.failed || mbWidth > maxSide/16 || mapHeight > maxSide/16 || chroma > 3 || order > 2 || refFrames > 16 {
-		return SPS{}, fmt.Errorf("read sps: %w", ErrParams)
+	if b.Failed() || mbWidth > video.MaxSide/16 || mapHeight > video.MaxSide/16 || chroma > 3 || order > 2 || refFrames > 16 {
+		return SPS{}, fmt.Errorf("read sps: %w", video.ErrParams)
 	}
 	cropX, cropY := uint32(2), uint32(2)
 	if chroma == 0 || chroma == 3 {
@@ -88,82 +83,82 @@ func ParseSPS(nal []byte) (SPS, error) {
 	fields := 2 - frameOnly
 	width := int64(mbWidth)*16 - int64(left)*int64(cropX) - int64(right)*int64(cropX)
 	height := int64(mapHeight)*16*int64(fields) - (int64(top)+int64(bottom))*int64(cropY)*int64(fields)
-	if width < 16 || height < 16 || width > maxSide || height > maxSide {
-		return SPS{}, fmt.Errorf("read sps: picture of %dx%d: %w", width, height, ErrParams)
+	if width < 16 || height < 16 || width > video.MaxSide || height > video.MaxSide {
+		return SPS{}, fmt.Errorf("read sps: picture of %dx%d: %w", width, height, video.ErrParams)
 	}
 	s.Width, s.Height = int(width), int(height)
 	if order != 2 && s.Profile != 66 {
-		s.Reorder = b.reorderOfVUI()
+		s.Reorder = reorderOfVUI(b)
 	}
 	return s, nil
 }
 
 // reorderOfVUI reads on to max_num_reorder_frames; without that field it answers 0, because a camera that sends B-frames and does
 // not say so is not known, while cameras that send none and say nothing are many.
-func (b *bits) reorderOfVUI() int {
-	if b.read(1) == 0 {
+func reorderOfVUI(b *video.Bits) int {
+	if b.Read(1) == 0 {
 		return 0
 	}
-	if b.read(1) == 1 && b.read(8) == 255 { // aspect ratio
-		b.read(32)
+	if b.Read(1) == 1 && b.Read(8) == 255 { // aspect ratio
+		b.Read(32)
 	}
-	if b.read(1) == 1 { // overscan
-		b.read(1)
+	if b.Read(1) == 1 { // overscan
+		b.Read(1)
 	}
-	if b.read(1) == 1 { // video signal
-		b.read(4)
-		if b.read(1) == 1 {
-			b.read(24)
+	if b.Read(1) == 1 { // video signal
+		b.Read(4)
+		if b.Read(1) == 1 {
+			b.Read(24)
 		}
 	}
-	if b.read(1) == 1 { // chroma location
-		b.ue()
-		b.ue()
+	if b.Read(1) == 1 { // chroma location
+		b.UE()
+		b.UE()
 	}
-	if b.read(1) == 1 { // timing
-		b.read(32)
-		b.read(32)
-		b.read(1)
+	if b.Read(1) == 1 { // timing
+		b.Read(32)
+		b.Read(32)
+		b.Read(1)
 	}
-	nal := b.read(1)
+	nal := b.Read(1)
 	if nal == 1 {
-		b.skipHRD()
+		skipHRD(b)
 	}
-	vcl := b.read(1)
+	vcl := b.Read(1)
 	if vcl == 1 {
-		b.skipHRD()
+		skipHRD(b)
 	}
 	if nal == 1 || vcl == 1 {
-		b.read(1)
+		b.Read(1)
 	}
-	b.read(1)
-	if b.read(1) == 0 { // bitstream restriction
+	b.Read(1)
+	if b.Read(1) == 0 { // bitstream restriction
 		return 0
 	}
-	b.read(1)
-	b.ue()
-	b.ue()
-	b.ue()
-	b.ue()
-	reorder := b.ue()
-	if b.failed || reorder > 16 {
+	b.Read(1)
+	b.UE()
+	b.UE()
+	b.UE()
+	b.UE()
+	reorder := b.UE()
+	if b.Failed() || reorder > 16 {
 		return 0
 	}
 	return int(reorder)
 }
 
-func (b *bits) skipHRD() {
-	n := min(b.ue()+1, 32)
-	b.read(8)
+func skipHRD(b *video.Bits) {
+	n := min(b.UE()+1, 32)
+	b.Read(8)
 	for range n {
-		b.ue()
-		b.ue()
-		b.read(1)
+		b.UE()
+		b.UE()
+		b.Read(1)
 	}
-	b.read(20)
+	b.Read(20)
 }
 
-func (b *bits) skipScalingList(i int) {
+func skipScalingList(b *video.Bits, i int) {
 	size := 16
 	if i >= 6 {
 		size = 64
@@ -171,7 +166,7 @@ func (b *bits) skipScalingList(i int) {
 	last, next := int32(8), int32(8)
 	for range size {
 		if next != 0 {
-			next = (last + b.se() + 256) % 256
+			next = (last + b.SE() + 256) % 256
 		}
 		if next != 0 {
 			last = next
@@ -182,12 +177,12 @@ func (b *bits) skipScalingList(i int) {
 // PPSID returns the id of a picture parameter set.
 func PPSID(nal []byte) (int, error) {
 	if Type(nal) != TypePPS || len(nal) < 2 {
-		return 0, fmt.Errorf("read pps of %d bytes: %w", len(nal), ErrParams)
+		return 0, fmt.Errorf("read pps of %d bytes: %w", len(nal), video.ErrParams)
 	}
-	b := &bits{data: Unescape(nal[1:min(len(nal), 16)])}
-	id := b.ue()
-	if b.failed || id > 255 {
-		return 0, fmt.Errorf("read pps: %w", ErrParams)
+	b := video.NewBits(nal[1:min(len(nal), 16)])
+	id := b.UE()
+	if b.Failed() || id > 255 {
+		return 0, fmt.Errorf("read pps: %w", video.ErrParams)
 	}
 	return int(id), nil
 }

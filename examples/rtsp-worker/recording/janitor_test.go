@@ -13,9 +13,10 @@ import (
 )
 
 // crashed leaves a file as a killed process does: whole parts, a piece of the next one, no seal.
-func crashed(t *testing.T, name string, rest []byte) (dir, path string) {
+func crashed(t *testing.T, shown, name string, rest []byte) (dir, path string) {
 	t.Helper()
 	p := newPlayer(t, Config{})
+	p.units = clip(t, shown)
 	p.play(21)
 	data, err := os.ReadFile(p.rec.openPath())
 	if err != nil {
@@ -35,42 +36,46 @@ func crashed(t *testing.T, name string, rest []byte) (dir, path string) {
 }
 
 func TestRecover(t *testing.T) {
-	rest := []byte{0, 0, 4, 0, 'm', 'o', 'o', 'f', 1, 2, 3}
-	dir, path := crashed(t, "20260301T120000.000Z-e7.mp4", rest)
-	for name, content := range map[string]string{"20260301T110000.000Z-e6.mp4": "", "20260301T110001.000Z-e6.mp4": "\x00\x00\x00\x20ftypiso5", "other.mp4": "not ours"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		past := time.Now().Add(-time.Minute)
-		if err := os.Chtimes(filepath.Join(dir, name), past, past); err != nil {
-			t.Fatal(err)
-		}
-	}
-	o := &told{}
-	rec, err := New(Config{Dir: dir, Epoch: 8}, o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, err := rec.Recover(t.Context()); n != 3 || err != nil {
-		t.Fatalf("%d repaired, %v", n, err)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := fmp4.Walk(bytes.NewReader(data), int64(len(data)))
-	if err != nil || info.EndReason != EndCrash || info.Frames != 20 {
-		t.Errorf("%+v, %v", info, err)
-	}
-	got := o.inOrder()
-	if len(got) != 1 || got[0].Epoch != 7 || got[0].Frames != 20 || got[0].EndReason != EndCrash || got[0].Bytes != int64(len(data)) {
-		t.Errorf("%+v", got)
-	}
-	if n, err := rec.Recover(t.Context()); n != 0 || err != nil {
-		t.Errorf("again: %d repaired, %v", n, err)
-	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
-		t.Errorf("%d files are left, want the repaired one and the stranger", len(entries))
+	for codec, names := range clips {
+		t.Run(string(codec), func(t *testing.T) {
+			rest := []byte{0, 0, 4, 0, 'm', 'o', 'o', 'f', 1, 2, 3}
+			dir, path := crashed(t, names[0], "20260301T120000.000Z-e7.mp4", rest)
+			for name, content := range map[string]string{"20260301T110000.000Z-e6.mp4": "", "20260301T110001.000Z-e6.mp4": "\x00\x00\x00\x20ftypiso5", "other.mp4": "not ours"} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				past := time.Now().Add(-time.Minute)
+				if err := os.Chtimes(filepath.Join(dir, name), past, past); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := &told{}
+			rec, err := New(Config{Dir: dir, Epoch: 8}, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := rec.Recover(t.Context()); n != 3 || err != nil {
+				t.Fatalf("%d repaired, %v", n, err)
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := fmp4.Walk(bytes.NewReader(data), int64(len(data)))
+			if err != nil || info.EndReason != EndCrash || info.Frames != 20 {
+				t.Errorf("%+v, %v", info, err)
+			}
+			got := o.inOrder()
+			if len(got) != 1 || got[0].Codec != codec || got[0].Epoch != 7 || got[0].Frames != 20 || got[0].EndReason != EndCrash || got[0].Bytes != int64(len(data)) {
+				t.Errorf("%+v", got)
+			}
+			if n, err := rec.Recover(t.Context()); n != 0 || err != nil {
+				t.Errorf("again: %d repaired, %v", n, err)
+			}
+			if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+				t.Errorf("%d files are left, want the repaired one and the stranger", len(entries))
+			}
+		})
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds/examples/rtsp-worker/fmp4"
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // Observer is told what happens to the files. Its methods must not block and must not call the Recorder.
@@ -48,7 +48,7 @@ type Recorder struct {
 // openSegment is the segment that is being written. Its file is made with its first part, so that no file is ever empty.
 type openSegment struct {
 	info     Segment
-	params   *h264.Params
+	params   *video.Params
 	file     File
 	base     int64 // time of decoding of the first picture
 	samples  []fmp4.Sample
@@ -70,7 +70,7 @@ func New(cfg Config, observer Observer, log hclog.Logger) (*Recorder, error) {
 }
 
 // Unit takes a picture that came at now.
-func (r *Recorder) Unit(u h264.Unit, now time.Time) {
+func (r *Recorder) Unit(u video.Unit, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.line.pending) == 0 && r.open == nil && !u.Key {
@@ -159,14 +159,14 @@ func (r *Recorder) take(s timed) {
 	}
 }
 
-func ticks(d time.Duration) int64 { return int64(d) * h264.ClockRate / int64(time.Second) }
+func ticks(d time.Duration) int64 { return int64(d) * video.ClockRate / int64(time.Second) }
 
 func (r *Recorder) begin(s timed) bool {
 	if !s.Key || s.wall.Before(r.retryAt) {
 		return false
 	}
 	r.open = &openSegment{
-		info:   Segment{Epoch: r.cfg.Epoch, StartedAt: s.wall.UTC(), Width: s.params.Width, Height: s.params.Height},
+		info:   Segment{Epoch: r.cfg.Epoch, StartedAt: s.wall.UTC(), Codec: s.params.Codec, Width: s.params.Width, Height: s.params.Height},
 		params: s.params, base: s.at, synced: s.wall,
 	}
 	return true
@@ -186,7 +186,7 @@ func (r *Recorder) flush(now time.Time) {
 	o.info.Parts++
 	o.info.Frames += len(o.samples)
 	o.duration += o.ticks
-	o.info.Duration = time.Duration(o.duration) * time.Second / h264.ClockRate
+	o.info.Duration = time.Duration(o.duration) * time.Second / video.ClockRate
 	r.stats.Frames += int64(len(o.samples))
 	o.samples, o.ticks = o.samples[:0], 0
 	if o.info.Parts == 1 {

@@ -13,32 +13,22 @@ import (
 	"time"
 
 	"github.com/skalds-go/skalds/examples/rtsp-worker/fmp4"
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/h265"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/rtsptest"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
-// clip is a clip of package rtsptest, cut into units of 10 a second.
-func clip(t testing.TB, name string) []h264.Unit {
+// clip is a clip of package rtsptest.
+func clip(t testing.TB, name string) []video.Unit {
 	t.Helper()
-	stream, err := os.ReadFile("../rtsptest/testdata/" + name + ".h264")
+	units, err := rtsptest.Units(name)
 	if err != nil {
 		t.Fatal(err)
-	}
-	var sets h264.ParamSets
-	var units []h264.Unit
-	for _, nal := range h264.SplitAnnexB(stream) {
-		switch h264.Type(nal) {
-		case h264.TypeSPS, h264.TypePPS:
-			if err := sets.Add(nal); err != nil {
-				t.Fatal(err)
-			}
-		case h264.TypeIDR, h264.TypeSlice:
-			units = append(units, h264.Unit{NALs: [][]byte{nal}, Key: h264.Type(nal) == h264.TypeIDR, Params: sets.Params()})
-		}
 	}
 	return units
 }
 
-const tick = h264.ClockRate / 10
+const tick = video.ClockRate / 10
 
 // told is an Observer that remembers.
 type told struct {
@@ -85,12 +75,12 @@ type player struct {
 	dir   string
 	now   time.Time
 	n     int64
-	units []h264.Unit
+	units []video.Unit
 }
 
 func newPlayer(t *testing.T, cfg Config) *player {
 	t.Helper()
-	p := &player{t: t, told: &told{}, dir: t.TempDir(), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), units: clip(t, "clip320")}
+	p := &player{t: t, told: &told{}, dir: t.TempDir(), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), units: clip(t, "320x180")}
 	cfg.Dir, cfg.Epoch = p.dir, 3
 	rec, err := New(cfg, p.told, nil)
 	if err != nil {
@@ -133,11 +123,8 @@ func (p *player) check(want ...Segment) {
 		if err != nil || info.Whole != int64(len(data)) || info.Frames != w.Frames || info.Whole != s.Bytes {
 			p.t.Errorf("segment %d: file: %+v, %v", i, info, err)
 		}
-		if ffprobe, err := exec.LookPath("ffprobe"); err == nil {
-			out, err := exec.Command(ffprobe, "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", s.Path).CombinedOutput()
-			if text := strings.TrimSpace(string(out)); err != nil || text != fmt.Sprint(w.Frames) {
-				p.t.Errorf("segment %d: ffprobe: %s, %v, want %d frames", i, text, err, w.Frames)
-			}
+		if text, ok := ffprobe(p.t, s.Path); ok && text != fmt.Sprint(w.Frames) {
+			p.t.Errorf("segment %d: ffprobe: %s, want %d frames", i, text, w.Frames)
 		}
 	}
 	entries, err := os.ReadDir(p.dir)
@@ -151,18 +138,38 @@ func (p *player) check(want ...Segment) {
 	}
 }
 
+// clips are one of each codec, and one of the same codec with another size.
+var clips = map[video.Codec][2]string{video.H264: {"320x180", "192x108"}, video.H265: {"320x180-h265", "192x108-h265"}}
+
+// eachCodec runs a test with a player of each codec's clip.
+func eachCodec(t *testing.T, cfg Config, test func(t *testing.T, p *player, codec video.Codec)) {
+	for codec, names := range clips {
+		t.Run(string(codec), func(t *testing.T) {
+			p := newPlayer(t, cfg)
+			p.units = clip(t, names[0])
+			test(t, p, codec)
+		})
+	}
+}
+
 func TestSegments(t *testing.T) {
-	p := newPlayer(t, Config{Segment: 2 * time.Second})
-	p.play(45)
-	p.rec.Cut(EndStop)
-	p.rec.Cut(EndStop)
-	p.check(Segment{EndReason: EndRotate, Frames: 20, Width: 320}, Segment{EndReason: EndRotate, Frames: 20, Width: 320}, Segment{EndReason: EndStop, Frames: 5, Width: 320})
-	if name := filepath.Base(p.told.order[1]); name != "20260301T120002.000Z-e3.mp4" {
-		t.Errorf("name %s", name)
-	}
-	if s := p.rec.Stats(); s.Frames != 45 || s.Segments != 3 || s.LostFrames != 0 {
-		t.Errorf("%+v", s)
-	}
+	eachCodec(t, Config{Segment: 2 * time.Second}, func(t *testing.T, p *player, codec video.Codec) {
+		p.play(45)
+		p.rec.Cut(EndStop)
+		p.rec.Cut(EndStop)
+		p.check(Segment{EndReason: EndRotate, Frames: 20, Width: 320}, Segment{EndReason: EndRotate, Frames: 20, Width: 320}, Segment{EndReason: EndStop, Frames: 5, Width: 320})
+		if name := filepath.Base(p.told.order[1]); name != "20260301T120002.000Z-e3.mp4" {
+			t.Errorf("name %s", name)
+		}
+		if s := p.rec.Stats(); s.Frames != 45 || s.Segments != 3 || s.LostFrames != 0 {
+			t.Errorf("%+v", s)
+		}
+		for _, s := range p.told.inOrder() {
+			if s.Codec != codec {
+				t.Errorf("codec %s", s.Codec)
+			}
+		}
+	})
 }
 
 func TestCutWaitsForKeyFrame(t *testing.T) {
@@ -175,36 +182,52 @@ func TestCutWaitsForKeyFrame(t *testing.T) {
 }
 
 func TestParameterChange(t *testing.T) {
+	eachCodec(t, Config{}, func(t *testing.T, p *player, codec video.Codec) {
+		p.play(13)
+		p.units = clip(t, clips[codec][1])
+		p.n = 20
+		p.play(7)
+		p.rec.Cut(EndStop)
+		got := p.told.inOrder()
+		if len(got) != 2 || got[0].EndReason != EndParams || got[0].Frames != 13 || got[1].Frames != 7 || got[1].Width != 192 || got[1].Codec != codec {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestCodecChange sees a camera go over to the other codec without a word.
+func TestCodecChange(t *testing.T) {
 	p := newPlayer(t, Config{})
 	p.play(13)
-	p.units = clip(t, "clip192")
+	p.units = clip(t, "320x180-h265")
 	p.n = 20
 	p.play(7)
 	p.rec.Cut(EndStop)
 	got := p.told.inOrder()
-	if len(got) != 2 || got[0].EndReason != EndParams || got[0].Frames != 13 || got[1].Frames != 7 || got[1].Width != 192 {
+	if len(got) != 2 || got[0].EndReason != EndParams || got[0].Frames != 13 || got[1].Frames != 7 || got[0].Codec != video.H264 || got[1].Codec != video.H265 {
 		t.Errorf("%+v", got)
 	}
 }
 
 // TestPartsAreWritten looks at the file while it is open: nothing but the last part and one picture may be missing.
 func TestPartsAreWritten(t *testing.T) {
-	p := newPlayer(t, Config{Part: 200 * time.Millisecond})
-	for n := range 25 {
-		p.play(1)
-		if p.rec.openPath() == "" {
-			continue
+	eachCodec(t, Config{Part: 200 * time.Millisecond}, func(t *testing.T, p *player, _ video.Codec) {
+		for n := range 25 {
+			p.play(1)
+			if p.rec.openPath() == "" {
+				continue
+			}
+			data, err := os.ReadFile(p.rec.openPath())
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := fmp4.Walk(bytes.NewReader(data), int64(len(data)))
+			if err != nil || info.Frames < n+1-2 || info.Whole != int64(len(data)) {
+				t.Fatalf("after %d pictures: %+v, %v", n+1, info, err)
+			}
 		}
-		data, err := os.ReadFile(p.rec.openPath())
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := fmp4.Walk(bytes.NewReader(data), int64(len(data)))
-		if err != nil || info.Frames < n+1-2 || info.Whole != int64(len(data)) {
-			t.Fatalf("after %d pictures: %+v, %v", n+1, info, err)
-		}
-	}
-	p.rec.Cut(EndStop)
+		p.rec.Cut(EndStop)
+	})
 }
 
 func TestConfigure(t *testing.T) {
@@ -224,11 +247,11 @@ func TestConfigure(t *testing.T) {
 // TestOutOfOrder gives pictures in the order of decoding, as a camera with B-frames does: I0 P3 B1 B2 and so on.
 func TestOutOfOrder(t *testing.T) {
 	var line timeline
-	params := &h264.Params{Reorder: 2}
+	params := &video.Params{Reorder: 2}
 	var got []timed
 	for i := range int64(5) {
 		for _, k := range []int64{0, 3, 1, 2} {
-			if s, ok := line.push(h264.Unit{Time: (4*i + k) * tick, Params: params}, time.Time{}); ok {
+			if s, ok := line.push(video.Unit{Time: (4*i + k) * tick, Params: params}, time.Time{}); ok {
 				got = append(got, s)
 			}
 		}
@@ -246,6 +269,62 @@ func TestOutOfOrder(t *testing.T) {
 			t.Errorf("sample %d is shown at %d, want %d", i, (s.at+int64(s.Offset))/tick, want)
 		}
 	}
+}
+
+// TestOpenGroups records pictures that are sent out of order, also across key frames.
+func TestOpenGroups(t *testing.T) {
+	stream, err := os.ReadFile("testdata/open.h265")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := []int64{ // the place of each picture, in the order of sending
+		0, 4, 2, 1, 3, 8, 6, 5, 7,
+		10, 9, 14, 12, 11, 13, 18, 16, 15, 17,
+		20, 19, 24, 22, 21, 23, 28, 26, 25, 27, 29,
+	}
+	p := newPlayer(t, Config{Segment: 900 * time.Millisecond})
+	var sets h265.ParamSets
+	n := 0
+	for _, nal := range video.SplitAnnexB(stream) {
+		switch kind := h265.Kind(nal); kind {
+		case video.KindParams:
+			if err := sets.Add(nal); err != nil {
+				t.Fatal(err)
+			}
+		case video.KindPicture, video.KindKey:
+			p.rec.Unit(video.Unit{NALs: [][]byte{nal}, Key: kind == video.KindKey, Params: sets.Params(), Time: shown[n] * tick}, p.now)
+			p.now = p.now.Add(100 * time.Millisecond)
+			n++
+		}
+	}
+	p.rec.Cut(EndStop)
+	got := p.told.inOrder()
+	if n != len(shown) || len(got) != 3 {
+		t.Fatalf("%d pictures, %d files", n, len(got))
+	}
+	for i, want := range []int{9, 10, 11} {
+		if got[i].Frames != want || got[i].Duration != time.Duration(want)*100*time.Millisecond {
+			t.Errorf("file %d: %+v", i, got[i])
+		}
+		// What is shown before a key frame needs pictures of the file before: players pass over it.
+		if text, ok := ffprobe(t, got[i].Path); ok && text != fmt.Sprint(want-min(i, 1)) {
+			t.Errorf("file %d: ffprobe: %s", i, text)
+		}
+	}
+}
+
+// ffprobe decodes a file and returns the number of its pictures, where it is installed.
+func ffprobe(t *testing.T, path string) (pictures string, ok bool) {
+	t.Helper()
+	program, err := exec.LookPath("ffprobe")
+	if err != nil {
+		return "", false
+	}
+	out, err := exec.Command(program, "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", path).CombinedOutput()
+	if err != nil {
+		t.Errorf("ffprobe: %v", err)
+	}
+	return strings.TrimSpace(string(out)), true
 }
 
 // smallDisk takes a number of bytes and then no more.

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // Why segments end.
@@ -32,6 +34,7 @@ type Segment struct {
 	Bytes              int64
 	Duration           time.Duration
 	Parts, Frames      int
+	Codec              video.Codec
 	Width, Height      int
 	// EndReason is one of the End constants, "" while it is open.
 	EndReason string

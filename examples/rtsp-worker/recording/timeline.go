@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/skalds-go/skalds/examples/rtsp-worker/fmp4"
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // timeline turns access units, which carry times of presentation, into samples, which carry times of decoding. The n-th picture is
@@ -19,7 +19,7 @@ type timeline struct {
 
 // arrived is a unit and when it came.
 type arrived struct {
-	h264.Unit
+	video.Unit
 	wall time.Time
 }
 
@@ -27,12 +27,12 @@ type arrived struct {
 type timed struct {
 	fmp4.Sample
 	at     int64
-	params *h264.Params
+	params *video.Params
 	wall   time.Time
 }
 
 // push takes a unit and returns the sample whose time is now known, if any.
-func (t *timeline) push(u h264.Unit, now time.Time) (timed, bool) {
+func (t *timeline) push(u video.Unit, now time.Time) (timed, bool) {
 	if u.Params != nil {
 		t.depth = max(t.depth, u.Params.Reorder)
 	}
@@ -56,7 +56,7 @@ func (t *timeline) flush() []timed {
 }
 
 // defaultDuration is that of a picture that stands alone.
-const defaultDuration = h264.ClockRate / 15
+const defaultDuration = video.ClockRate / 15
 
 func (t *timeline) pop() timed {
 	u, at := t.pending[0], t.times[0]

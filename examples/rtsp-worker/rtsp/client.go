@@ -12,7 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // State of a Client.
@@ -32,7 +32,7 @@ const (
 // nothing is read from the camera.
 type Handler interface {
 	// Unit is called for every complete access unit. The handler may keep it.
-	Unit(h264.Unit)
+	Unit(video.Unit)
 	// Ended is called after each connection, with the reason, the pause before the next try and the state until then.
 	Ended(state State, err error, retryIn time.Duration)
 }
@@ -83,7 +83,7 @@ func (c *Client) Run(ctx context.Context) error {
 			s.auth.user = c.user.Username()
 			s.auth.password, _ = c.user.Password()
 		}
-		err := s.run(ctx, func(u h264.Unit) {
+		err := s.run(ctx, func(u video.Unit) {
 			if since.IsZero() {
 				since = time.Now()
 				c.log.Info("receiving", "width", u.Params.Width, "height", u.Params.Height)

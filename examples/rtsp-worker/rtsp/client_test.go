@@ -13,9 +13,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/rtsp"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/rtsptest"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // secret holds characters that a careless address would trip over.
@@ -27,13 +27,13 @@ const patience = 30 * time.Second
 // watcher is a Handler that remembers.
 type watcher struct {
 	mu    sync.Mutex
-	units []h264.Unit
+	units []video.Unit
 	ends  []error
 	state []rtsp.State
 	log   bytes.Buffer
 }
 
-func (w *watcher) Unit(u h264.Unit) {
+func (w *watcher) Unit(u video.Unit) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.units = append(w.units, u)
@@ -58,10 +58,10 @@ func (w *watcher) count() (units, ends int) {
 	return len(w.units), len(w.ends)
 }
 
-func (w *watcher) snapshot() ([]h264.Unit, []error, []rtsp.State) {
+func (w *watcher) snapshot() ([]video.Unit, []error, []rtsp.State) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]h264.Unit(nil), w.units...), append([]error(nil), w.ends...), append([]rtsp.State(nil), w.state...)
+	return append([]video.Unit(nil), w.units...), append([]error(nil), w.ends...), append([]rtsp.State(nil), w.state...)
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -134,12 +134,18 @@ func startClient(t *testing.T, cfg rtsp.Config) (*rtsp.Client, *watcher) {
 func TestReceives(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []rtsp.Transport{rtsp.TCP, rtsp.UDP} {
-		for _, auth := range []string{"", "digest", "sha256", "basic"} {
-			t.Run(string(transport)+" "+auth, func(t *testing.T) {
+		for name, cfg := range map[string]rtsptest.Config{
+			"open":   {},
+			"digest": {Auth: "digest", User: "user", Password: secret},
+			"sha256": {Auth: "sha256", User: "user", Password: secret},
+			"basic":  {Auth: "basic", User: "user", Password: secret},
+			"h265":   {Clip: "320x180-h265"},
+		} {
+			t.Run(string(transport)+" "+name, func(t *testing.T) {
 				t.Parallel()
-				cfg := rtsptest.Config{Auth: auth}
-				if auth != "" {
-					cfg.User, cfg.Password = "user", secret
+				codec := video.H264
+				if name == "h265" {
+					codec = video.H265
 				}
 				cam := startCamera(t, cfg)
 				c, w := startClient(t, rtsp.Config{URL: cam.URL(), Transport: transport, ReportInterval: 20 * time.Millisecond})
@@ -149,12 +155,12 @@ func TestReceives(t *testing.T) {
 				if len(ends) != 0 {
 					t.Fatalf("connections ended: %v", ends)
 				}
-				if !units[0].Key || units[0].Params == nil || units[0].Params.Width != 320 || units[0].Params.Height != 180 {
+				if !units[0].Key || units[0].Params == nil || units[0].Params.Codec != codec || units[0].Params.Width != 320 || units[0].Params.Height != 180 {
 					t.Errorf("first unit: key %v, params %+v", units[0].Key, units[0].Params)
 				}
 				for i := 1; i < len(units); i++ {
-					if d := units[i].Time - units[i-1].Time; d != h264.ClockRate/50 {
-						t.Fatalf("picture %d came %d ticks after the one before, want %d", i, d, h264.ClockRate/50)
+					if d := units[i].Time - units[i-1].Time; d != video.ClockRate/50 {
+						t.Fatalf("picture %d came %d ticks after the one before, want %d", i, d, video.ClockRate/50)
 					}
 				}
 				if s := c.Status(); s.State != rtsp.Receiving || s.Connects != 1 || s.Stats.DroppedUnits != 0 {
@@ -238,49 +244,55 @@ func TestGoesOn(t *testing.T) {
 		{rtsptest.Fault{Kind: rtsptest.FaultParams}, rtsp.TCP, false},
 		{rtsptest.Fault{Kind: rtsptest.FaultParams}, rtsp.UDP, false},
 	} {
-		t.Run(f.fault.Kind+" "+string(f.transport), func(t *testing.T) {
-			t.Parallel()
-			cam := startCamera(t, rtsptest.Config{User: "user", Password: secret, MTU: 300})
-			c, w := startClient(t, rtsp.Config{URL: cam.URL(), Transport: f.transport, Watchdog: 5 * time.Second})
-			eventually(t, "pictures", func() bool { n, _ := w.count(); return n >= 5 })
-			if err := cam.Inject(f.fault); err != nil {
-				t.Fatal(err)
+		for _, clip := range []string{"320x180", "320x180-h265"} {
+			t.Run(f.fault.Kind+" "+string(f.transport)+" "+clip, func(t *testing.T) {
+				t.Parallel()
+				goesOn(t, f.fault, f.transport, clip, f.drops)
+			})
+		}
+	}
+}
+
+func goesOn(t *testing.T, fault rtsptest.Fault, transport rtsp.Transport, clip string, drops bool) {
+	cam := startCamera(t, rtsptest.Config{User: "user", Password: secret, MTU: 300, Clip: clip})
+	c, w := startClient(t, rtsp.Config{URL: cam.URL(), Transport: transport, Watchdog: 5 * time.Second})
+	eventually(t, "pictures", func() bool { n, _ := w.count(); return n >= 5 })
+	if err := cam.Inject(fault); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "100 pictures", func() bool { n, _ := w.count(); return n >= 100 })
+	if drops {
+		eventually(t, "a dropped picture", func() bool { return c.Status().Stats.DroppedUnits > 0 })
+	}
+	units, ends, _ := w.snapshot()
+	if len(ends) != 0 {
+		t.Fatalf("connections ended: %v", ends)
+	}
+	if n := c.Status().Stats.DroppedUnits; !drops && n != 0 {
+		t.Errorf("%d pictures dropped", n)
+	}
+	for i := 1; i < len(units); i++ {
+		d := units[i].Time - units[i-1].Time
+		if d <= 0 || d > 5*video.ClockRate {
+			t.Errorf("picture %d came %d ticks after the one before", i, d)
+		}
+		if !drops && fault.Kind != rtsptest.FaultClockJump && d != video.ClockRate/50 {
+			t.Errorf("a picture is missing before number %d: %d ticks", i, d)
+		}
+	}
+	if fault.Kind == rtsptest.FaultParams {
+		last := units[len(units)-1]
+		if last.Params.Width != 192 || last.Params.Height != 108 {
+			t.Errorf("last picture has %dx%d", last.Params.Width, last.Params.Height)
+		}
+		for i := 1; i < len(units); i++ {
+			if units[i].Params != units[i-1].Params && !units[i].Key {
+				t.Error("changed parameters without a key frame")
 			}
-			eventually(t, "100 pictures", func() bool { n, _ := w.count(); return n >= 100 })
-			if f.drops {
-				eventually(t, "a dropped picture", func() bool { return c.Status().Stats.DroppedUnits > 0 })
-			}
-			units, ends, _ := w.snapshot()
-			if len(ends) != 0 {
-				t.Fatalf("connections ended: %v", ends)
-			}
-			if n := c.Status().Stats.DroppedUnits; !f.drops && n != 0 {
-				t.Errorf("%d pictures dropped", n)
-			}
-			for i := 1; i < len(units); i++ {
-				d := units[i].Time - units[i-1].Time
-				if d <= 0 || d > 5*h264.ClockRate {
-					t.Errorf("picture %d came %d ticks after the one before", i, d)
-				}
-				if !f.drops && f.fault.Kind != rtsptest.FaultClockJump && d != h264.ClockRate/50 {
-					t.Errorf("a picture is missing before number %d: %d ticks", i, d)
-				}
-			}
-			if f.fault.Kind == rtsptest.FaultParams {
-				last := units[len(units)-1]
-				if last.Params.Width != 192 || last.Params.Height != 108 {
-					t.Errorf("last picture has %dx%d", last.Params.Width, last.Params.Height)
-				}
-				for i := 1; i < len(units); i++ {
-					if units[i].Params != units[i-1].Params && !units[i].Key {
-						t.Error("changed parameters without a key frame")
-					}
-				}
-			}
-			if f.fault.Kind == rtsptest.FaultClockJump && c.Status().Stats.ClockJumps != 1 {
-				t.Errorf("%d clock jumps counted", c.Status().Stats.ClockJumps)
-			}
-		})
+		}
+	}
+	if fault.Kind == rtsptest.FaultClockJump && c.Status().Stats.ClockJumps != 1 {
+		t.Errorf("%d clock jumps counted", c.Status().Stats.ClockJumps)
 	}
 }
 

@@ -3,7 +3,7 @@ package rtsp
 import (
 	"time"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // clock turns RTP timestamps into a time that never jumps: where the camera's clock does, the time that really passed is taken
@@ -18,9 +18,9 @@ type clock struct {
 
 const (
 	// maxAhead is how much further than real time two neighbouring pictures may be apart.
-	maxAhead = 2 * h264.ClockRate
+	maxAhead = 2 * video.ClockRate
 	// maxBehind is how far back a picture may lie where pictures are sent out of order (B-frames).
-	maxBehind = 2 * h264.ClockRate
+	maxBehind = 2 * video.ClockRate
 )
 
 // next returns the time of a picture that was complete at now, and whether the camera's clock jumped.
@@ -30,7 +30,7 @@ func (c *clock) next(rtp uint32, now time.Time, reorder bool) (ticks int64, jump
 		return 0, false
 	}
 	delta := int64(int32(rtp - c.rtp))
-	elapsed := max(1, int64(now.Sub(c.at))*h264.ClockRate/int64(time.Second))
+	elapsed := max(1, int64(now.Sub(c.at))*video.ClockRate/int64(time.Second))
 	ok := delta > 0 && delta <= elapsed+maxAhead || reorder && delta < 0 && delta >= -maxBehind
 	if !ok {
 		delta = elapsed

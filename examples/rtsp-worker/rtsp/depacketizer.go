@@ -4,9 +4,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/pion/rtp/codecs"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // Stats counts what a connection received.
@@ -36,10 +35,12 @@ const (
 // depacketizer makes access units of RTP packets. It has no clock: time comes in as an argument.
 type depacketizer struct {
 	payloadType uint8
-	sets        h264.ParamSets
+	coding      *coding
+	sets        video.ParamSets
+	unpack      unpacker
 	stats       Stats
 	clock       clock
-	emit        func(h264.Unit)
+	emit        func(video.Unit)
 
 	synced     bool
 	ssrc       uint32
@@ -49,13 +50,15 @@ type depacketizer struct {
 	seenMarker bool
 
 	// the unit being built
-	open     bool
-	ts       uint32
-	nals     [][]byte
-	size     int
-	broken   bool
-	fragment bool
-	codec    codecs.H264Packet
+	open   bool
+	ts     uint32
+	nals   [][]byte
+	size   int
+	broken bool
+}
+
+func newDepacketizer(t *track, emit func(video.Unit)) *depacketizer {
+	return &depacketizer{payloadType: t.payloadType, coding: t.coding, sets: t.sets, unpack: t.coding.unpacker(), emit: emit}
 }
 
 // push takes one RTP packet; the bytes are not kept.
@@ -119,62 +122,45 @@ func (d *depacketizer) resync(p *rtp.Packet) {
 // damage marks the unit being built as incomplete; if none is open, the missing packet was the beginning of the next one.
 func (d *depacketizer) damage() {
 	d.broken = true
-	d.dropFragment()
-}
-
-func (d *depacketizer) dropFragment() {
-	d.fragment = false
-	d.codec = codecs.H264Packet{}
+	d.unpack.reset()
 }
 
 // add takes the payload of one packet of the open unit.
 func (d *depacketizer) add(payload []byte) {
-	if payload[0]&0x80 != 0 || d.size+len(payload) > maxUnit { // forbidden_zero_bit
+	if d.size+len(payload) > maxUnit {
 		d.damage()
 		return
 	}
-	const fuA = 28
-	if h264.Type(payload) == fuA {
-		if len(payload) < 3 {
+	halfway := d.unpack.halfway()
+	nals, ok := d.unpack.push(payload)
+	if !ok {
+		d.damage()
+		if !halfway {
+			return
+		}
+		if nals, ok = d.unpack.push(payload); !ok { // it may be whole in itself, behind the fragments that end nowhere
 			d.damage()
 			return
 		}
-		start, end := payload[1]&0x80 != 0, payload[1]&0x40 != 0
-		if start == d.fragment || start && end { // pion checks neither
-			d.damage()
-			return
-		}
-		d.fragment = !end
-	} else if d.fragment {
-		d.damage()
-	}
-	stream, err := d.codec.Unmarshal(payload)
-	if err != nil {
-		d.damage()
-		return
 	}
 	d.size += len(payload)
-	for _, nal := range splitStartCodes(stream) {
-		switch t := h264.Type(nal); {
-		case t == h264.TypeSPS || t == h264.TypePPS:
+	for _, nal := range nals {
+		switch d.coding.kind(nal) {
+		case video.KindParams:
 			if d.sets.Add(nal) != nil {
 				d.broken = true
 			}
-		case t == h264.TypeAUD || t == h264.TypeFiller:
-		case t == 0 || t > 23 || len(d.nals) >= maxUnitNALs:
+		case video.KindSkip:
+		case video.KindInvalid:
 			d.broken = true
 		default:
+			if len(d.nals) >= maxUnitNALs {
+				d.broken = true
+				return
+			}
 			d.nals = append(d.nals, nal)
 		}
 	}
-}
-
-// splitStartCodes takes apart what pion put together: a NAL unit cannot hold a start code by itself.
-func splitStartCodes(stream []byte) [][]byte {
-	if len(stream) <= 4 {
-		return nil
-	}
-	return h264.SplitAnnexB(stream)
 }
 
 // closeWithoutMarker ends a unit because the next one began. Its last packet may be missing or damaged, so it is dropped, unless this
@@ -192,15 +178,16 @@ func (d *depacketizer) closeWithoutMarker(now time.Time) {
 
 // finish hands the open unit over, or drops it.
 func (d *depacketizer) finish(now time.Time) {
-	unit := h264.Unit{NALs: d.nals, Params: d.sets.Params()}
-	bad := d.broken || d.fragment
+	unit := video.Unit{NALs: d.nals, Params: d.sets.Params()}
+	bad := d.broken || d.unpack.halfway()
 	ts := d.ts
 	d.open, d.nals, d.size, d.broken = false, nil, 0, false
-	d.dropFragment()
+	d.unpack.reset()
 	picture := false
 	for _, nal := range unit.NALs {
-		picture = picture || h264.IsPicture(nal)
-		unit.Key = unit.Key || h264.Type(nal) == h264.TypeIDR
+		kind := d.coding.kind(nal)
+		unit.Key = unit.Key || kind == video.KindKey
+		picture = picture || kind == video.KindKey || kind == video.KindPicture
 	}
 	if bad {
 		d.stats.DroppedUnits++

@@ -2,6 +2,7 @@ package rtsp
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/url"
@@ -12,7 +13,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 func TestMessages(t *testing.T) {
@@ -89,83 +90,185 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// packets cuts pictures as a camera does.
-func packets(t testing.TB, n, mtu int) [][]byte {
+// sample is a stream of one coding: its parameter sets, the first bytes of key and other pictures, and a camera's way to cut them.
+type sample struct {
+	coding *coding
+	sets   [][]byte
+	key    []byte
+	other  []byte
+	cut    rtp.Payloader
+}
+
+func samples(t testing.TB) map[string]sample {
 	t.Helper()
-	sps := []byte{0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x01, 0x41, 0xfb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xf1, 0x62, 0xe4, 0x80}
-	pps := []byte{0x68, 0xcb, 0x83, 0xcb, 0x20}
+	unhex := func(text string) []byte {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	return map[string]sample{
+		"h264": {
+			coding: findCoding("H264/90000"), key: []byte{0x65}, other: []byte{0x41}, cut: &codecs.H264Payloader{},
+			sets: [][]byte{unhex("6742c01ed90141fb011000000300100000030320f162e480"), unhex("68cb83cb20")},
+		},
+		"h265": {
+			coding: findCoding("h265/90000"), key: []byte{0x28, 1}, other: []byte{0x02, 1}, cut: &codecs.H265Payloader{},
+			sets: [][]byte{
+				unhex("40010c01ffff01600000030090000003000003003c968090"),
+				unhex("42010101600000030090000003000003003ca00a080b9f7965a924caf0168080000003008000000504"),
+				unhex("4401c172b46240"),
+			},
+		},
+	}
+}
+
+// packets cuts pictures as a camera does: every fifth is a key frame of 500 bytes and its header, the others have 200.
+func packets(t testing.TB, s sample, n, mtu int) [][]byte {
+	t.Helper()
 	var out [][]byte
-	p := &codecs.H264Payloader{}
 	seq := uint16(65530)
 	for i := range n {
-		nals := [][]byte{append([]byte{0x41}, bytes.Repeat([]byte{byte(i + 1)}, 200)...)}
+		nals := [][]byte{append(bytes.Clone(s.other), bytes.Repeat([]byte{byte(i + 1)}, 200)...)}
 		if i%5 == 0 {
-			nals = [][]byte{sps, pps, append([]byte{0x65}, bytes.Repeat([]byte{byte(i + 1)}, 500)...)}
+			nals = append(append([][]byte(nil), s.sets...), append(bytes.Clone(s.key), bytes.Repeat([]byte{byte(i + 1)}, 500)...))
 		}
 		var payloads [][]byte
 		for _, nal := range nals {
-			payloads = append(payloads, p.Payload(uint16(mtu), append([]byte{0, 0, 0, 1}, nal...))...)
+			payloads = append(payloads, s.cut.Payload(uint16(mtu), append([]byte{0, 0, 0, 1}, nal...))...)
 		}
 		for j, payload := range payloads {
-			raw, err := (&rtp.Packet{Header: rtp.Header{
-				Version: 2, PayloadType: 96, SequenceNumber: seq, Timestamp: uint32(i * 3000), SSRC: 1, Marker: j == len(payloads)-1,
-			}, Payload: payload}).Marshal()
-			if err != nil {
-				t.Fatal(err)
-			}
+			out = append(out, packet(t, seq, uint32(i*3000), j == len(payloads)-1, payload))
 			seq++
-			out = append(out, raw)
 		}
 	}
 	return out
 }
 
+func packet(t testing.TB, seq uint16, ts uint32, marker bool, payload []byte) []byte {
+	t.Helper()
+	raw, err := (&rtp.Packet{
+		Header:  rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: seq, Timestamp: ts, SSRC: 1, Marker: marker},
+		Payload: payload,
+	}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// depacketize gives packets to a depacketizer from one buffer, as a connection does.
+func depacketize(c *coding, in [][]byte) ([]video.Unit, Stats) {
+	var units []video.Unit
+	d := newDepacketizer(&track{payloadType: 96, coding: c, sets: c.sets()}, func(u video.Unit) { units = append(units, u) })
+	now := time.Unix(1000, 0)
+	buf := make([]byte, 2048)
+	for _, raw := range in {
+		now = now.Add(10 * time.Millisecond)
+		d.push(buf[:copy(buf, raw)], now)
+	}
+	return units, d.stats
+}
+
 func TestDepacketizer(t *testing.T) {
-	run := func(in [][]byte) ([]h264.Unit, Stats) {
-		var units []h264.Unit
-		d := &depacketizer{payloadType: 96, emit: func(u h264.Unit) { units = append(units, u) }}
-		now := time.Unix(1000, 0)
-		for _, raw := range in {
-			now = now.Add(10 * time.Millisecond)
-			d.push(raw, now)
-		}
-		return units, d.stats
-	}
-	all := packets(t, 20, 100)
-	units, stats := run(all)
-	if len(units) != 20 || stats.DroppedUnits != 0 || stats.LostPackets != 0 {
-		t.Fatalf("%d units, %+v", len(units), stats)
-	}
-	for i, u := range units {
-		if u.Key != (i%5 == 0) || len(u.NALs) != 1 || u.NALs[0][1] != byte(i+1) {
-			t.Errorf("unit %d: key %v, %d NALs", i, u.Key, len(u.NALs))
-		}
-	}
-	for lost := range all { // without any one packet, no unit may be damaged
-		units, stats := run(append(append([][]byte(nil), all[:lost]...), all[lost+1:]...))
-		for _, u := range units {
-			want := 201
-			if u.Key {
-				want = 501
+	for name, s := range samples(t) {
+		t.Run(name, func(t *testing.T) {
+			all := packets(t, s, 20, 100)
+			units, stats := depacketize(s.coding, all)
+			if len(units) != 20 || stats.DroppedUnits != 0 || stats.LostPackets != 0 {
+				t.Fatalf("%d units, %+v", len(units), stats)
 			}
-			if len(u.NALs) != 1 || len(u.NALs[0]) != want {
-				t.Fatalf("packet %d lost: unit with %d NALs of %d bytes", lost, len(u.NALs), len(u.NALs[0]))
+			for i, u := range units {
+				want := append(bytes.Clone(s.other), bytes.Repeat([]byte{byte(i + 1)}, 200)...)
+				if i%5 == 0 {
+					want = append(bytes.Clone(s.key), bytes.Repeat([]byte{byte(i + 1)}, 500)...)
+				}
+				if u.Key != (i%5 == 0) || len(u.NALs) != 1 || !bytes.Equal(u.NALs[0], want) {
+					t.Errorf("unit %d: key %v, %d NALs", i, u.Key, len(u.NALs))
+				}
 			}
+			for lost := range all { // without any one packet, no unit may be damaged
+				units, stats := depacketize(s.coding, append(append([][]byte(nil), all[:lost]...), all[lost+1:]...))
+				for _, u := range units {
+					want := len(s.other) + 200
+					if u.Key {
+						want = len(s.key) + 500
+					}
+					if len(u.NALs) != 1 || len(u.NALs[0]) != want {
+						t.Fatalf("packet %d lost: unit with %d NALs of %d bytes", lost, len(u.NALs), len(u.NALs[0]))
+					}
+				}
+				if stats.Units < 15 {
+					t.Errorf("packet %d lost: only %d units", lost, stats.Units)
+				}
+			}
+		})
+	}
+}
+
+// TestDepacketizerH265 sends payloads that no camera of ours sends.
+func TestDepacketizerH265(t *testing.T) {
+	s := samples(t)["h265"]
+	sets := []byte{0x60, 1} // an aggregation packet
+	for _, set := range s.sets {
+		sets = append(append(sets, 0, byte(len(set))), set...)
+	}
+	key := []byte{0x28, 1, 0xaf, 9}
+	for name, c := range map[string]struct {
+		payloads [][]byte
+		nals     int // of the one unit that comes of it; 0 when it is dropped
+	}{
+		"whole":                    {[][]byte{sets, key}, 1},
+		"delimiter and filler":     {[][]byte{{0x46, 1, 0x50}, sets, {0x4c, 1, 0xff}, key}, 1},
+		"SEI":                      {[][]byte{sets, {0x4e, 1, 5, 1, 0, 0x80}, key}, 2},
+		"end of sequence":          {[][]byte{sets, key, {0x48, 1}}, 2}, // nothing but its header
+		"aggregation of one":       {[][]byte{sets, {0x60, 1, 0, 4, 0x28, 1, 0xaf, 9}}, 1},
+		"two slices":               {[][]byte{sets, {0x60, 1, 0, 4, 0x28, 1, 0xaf, 9, 0, 4, 0x28, 1, 0x2f, 9}}, 2},
+		"fragments":                {[][]byte{sets, {0x62, 1, 0x94, 0xaf}, {0x62, 1, 0x14, 1}, {0x62, 1, 0x54, 2}}, 1},
+		"fragment without start":   {[][]byte{sets, {0x62, 1, 0x14, 1}, {0x62, 1, 0x54, 2}}, 0},
+		"fragment without end":     {[][]byte{sets, {0x62, 1, 0x94, 0xaf}, {0x62, 1, 0x14, 1}}, 0},
+		"start and end at once":    {[][]byte{sets, {0x62, 1, 0xd4, 0xaf}}, 0},
+		"fragments of two kinds":   {[][]byte{sets, {0x62, 1, 0x94, 0xaf}, {0x62, 1, 0x41, 1}}, 0},
+		"two starts":               {[][]byte{sets, {0x62, 1, 0x94, 0xaf}, {0x62, 1, 0x94, 0xaf}, {0x62, 1, 0x54, 2}}, 0},
+		"whole one in fragments":   {[][]byte{sets, {0x62, 1, 0x94, 0xaf}, key, {0x62, 1, 0x54, 2}}, 0},
+		"fragment of a fragment":   {[][]byte{sets, key, {0x62, 1, 0xb1, 0xaf}, {0x62, 1, 0x71, 2}}, 0},
+		"short fragment":           {[][]byte{sets, key, {0x62, 1}}, 0},
+		"aggregation of nothing":   {[][]byte{sets, key, {0x60, 1}}, 0},
+		"aggregation cut short":    {[][]byte{sets, key, {0x60, 1, 0, 9, 2, 1}}, 0},
+		"aggregation, a byte left": {[][]byte{sets, key, {0x60, 1, 0, 2, 0x48, 1, 7}}, 0},
+		"PACI":                     {[][]byte{sets, {0x64, 1, 0x50, 0, 0xaf, 9}}, 0},
+		"one byte":                 {[][]byte{sets, key, {0x28}}, 0},
+		"no picture":               {[][]byte{sets}, 0},
+		"no sets":                  {[][]byte{key}, 0},
+	} {
+		var in [][]byte
+		for i, payload := range c.payloads {
+			in = append(in, packet(t, uint16(i), 0, i == len(c.payloads)-1, payload))
 		}
-		if stats.Units < 15 {
-			t.Errorf("packet %d lost: only %d units", lost, stats.Units)
+		units, _ := depacketize(s.coding, in)
+		if c.nals == 0 && len(units) != 0 || c.nals > 0 && (len(units) != 1 || len(units[0].NALs) != c.nals || !units[0].Key) {
+			t.Errorf("%s: %+v", name, units)
 		}
 	}
 }
 
 func FuzzDepacketizer(f *testing.F) {
-	for _, raw := range packets(f, 6, 300) {
-		f.Add(raw, []byte{0x80, 0x60, 0, 1})
+	all := samples(f)
+	for name, s := range all {
+		for _, raw := range packets(f, s, 6, 300) {
+			f.Add(name == "h265", raw, []byte{0x80, 0x60, 0, 1})
+		}
 	}
-	f.Add([]byte{0x80, 0xe0, 0xff, 0xfe, 0, 0, 0, 1, 0, 0, 0, 1, 0x7c, 0x85, 1}, []byte{0x80, 0xe0, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 0x78, 0, 2, 0x41})
-	f.Fuzz(func(t *testing.T, a, b []byte) {
+	f.Add(false, []byte{0x80, 0xe0, 0xff, 0xfe, 0, 0, 0, 1, 0, 0, 0, 1, 0x7c, 0x85, 1}, []byte{0x80, 0xe0, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 0x78, 0, 2, 0x41})
+	f.Add(true, []byte{0x80, 0x60, 0xff, 0xfe, 0, 0, 0, 1, 0, 0, 0, 1, 0x62, 1, 0x94, 1}, []byte{0x80, 0xe0, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 0x60, 1, 0, 2, 0x48, 1})
+	f.Fuzz(func(t *testing.T, h265 bool, a, b []byte) {
+		s := samples(t)["h264"]
+		if h265 {
+			s = samples(t)["h265"]
+		}
 		var last int64
-		d := &depacketizer{payloadType: 96, emit: func(u h264.Unit) {
+		d := newDepacketizer(&track{payloadType: 96, coding: s.coding, sets: s.coding.sets()}, func(u video.Unit) {
 			if u.Params == nil || len(u.NALs) == 0 {
 				t.Fatal("unit without parameters or pictures")
 			}
@@ -173,10 +276,10 @@ func FuzzDepacketizer(f *testing.F) {
 				t.Fatal("time goes back")
 			}
 			last = u.Time
-		}}
+		})
 		r := reorder{depth: 3}
 		now := time.Unix(1000, 0)
-		good := packets(t, 3, 200)
+		good := packets(t, s, 3, 200)
 		for _, raw := range append(append([][]byte{a, b, a}, good...), b, a, b) {
 			now = now.Add(time.Millisecond)
 			r.push(raw, func(p []byte) { d.push(p, now) })
@@ -185,6 +288,38 @@ func FuzzDepacketizer(f *testing.F) {
 			t.Fatal("too many packets wait")
 		}
 	})
+}
+
+// TestFindTrack reads descriptions of cameras.
+func TestFindTrack(t *testing.T) {
+	const head = "v=0\r\no=- 0 0 IN IP4 10.0.0.1\r\ns=x\r\nt=0 0\r\na=control:*\r\n"
+	const hevc = "m=video 0 RTP/AVP 98\r\na=rtpmap:98 H265/90000\r\na=control:track1\r\n"
+	const sprop = "sprop-vps=QAEMAf//AWAAAAMAkAAAAwAAAwA8loCQ; sprop-sps=QgEBAWAAAAMAkAAAAwAAAwA8oAoIC595ZakkyvAWgIAAAAMAgAAABQQ=;sprop-pps=RAHBcrRiQA=="
+	for name, c := range map[string]struct {
+		media  string
+		rtpmap string
+		sets   bool
+	}{
+		"h265 with sets":       {hevc + "a=fmtp:98 profile-id=1;" + sprop + "\r\n", "H265/90000", true},
+		"h265 without":         {hevc, "H265/90000", false},
+		"h265 in order":        {hevc + "a=fmtp:98 sprop-max-don-diff=0;" + sprop + "\r\n", "H265/90000", true},
+		"h265 out of order":    {hevc + "a=fmtp:98 sprop-max-don-diff=2;" + sprop + "\r\n", "", false},
+		"h265 with rubbish":    {hevc + "a=fmtp:98 sprop-vps=!;sprop-sps=RAHBcrRiQA==;sprop-pps=\r\n", "H265/90000", false},
+		"the first one counts": {"m=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 h264/90000\r\n" + hevc, "H264/90000", false},
+		"not the unknown one":  {"m=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n" + hevc, "H265/90000", false},
+		"unknown only":         {"m=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n", "", false},
+	} {
+		got, err := findTrack([]byte(head+c.media), "rtsp://h/s/")
+		if c.rtpmap == "" {
+			if !errors.Is(err, ErrNoVideo) {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+			continue
+		}
+		if err != nil || got.coding.rtpmap != c.rtpmap || (got.sets.Params() != nil) != c.sets {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
 }
 
 func TestReorder(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 // ErrWatchdog says that no complete picture came within the watchdog's time.
@@ -54,7 +54,7 @@ type session struct {
 }
 
 // run connects, plays and calls emit for every complete unit, on this goroutine. It returns why the session ended.
-func (s *session) run(ctx context.Context, emit func(h264.Unit), stats func(Stats)) error {
+func (s *session) run(ctx context.Context, emit func(video.Unit), stats func(Stats)) error {
 	deadline := time.Now().Add(s.cfg.Handshake)
 	dialer := net.Dialer{Deadline: deadline}
 	host := s.url.Host
@@ -108,19 +108,19 @@ func (s *session) send(method, uri string, header []string) (int64, error) {
 }
 
 // play receives until the session ends.
-func (s *session) play(ctx context.Context, cancel context.CancelCauseFunc, emit func(h264.Unit), stats func(Stats)) error {
+func (s *session) play(ctx context.Context, cancel context.CancelCauseFunc, emit func(video.Unit), stats func(Stats)) error {
 	// The first picture may need the camera's next key frame.
 	watchdog := time.AfterFunc(max(s.cfg.Watchdog, s.cfg.FirstPicture), func() { cancel(ErrWatchdog) })
 	defer watchdog.Stop()
 	var d *depacketizer
-	d = &depacketizer{payloadType: s.track.payloadType, sets: s.track.sets, emit: func(u h264.Unit) {
+	d = newDepacketizer(s.track, func(u video.Unit) {
 		if ctx.Err() != nil {
 			return
 		}
 		watchdog.Reset(s.cfg.Watchdog)
 		emit(u)
 		stats(d.stats)
-	}}
+	})
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)

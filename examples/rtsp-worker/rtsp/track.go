@@ -10,21 +10,22 @@ import (
 
 	"github.com/pion/sdp/v3"
 
-	"github.com/skalds-go/skalds/examples/rtsp-worker/h264"
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
-// ErrNoVideo says that a camera offers no H.264 video.
-var ErrNoVideo = errors.New("no H.264 video offered")
+// ErrNoVideo says that a camera offers no video that can be recorded.
+var ErrNoVideo = errors.New("no H.264 or H.265 video offered")
 
 // track is the video track of a description.
 type track struct {
 	// control is the address for SETUP, aggregate the one for PLAY, keep-alive and TEARDOWN.
 	control, aggregate string
 	payloadType        uint8
-	sets               h264.ParamSets
+	coding             *coding
+	sets               video.ParamSets
 }
 
-// findTrack reads an SDP and returns its first H.264 track; base is the address that relative ones are relative to.
+// findTrack reads an SDP and returns its first track that is understood; base is the address that relative ones are relative to.
 func findTrack(description []byte, base string) (*track, error) {
 	var session sdp.SessionDescription
 	if err := session.Unmarshal(description); err != nil {
@@ -40,24 +41,26 @@ func findTrack(description []byte, base string) (*track, error) {
 			if err != nil {
 				continue
 			}
-			codec := mediaAttribute(media, "rtpmap", format)
-			offered = append(offered, codec)
-			if !strings.EqualFold(codec, "H264/90000") {
+			name := mediaAttribute(media, "rtpmap", format)
+			coding, params := findCoding(name), parameters(mediaAttribute(media, "fmtp", format))
+			if n, err := strconv.Atoi(params["sprop-max-don-diff"]); err == nil && n > 0 {
+				name += " out of order"
+				coding = nil
+			}
+			offered = append(offered, name)
+			if coding == nil {
 				continue
 			}
-			t := &track{payloadType: uint8(pt), aggregate: base}
+			t := &track{payloadType: uint8(pt), aggregate: base, coding: coding, sets: coding.sets()}
 			if c, ok := session.Attribute("control"); ok {
 				t.aggregate = joinControl(base, c)
 			}
 			control, _ := media.Attribute("control")
 			t.control = joinControl(base, control)
-			for part := range strings.SplitSeq(mediaAttribute(media, "fmtp", format), ";") {
-				key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-				if !strings.EqualFold(key, "sprop-parameter-sets") {
-					continue
-				}
-				for text := range strings.SplitSeq(value, ",") {
-					if nal, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err == nil {
+			for _, key := range coding.sprops {
+				for text := range strings.SplitSeq(params[key], ",") {
+					nal, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+					if err == nil && coding.kind(nal) == video.KindParams {
 						_ = t.sets.Add(nal) // an unusable one is replaced by those in the stream
 					}
 				}
@@ -66,6 +69,16 @@ func findTrack(description []byte, base string) (*track, error) {
 		}
 	}
 	return nil, fmt.Errorf("read description: video offered: %s: %w", strings.Join(offered, ", "), ErrNoVideo)
+}
+
+// parameters reads the "key=value;key=value" of a format; keys are in lower case.
+func parameters(fmtp string) map[string]string {
+	out := map[string]string{}
+	for part := range strings.SplitSeq(fmtp, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		out[strings.ToLower(key)] = value
+	}
+	return out
 }
 
 // mediaAttribute returns the rest of the attribute "key:format rest".

@@ -26,7 +26,7 @@ type Config struct {
 	Auth string
 	// FPS is the number of pictures a second; default 10. The clip has a key frame every ten pictures.
 	FPS int
-	// Clip is "320x180" (default) or "192x108".
+	// Clip is one of Clips; default "320x180".
 	Clip string
 	// MTU is the largest RTP payload; default 1200.
 	MTU int
@@ -48,10 +48,8 @@ func (c Config) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("auth %q is unknown: use digest, sha256 or basic", c.Auth))
 	}
-	switch c.Clip {
-	case "", "320x180", "192x108":
-	default:
-		errs = append(errs, fmt.Errorf("clip %q is unknown: use 320x180 or 192x108", c.Clip))
+	if _, err := findSource(c.Clip); err != nil {
+		errs = append(errs, err)
 	}
 	if c.FPS < 0 || c.FPS > 200 {
 		errs = append(errs, fmt.Errorf("fps %d is outside 1 to 200", c.FPS))
@@ -69,7 +67,7 @@ func (c Config) Validate() error {
 type Camera struct {
 	cfg   Config
 	log   hclog.Logger
-	clips [2]clip
+	clips [2]clip // the one that is shown, and the other one of the same coding
 	addr  string
 
 	frames  atomic.Int64
@@ -121,12 +119,17 @@ func NewCamera(cfg Config, log hclog.Logger) (*Camera, error) {
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}
-	c := &Camera{
-		cfg: cfg, log: log, clips: [2]clip{cutClip(clip320), cutClip(clip192)}, rng: rand.New(rand.NewPCG(cfg.Seed, 1)),
-		until: map[string]time.Time{}, rates: map[string]float64{}, planned: make(chan []Fault, 1), sessions: map[*session]struct{}{}, changed: make(chan struct{}),
+	first, err := findSource(cfg.Clip)
+	if err != nil {
+		return nil, fmt.Errorf("configure camera: %w", err)
 	}
-	if cfg.Clip == "192x108" {
-		c.clips[0], c.clips[1] = c.clips[1], c.clips[0]
+	second, err := findSource(first.other)
+	if err != nil {
+		return nil, fmt.Errorf("configure camera: %w", err)
+	}
+	c := &Camera{
+		cfg: cfg, log: log, clips: [2]clip{first.cut(), second.cut()}, rng: rand.New(rand.NewPCG(cfg.Seed, 1)),
+		until: map[string]time.Time{}, rates: map[string]float64{}, planned: make(chan []Fault, 1), sessions: map[*session]struct{}{}, changed: make(chan struct{}),
 	}
 	l, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {

@@ -16,9 +16,10 @@ func TestForeignClient(t *testing.T) {
 	if err != nil {
 		t.Skip("ffmpeg is not installed")
 	}
-	for _, transport := range []string{"tcp", "udp"} {
-		t.Run(transport, func(t *testing.T) {
-			c, err := NewCamera(Config{User: "u", Password: "p", FPS: 30}, nil)
+	for _, way := range [][2]string{{"tcp", "320x180"}, {"udp", "320x180"}, {"tcp", "320x180-h265"}, {"udp", "192x108-h265"}} {
+		transport, clip := way[0], way[1]
+		t.Run(transport+" "+clip, func(t *testing.T) {
+			c, err := NewCamera(Config{User: "u", Password: "p", FPS: 30, Clip: clip}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,7 @@ const (
 	FaultRefuse = "refuse"
 	// FaultAuth answers every request with 401, as after a changed password. Clients that play keep playing.
 	FaultAuth = "auth"
-	// FaultParams switches to a clip of another size: new SPS and PPS from the next key frame on, and back at the end.
+	// FaultParams switches to a clip of another size: new parameter sets from the next key frame on, and back at the end.
 	FaultParams = "params"
 	// FaultLoss drops a share (Rate) of the RTP packets.
 	FaultLoss = "loss"

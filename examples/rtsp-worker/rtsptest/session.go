@@ -3,7 +3,6 @@ package rtsptest
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -255,9 +254,7 @@ func (c *Camera) sdp() string {
 	if c.holds(FaultParams) {
 		cl = c.clips[1]
 	}
-	b64 := base64.StdEncoding.EncodeToString
 	return "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n" +
-		"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n" +
-		fmt.Sprintf("a=fmtp:96 packetization-mode=1;profile-level-id=%02X%02X%02X;sprop-parameter-sets=%s,%s\r\n", cl.sps[1], cl.sps[2], cl.sps[3], b64(cl.sps), b64(cl.pps)) +
+		"m=video 0 RTP/AVP 96\r\na=rtpmap:96 " + cl.coding.rtpmap + "\r\na=fmtp:96 " + cl.coding.fmtp(cl.sets) + "\r\n" +
 		"a=control:trackID=0\r\n"
 }

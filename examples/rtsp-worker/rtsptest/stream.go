@@ -7,13 +7,12 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/rtp/codecs"
 )
 
 // stream sends the clip, from its first key frame on, until the connection ends. It runs on a goroutine of its own.
 func (s *session) stream() {
 	c := s.camera
-	payloader := &codecs.H264Payloader{}
+	payloader := c.clips[0].coding.payloader()
 	seq := uint16(c.random(1 << 16))
 	base := uint32(c.random(1 << 31))
 	ssrc := uint32(c.random(1 << 31))

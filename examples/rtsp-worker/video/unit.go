@@ -1,4 +1,4 @@
-package h264
+package video
 
 import "bytes"
 
@@ -14,15 +14,24 @@ type Unit struct {
 	NALs [][]byte
 	// Key says that decoding can begin here.
 	Key bool
-	// Params are the parameter sets that hold for this unit; units share one value until the camera changes them.
+	// Params are what holds for this unit; units share one value until the camera changes its parameter sets.
 	Params *Params
 }
 
-// Params are the parameter sets of a stream.
+// Codec is a way of coding video.
+type Codec string
+
+// The codecs.
+const (
+	H264 Codec = "h264"
+	H265 Codec = "h265"
+)
+
+// Params are what a decoder must know of a stream.
 type Params struct {
-	// SPS is the sequence parameter set, PPS all picture parameter sets in the order of their ids.
-	SPS []byte
-	PPS [][]byte
+	Codec Codec
+	// Config is the decoder configuration record of ISO/IEC 14496-15, which holds all parameter sets: the body of avcC or hvcC.
+	Config []byte
 	// Width and Height of the picture in pixels, after cropping.
 	Width, Height int
 	// Reorder is the number of pictures that may have to be held back because they are shown later than they are sent (B-frames).
@@ -34,13 +43,5 @@ func (p *Params) Equal(o *Params) bool {
 	if p == o {
 		return true
 	}
-	if p == nil || o == nil || !bytes.Equal(p.SPS, o.SPS) || len(p.PPS) != len(o.PPS) {
-		return false
-	}
-	for i := range p.PPS {
-		if !bytes.Equal(p.PPS[i], o.PPS[i]) {
-			return false
-		}
-	}
-	return true
+	return p != nil && o != nil && p.Codec == o.Codec && bytes.Equal(p.Config, o.Config)
 }
