@@ -140,13 +140,17 @@ func TestMeter(t *testing.T) {
 		t.Errorf("charged %d before the first round", got)
 	}
 	at := time.Now()
-	if u := m.Sample(table(t, List), at); u.Processes != 1 || u.MemoryBytes < 64<<20 || u.MemoryBytes > 192<<20 || u.CPUCores != 0 {
+	first := table(t, List)
+	if u := m.Sample(first, at); u.Processes != 1 || u.MemoryBytes < 64<<20 || u.MemoryBytes > 192<<20 || u.CPUCores != 0 {
 		t.Errorf("first round: %+v", u)
 	}
 	if got := m.Members(); len(got) != 1 || got[0] != self.ID {
 		t.Errorf("members %v", got)
 	}
-	busy := self
+	busy, ok := first.Find(self.ID) // with the CPU time that the first round has seen
+	if !ok {
+		t.Fatal("not in the first table")
+	}
 	for i, step := range []time.Duration{time.Second, 0, time.Second} { // of CPU time, in two seconds each
 		busy.CPU += step
 		at = at.Add(2 * time.Second)
