@@ -5,6 +5,7 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need protoc protobuf-compiler
 need ffprobe ffmpeg
+need chromium chromium
 need curl curl
 need jq jq
 [[ -n $("$(dirname "$0")/race-flag.sh") ]] || missing+=(gcc libc6-dev)
