@@ -147,7 +147,7 @@ func (s *TaskService) checkAttachments(className, version, running string, doc j
 func unknownClass(className string, workers []skalds.WorkerInfo) string {
 	names := classNames(workers)
 	if len(names) == 0 {
-		return fmt.Sprintf("%q is unknown: no node has offered any worker yet; copy one into the plugins folder of a node", className)
+		return fmt.Sprintf("%q is unknown: no node offers a worker: copy one into the plugins folder of a node", className)
 	}
 	return fmt.Sprintf("%q is unknown; known classes: %s", className, strings.Join(names, ", "))
 }
