@@ -25,6 +25,10 @@ type script struct {
 }
 
 func serveScripted() {
+	if filepath.Base(os.Args[0]) == panickyName {
+		servePanicky()
+		return
+	}
 	sdk.Serve(scriptedName, scriptedVersion, sdk.Class("Script", func() sdk.Worker[script] { return &scripted{} }, sdk.Resources(0.01, 1<<20)))
 }
 
