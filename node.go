@@ -27,7 +27,7 @@ type InstanceStatus struct {
 	Error     string   `json:"error,omitempty"` // last error that did not end the task
 }
 
-// Heartbeat is what a host says about itself every second. The incarnation is a counter kept on disk and raised at every
+// Heartbeat is what a host says about itself every second. The incarnation is a number kept on disk and raised at every
 // start of the host; Seq grows by one with each heartbeat of an incarnation.
 type Heartbeat struct {
 	NodeID      string            `json:"nodeId"`

@@ -38,7 +38,7 @@ func (h *heartbeats) lookForDuplicate(ctx context.Context) {
 
 // watchBeforeStart looks for another live host under this id before anything is started. It returns at once where the id
 // is free, or where the last heartbeat is that of this host's former self.
-func watchBeforeStart(ctx context.Context, beats HeartbeatStore, nodeID string, own int64, period time.Duration) error {
+func watchBeforeStart(ctx context.Context, beats HeartbeatStore, nodeID string, own, former int64, period time.Duration) error {
 	if beats == nil {
 		return nil
 	}
@@ -47,7 +47,7 @@ func watchBeforeStart(ctx context.Context, beats HeartbeatStore, nodeID string, 
 		c, cancel := context.WithTimeout(ctx, beatTimeout)
 		incarnation, seq, found, err := beats.PeekSeq(c, nodeID)
 		cancel()
-		if err != nil || !found || incarnation == own || incarnation == own-1 {
+		if err != nil || !found || incarnation == own || incarnation == former {
 			return nil // unreachable, free, or what this host left behind
 		}
 		now := [2]int64{incarnation, seq}

@@ -190,7 +190,7 @@ func endLauncher(ctx context.Context, l *plugins.Launcher) error {
 
 func (s *session) run(ctx context.Context) error {
 	base := context.WithoutCancel(ctx)
-	if err := watchBeforeStart(ctx, s.deps.Beats, s.id.NodeID, s.journal.incarnation(), s.cfg.Heartbeat); err != nil {
+	if err := watchBeforeStart(ctx, s.deps.Beats, s.id.NodeID, s.journal.incarnation(), s.journal.former, s.cfg.Heartbeat); err != nil {
 		return errors.Join(err, endLauncher(ctx, s.deps.Launcher))
 	}
 	switch n, err := s.deps.Launcher.Sweep(ctx); {
@@ -225,10 +225,11 @@ func (s *session) run(ctx context.Context) error {
 	case <-time.After(firstScan):
 	}
 	unsubscribe := s.deps.Catalog.Subscribe(s.workersChanged)
-	if s.edge != nil {
+	starting := ctx.Err() == nil // else nothing new is begun
+	if s.edge != nil && starting {
 		first.Go(func() { s.must("edge source", s.edge.Run(sources)) })
 	}
-	if s.node != nil {
+	if s.node != nil && starting {
 		s.node.stream = func(r skalds.StreamRequest) { s.streams.serve(services, r) }
 		first.Go(func() { s.must("node source", s.node.Run(sources)) })
 	}
@@ -236,7 +237,9 @@ func (s *session) run(ctx context.Context) error {
 		s.onReady()
 	}
 	first.Go(func() { s.sweepLogs(sources) })
-	s.log.Info("host runs", "incarnation", s.journal.incarnation(), "node", s.cfg.Node, "edge", s.edge != nil, "data_dir", s.cfg.DataDir)
+	if starting {
+		s.log.Info("host runs", "incarnation", s.journal.incarnation(), "node", s.cfg.Node, "edge", s.edge != nil, "data_dir", s.cfg.DataDir)
+	}
 
 	var err error
 	select {

@@ -24,8 +24,9 @@ const compactAt = 1 << 20
 // A disk that takes nothing more does not stop the host: the state stays complete in memory, and the file is written anew
 // as soon as there is room.
 type journal struct {
-	path string
-	log  hclog.Logger
+	path   string
+	log    hclog.Logger
+	former int64 // incarnation of the last start; 0: there was none
 
 	mu      sync.Mutex // guards all below
 	cond    *sync.Cond
@@ -41,7 +42,9 @@ type journal struct {
 	closed  bool
 }
 
-// openJournal opens or creates the journal in dir and raises the incarnation. It fails where another host uses the folder.
+// openJournal opens or creates the journal in dir and raises the incarnation: to the time, so that hosts with journals of
+// their own, or with copies of one, do not have the same when they are given the same id. It fails where another host uses
+// the folder.
 func openJournal(dir string, log hclog.Logger) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -56,7 +59,8 @@ func openJournal(dir string, log hclog.Logger) (*journal, error) {
 	if err := j.load(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	j.state.meta.Incarnation++
+	j.former = j.state.meta.Incarnation
+	j.state.meta.Incarnation = max(j.former+1, time.Now().UnixMilli())
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.compact(); err != nil {
