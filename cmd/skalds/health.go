@@ -34,6 +34,15 @@ func (h health) Ready(ctx context.Context) map[string]string {
 	return out
 }
 
+// orStopped is nil where a program was stopped while it started: nothing had begun.
+func orStopped(err error) error {
+	var exit *exitError
+	if errors.Is(err, skalds.ErrStopping) && !errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
 // diskAdvice says what to do about a data folder that takes nothing.
 func diskAdvice(dir string, err error) error {
 	var said *skalds.Error

@@ -73,7 +73,7 @@ type hostOptions struct {
 func (o *hostOptions) said(key string) bool { return o.from[key] != "default" }
 
 func (o *hostOptions) run(c *cobra.Command) (err error) {
-	defer func() { err = diskAdvice(o.settings.DataDir, err) }()
+	defer func() { err = diskAdvice(o.settings.DataDir, orStopped(err)) }()
 	ctx := c.Context()
 	if o.tied {
 		var cancel func()

@@ -101,7 +101,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		return fmt.Errorf("start standalone: %w", err)
 	}
 	s.settings.DataDir = dir
-	defer func() { err = diskAdvice(dir, err) }()
+	defer func() { err = diskAdvice(dir, orStopped(err)) }()
 	closeLater := func(close func() error) { err = errors.Join(err, close()) }
 	lock, err := embedded.LockDataDir(dir)
 	if err != nil {
