@@ -39,13 +39,16 @@ func (panicky) in(t *sdk.Task[panics], hook string) error {
 
 func (p panicky) Before(_ context.Context, t *sdk.Task[panics]) error { return p.in(t, "Before") }
 
-// Main fails for OnError, comes to its end for After and Release, and waits for what the host asks while it runs.
+// Main fails for OnError, comes to its end for After and Release, never does for Never, and else waits for what the host
+// asks of it.
 func (p panicky) Main(ctx context.Context, t *sdk.Task[panics]) error {
 	switch t.Attachments().In {
 	case "Main", "OnError":
 		return errors.Join(p.in(t, "Main"), errors.New("failed"))
 	case "After", "Release":
 		return nil
+	case "Never":
+		select {} // hears nothing
 	}
 	for ctx.Err() == nil {
 		if err := t.Sleep(ctx, 1e6); err != nil {
