@@ -61,9 +61,11 @@ type Leases struct {
 	cfg     Config
 	nodes   map[string]*lease
 	read    [channels]time.Time // the last successful reading
+	begun   time.Time           // the first Check
 	checked time.Time           // the last Check
 	since   time.Time           // counting began
 	blind   string
+	seen    bool // both channels were read once
 }
 
 type lease struct {
@@ -218,8 +220,13 @@ func (l *Leases) Readable(c Channel, at time.Time) { l.read[c] = at }
 // The heartbeat store holds the last heartbeat, the bus does not.
 func (l *Leases) Interrupted(c Channel) { l.read[c] = time.Time{} }
 
-// Blind says why this controller declares nobody lost; empty: it sees.
-func (l *Leases) Blind() string { return l.blind }
+// Blind says why this controller declares nobody lost; empty: it sees, or has begun less than Silence ago.
+func (l *Leases) Blind() string {
+	if !l.seen && l.checked.Sub(l.begun) <= l.cfg.Silence {
+		return ""
+	}
+	return l.blind
+}
 
 // Check names the nodes that are lost by now, each once.
 func (l *Leases) Check(now time.Time) (lost []string) {
@@ -238,9 +245,13 @@ func (l *Leases) Check(now time.Time) (lost []string) {
 	}
 	stood := !l.checked.IsZero() && now.Sub(l.checked) > l.cfg.Silence // this program itself stood still
 	l.checked = now
+	if l.begun.IsZero() {
+		l.begun = now
+	}
 	if l.blind != "" {
 		return nil
 	}
+	l.seen = true
 	if was != "" || stood {
 		l.since = now
 		return nil

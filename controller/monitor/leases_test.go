@@ -106,6 +106,19 @@ func TestABlindControllerDeclaresNobodyLost(t *testing.T) {
 	}
 }
 
+// That nothing was read in the first moment is no news; that nothing can be read is.
+func TestABeginnerIsBlindOnlyAfterAWhile(t *testing.T) {
+	b := setup(t)
+	for _, at := range []time.Duration{0, DefaultConfig().Silence} {
+		if b.pass(at, []Channel{Store}, nil); b.l.Blind() != "" {
+			t.Errorf("blind %s after its begin: %s", at, b.l.Blind())
+		}
+	}
+	if b.pass(200*time.Millisecond, []Channel{Store}, nil); b.l.Blind() != "the bus is not read yet" {
+		t.Errorf("blind: %q, but the bus was never read", b.l.Blind())
+	}
+}
+
 func TestCountingBeginsAnew(t *testing.T) {
 	t.Run("after this program stood still", func(t *testing.T) {
 		b := setup(t)
