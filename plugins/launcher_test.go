@@ -239,7 +239,7 @@ func TestHungWorker(t *testing.T) {
 	freezeFromOutside(t, a.PID())
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := a.Worker().Describe(ctx); !errors.Is(ctx.Err(), context.DeadlineExceeded) || err == nil {
+	if _, err := a.Worker().Describe(ctx, protocol.DescribeRequest{}); !errors.Is(ctx.Err(), context.DeadlineExceeded) || err == nil {
 		t.Errorf("a stopped process answered: %v", err)
 	}
 	if x := a.Explain(nil, errors.New("no answer")); x.Kind != skalds.ExitRPCLost || !contains(x.Message, "lives", "no answer") {
@@ -250,7 +250,7 @@ func TestHungWorker(t *testing.T) {
 	if x := a.end(t); x.Kind != skalds.ExitRPCLost || x.Message != "no answer for 2 s" {
 		t.Errorf("got %+v", x)
 	}
-	if _, err := a.Worker().Describe(t.Context()); err == nil {
+	if _, err := a.Worker().Describe(t.Context(), protocol.DescribeRequest{}); err == nil {
 		t.Error("a dead process answered")
 	}
 }
@@ -454,11 +454,11 @@ func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
 
 func TestPressureComesBeforeTheKill(t *testing.T) {
 	l, p := setup(t)
-	a := launch(t, l, p, script{Do: "hold", Bytes: 220 << 20}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 260 << 20}})
+	a := launch(t, l, p, script{Do: "hold", Bytes: 460 << 20}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 500 << 20}})
 	if x := a.end(t); x.Kind != skalds.ExitCompleted {
 		t.Errorf("got %+v", x)
 	}
-	if peak := a.Peak().MemoryBytes; peak < int64(softShare*(260<<20)) {
+	if peak := a.Peak().MemoryBytes; peak < int64(softShare*(500 << 20)) {
 		t.Errorf("peak %s", mib(peak))
 	}
 }
@@ -802,7 +802,7 @@ func TestWrongTokensAreRefused(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	for _, token := range []string{"", "wrong"} {
-		if _, err := protocol.NewClient(conn, token).Describe(t.Context()); !errors.Is(err, protocol.ErrTokenMismatch) {
+		if _, err := protocol.NewClient(conn, token).Describe(t.Context(), protocol.DescribeRequest{}); !errors.Is(err, protocol.ErrTokenMismatch) {
 			t.Errorf("worker, token %q: %v", token, err)
 		}
 		hs, err := protocol.DialHostServices(filepath.Join(a.dir, "h.sock"), token)
@@ -814,7 +814,7 @@ func TestWrongTokensAreRefused(t *testing.T) {
 		}
 		_ = hs.Close()
 	}
-	if _, err := protocol.NewClient(conn, a.token).Describe(t.Context()); err != nil {
+	if _, err := protocol.NewClient(conn, a.token).Describe(t.Context(), protocol.DescribeRequest{}); err != nil {
 		t.Errorf("with the right token: %v", err)
 	}
 	for _, path := range []string{l.base, a.dir} {
