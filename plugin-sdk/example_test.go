@@ -6,6 +6,7 @@ import (
 	"time"
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 )
 
 // Camera is what a task says about its camera.
@@ -55,7 +56,7 @@ func ExampleNewWorker() {
 		fmt.Println(err)
 		return
 	}
-	d, _ := w.Describe(context.Background())
+	d, _ := w.Describe(context.Background(), protocol.DescribeRequest{})
 	for _, c := range d.Classes {
 		fmt.Println(d.Name, d.Version, c.ClassName, "-", c.Description, c.Capabilities)
 	}

@@ -273,7 +273,7 @@ func serveForeign() int {
 
 func TestForeignWorker(t *testing.T) {
 	l := launchAs(t, "foreign")
-	d, err := l.worker.Describe(t.Context())
+	d, err := l.worker.Describe(t.Context(), protocol.DescribeRequest{})
 	if err != nil || d.Name != "foreign" {
 		t.Fatalf("describe: %+v, %v", d, err)
 	}

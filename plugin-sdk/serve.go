@@ -98,8 +98,13 @@ func (w *workerProgram) class(name string) (*ClassDef, error) {
 	return nil, fmt.Errorf("worker %s offers no class %q, it offers %s", w.name, name, strings.Join(names, ", "))
 }
 
+// identity is the description without its classes.
+func (w *workerProgram) identity() protocol.Description {
+	return protocol.Description{Name: w.name, Version: w.version, SDK: "go/" + Version}
+}
+
 func (w *workerProgram) describe() (protocol.Description, error) {
-	d := protocol.Description{Name: w.name, Version: w.version, SDK: "go/" + Version}
+	d := w.identity()
 	for i := range w.classes {
 		c, err := w.classes[i].describe()
 		if err != nil {

@@ -43,7 +43,10 @@ type stopOrder struct {
 
 var _ protocol.Worker = (*session)(nil)
 
-func (s *session) Describe(context.Context) (protocol.Description, error) {
+func (s *session) Describe(_ context.Context, req protocol.DescribeRequest) (protocol.Description, error) {
+	if req.Brief {
+		return s.program.identity(), nil
+	}
 	return s.program.describe()
 }
 

@@ -239,7 +239,7 @@ func TestDescribe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := w.Describe(t.Context())
+	d, err := w.Describe(t.Context(), protocol.DescribeRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +253,12 @@ func TestDescribe(t *testing.T) {
 	}}}
 	if diff := cmp.Diff(want, d); diff != "" {
 		t.Errorf("description (-want +got):\n%s", diff)
+	}
+
+	brief, err := w.Describe(t.Context(), protocol.DescribeRequest{Brief: true})
+	want.Classes = nil
+	if diff := cmp.Diff(want, brief); err != nil || diff != "" {
+		t.Errorf("brief description: %v (-want +got):\n%s", err, diff)
 	}
 }
 

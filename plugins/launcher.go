@@ -293,7 +293,7 @@ func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
 	i.setWorker(w)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	d, err := w.Describe(ctx)
+	d, err := w.Describe(ctx, protocol.DescribeRequest{Brief: true})
 	if err != nil {
 		return fmt.Errorf("shook hands and then refused: %w", err)
 	}

@@ -458,7 +458,7 @@ func TestPressureComesBeforeTheKill(t *testing.T) {
 	if x := a.end(t); x.Kind != skalds.ExitCompleted {
 		t.Errorf("got %+v", x)
 	}
-	if peak := a.Peak().MemoryBytes; peak < int64(softShare*(500 << 20)) {
+	if peak := a.Peak().MemoryBytes; peak < int64(softShare*(500<<20)) {
 		t.Errorf("peak %s", mib(peak))
 	}
 }

@@ -28,8 +28,8 @@ func NewClient(conn grpc.ClientConnInterface, token string) *Client {
 }
 
 // Describe asks what the worker offers.
-func (c *Client) Describe(ctx context.Context) (Description, error) {
-	r, err := c.rpc.Describe(withToken(ctx, c.token), &workerpb.DescribeRequest{})
+func (c *Client) Describe(ctx context.Context, req DescribeRequest) (Description, error) {
+	r, err := c.rpc.Describe(withToken(ctx, c.token), &workerpb.DescribeRequest{Brief: req.Brief})
 	if err != nil {
 		return Description{}, fromStatus("describe", err)
 	}

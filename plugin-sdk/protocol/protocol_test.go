@@ -25,13 +25,17 @@ import (
 type scripted struct {
 	protocol.Worker // nil: what a test does not script must not be called
 	describe        protocol.Description
+	asked           protocol.DescribeRequest
 	run             func(ctx context.Context, req protocol.RunRequest, emit func(protocol.RunEvent)) error
 	update          func(json.RawMessage) error
 	state           []byte
 	seen            []string
 }
 
-func (w *scripted) Describe(context.Context) (protocol.Description, error) { return w.describe, nil }
+func (w *scripted) Describe(_ context.Context, req protocol.DescribeRequest) (protocol.Description, error) {
+	w.asked = req
+	return w.describe, nil
+}
 
 func (w *scripted) Run(ctx context.Context, req protocol.RunRequest, emit func(protocol.RunEvent)) error {
 	return w.run(ctx, req, emit)
@@ -102,9 +106,16 @@ func TestDescribeCrossesUnchanged(t *testing.T) {
 		ClassName: "C", Description: "d", Schema: json.RawMessage(`{"type":"object"}`), Capabilities: []string{"update", "pause"},
 		Resources: protocol.Amounts{CPUCores: 0.5, MemoryBytes: 1 << 40}, Limits: protocol.Amounts{CPUCores: 2, MemoryBytes: 3, PIDs: 4}, MaxPerNode: 5,
 	}}}
-	got, err := dialWorker(t, &scripted{describe: want}, "right").Describe(t.Context())
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	s := &scripted{describe: want}
+	w := dialWorker(t, s, "right")
+	for _, req := range []protocol.DescribeRequest{{}, {Brief: true}} {
+		got, err := w.Describe(t.Context(), req)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+		if s.asked != req {
+			t.Errorf("asked %+v, want %+v", s.asked, req)
+		}
 	}
 }
 
@@ -222,7 +233,7 @@ func TestSmallCalls(t *testing.T) {
 func TestWrongTokenIsRefusedEverywhere(t *testing.T) {
 	for _, token := range []string{"", "wrong"} {
 		c := dialWorker(t, &scripted{}, token) // whatever reached the worker would be a nil call
-		_, derr := c.Describe(t.Context())
+		_, derr := c.Describe(t.Context(), protocol.DescribeRequest{})
 		_, cerr := c.Checkpoint(t.Context())
 		_, perr := c.Pressure(t.Context(), protocol.PressureSoft, 1)
 		for name, err := range map[string]error{

@@ -16,11 +16,11 @@ type server struct {
 	token string
 }
 
-func (s *server) Describe(ctx context.Context, _ *workerpb.DescribeRequest) (*workerpb.DescribeResponse, error) {
+func (s *server) Describe(ctx context.Context, r *workerpb.DescribeRequest) (*workerpb.DescribeResponse, error) {
 	if err := checkToken(ctx, s.token); err != nil {
 		return nil, err
 	}
-	d, err := s.impl.Describe(ctx)
+	d, err := s.impl.Describe(ctx, DescribeRequest{Brief: r.Brief})
 	return descriptionToPB(d), toStatus(err)
 }
 

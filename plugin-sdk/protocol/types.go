@@ -14,6 +14,11 @@ type Description struct {
 	SDK     string  `json:"sdk,omitempty"` // "go/0.1.0"
 }
 
+// DescribeRequest says how much of a Description is wanted.
+type DescribeRequest struct {
+	Brief bool // without the classes: to describe them takes longer than all the rest of a first call
+}
+
 // Class is one kind of work that a worker offers.
 type Class struct {
 	ClassName    string          `json:"className"`
@@ -125,7 +130,7 @@ const (
 // within the deadline of its context; Run blocks until the task has ended, calling emit for every event in order, on one
 // goroutine; it returns an error only when the call itself failed (process dead, refused), never for a failed task.
 type Worker interface {
-	Describe(ctx context.Context) (Description, error)
+	Describe(ctx context.Context, req DescribeRequest) (Description, error)
 	Configure(ctx context.Context, goMemLimitBytes int64, goMaxProcs int) error
 	Run(ctx context.Context, req RunRequest, emit func(RunEvent)) error
 	Update(ctx context.Context, attachments json.RawMessage) error

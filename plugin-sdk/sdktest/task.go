@@ -83,7 +83,7 @@ func Run(t testing.TB, class sdk.ClassDef, attachments any, options ...Options) 
 	k.client = connect(t, o.Host, func(s protocol.HostServices) (protocol.Worker, error) {
 		return sdk.NewWorker("sdktest", sdk.Version, log, s, class)
 	})
-	d, err := k.client.Describe(t.Context())
+	d, err := k.client.Describe(t.Context(), protocol.DescribeRequest{})
 	if err != nil {
 		t.Fatalf("sdktest: %v", err)
 	}

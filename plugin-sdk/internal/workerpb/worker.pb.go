@@ -130,6 +130,7 @@ func (PressureRequest_Level) EnumDescriptor() ([]byte, []int) {
 
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Brief         bool                   `protobuf:"varint,1,opt,name=brief,proto3" json:"brief,omitempty"` // name, version and sdk only: to describe the classes takes longer than all the rest of a first call
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,6 +163,13 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
 	return file_skalds_worker_v1_worker_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *DescribeRequest) GetBrief() bool {
+	if x != nil {
+		return x.Brief
+	}
+	return false
 }
 
 type DescribeResponse struct {
@@ -2495,8 +2503,9 @@ var File_skalds_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_skalds_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x1dskalds/worker/v1/worker.proto\x12\x10skalds.worker.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\x85\x01\n" +
+	"\x1dskalds/worker/v1/worker.proto\x12\x10skalds.worker.v1\"'\n" +
+	"\x0fDescribeRequest\x12\x14\n" +
+	"\x05brief\x18\x01 \x01(\bR\x05brief\"\x85\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x121\n" +
