@@ -3,7 +3,6 @@ package host
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,8 +55,8 @@ func (l *taskLogs) open(taskID string) (*taskLog, error) {
 			return nil, fmt.Errorf("open the log of task %s: %w", taskID, err)
 		}
 		t.file = &timberjack.Logger{
+			// Age is our sweep's affair: with a MaxAge the logger would read the whole folder for every task's first line.
 			Filename: l.path(taskID), MaxSize: max(l.rotateMB, 1), FileMode: 0o644,
-			MaxAge: int(math.Ceil(l.retention.Hours() / 24)),
 		}
 	}
 	l.mu.Lock()
