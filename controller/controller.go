@@ -71,12 +71,12 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 		store: store, tasks: c.tasks, cluster: c.cluster, waiting: queue, clock: clock, log: log.Named("dispatcher"), wake: make(chan struct{}, 1),
 	}
 	c.tasks.dispatcher = c.dispatcher
-	d := newDesk(store, c.cluster, c.tasks, c.outbox, log.Named("desk"))
-	c.applier = newApplier(store, bus, c.tasks, c.outbox, d, clock, log.Named("reports"))
 	c.watch = &nodeWatch{
 		cfg: cfg, store: store, bus: bus, beats: beats, cluster: c.cluster, tasks: c.tasks, outbox: c.outbox, clock: clock,
 		log: log.Named("monitor"), ready: c.caught, look: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
+	d := newDesk(store, c.cluster, c.tasks, c.outbox, c.watch, log.Named("desk"))
+	c.applier = newApplier(store, bus, c.tasks, c.outbox, d, clock, log.Named("reports"))
 	c.nodes = &NodeService{store: store, cluster: c.cluster, tasks: c.tasks, log: log.Named("nodes")}
 	c.events = newEvents(bus, log.Named("events"))
 	c.requests = &requests{bus: bus, tasks: c.tasks, log: log.Named("requests")}

@@ -17,6 +17,7 @@ type desk struct {
 	cluster *cluster
 	tasks   *TaskService
 	outbox  *outbox
+	watch   *nodeWatch
 	log     hclog.Logger
 
 	// hellos that have come in part, by node; belongs to the applier's goroutine.
@@ -29,8 +30,8 @@ type partialHello struct {
 	hello       skalds.Hello
 }
 
-func newDesk(store Store, c *cluster, tasks *TaskService, o *outbox, log hclog.Logger) *desk {
-	return &desk{store: store, cluster: c, tasks: tasks, outbox: o, log: log, partial: map[string]*partialHello{}}
+func newDesk(store Store, c *cluster, tasks *TaskService, o *outbox, w *nodeWatch, log hclog.Logger) *desk {
+	return &desk{store: store, cluster: c, tasks: tasks, outbox: o, watch: w, log: log, partial: map[string]*partialHello{}}
 }
 
 // take handles one message. It is called again with the same one where it fails.
@@ -150,6 +151,7 @@ func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
 	}
 	d.log.Info("node says hello", "node_id", from.node, "incarnation", from.incarnation, "tasks", len(h.Tasks), "workers", len(h.Workers), "commands", len(commands))
 	d.tasks.publishNode(from.node, "online")
+	d.watch.lookNow() // its first heartbeat says what it has: no task is placed before
 	d.tasks.dispatcher.freed()
 	return nil
 }

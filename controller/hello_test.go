@@ -112,7 +112,7 @@ func TestHellosInParts(t *testing.T) {
 		{"of two incarnations", []skalds.HostMessage{part(1, 1, 2, "a"), part(2, 2, 2, "b")}, 0},
 		{"without a beginning", []skalds.HostMessage{part(1, 2, 2, "b")}, 0},
 	} {
-		d := newDesk(nil, nil, nil, nil, quiet)
+		d := newDesk(nil, nil, nil, nil, nil, quiet)
 		var h skalds.Hello
 		var whole bool
 		for _, m := range tt.parts {

@@ -144,10 +144,15 @@ func (w *nodeWatch) heard(id string, incarnation, seq int64, now time.Time) {
 		w.tasks.publishNode(id, "online")
 	}
 	if h.First {
-		select {
-		case w.look <- struct{}{}: // the full heartbeat says where to ask for a hello
-		default:
-		}
+		w.lookNow() // the full heartbeat says where to ask for a hello
+	}
+}
+
+// lookNow has the heartbeat store read at once.
+func (w *nodeWatch) lookNow() {
+	select {
+	case w.look <- struct{}{}:
+	default:
 	}
 }
 
