@@ -14,7 +14,7 @@ func TestClips(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var sets ParamSets
+		sets := NewParamSets()
 		keys, pictures := 0, 0
 		for _, nal := range video.SplitAnnexB(stream) {
 			switch Kind(nal) {
@@ -44,7 +44,7 @@ func TestClips(t *testing.T) {
 }
 
 func TestParamSets(t *testing.T) {
-	var s ParamSets
+	s := NewParamSets()
 	if err := s.Add([]byte{0x67, 0x42}); !errors.Is(err, video.ErrParams) {
 		t.Errorf("a cut sps: %v", err)
 	}
@@ -75,7 +75,7 @@ func FuzzParams(f *testing.F) {
 			t.Fatalf("%+v", s)
 		}
 		_, _ = PPSID(nal)
-		var sets ParamSets
+		sets := NewParamSets()
 		for _, n := range video.SplitAnnexB(nal) {
 			_ = sets.Add(n)
 		}

@@ -16,7 +16,7 @@ func TestClips(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var sets ParamSets
+		sets := NewParamSets()
 		keys, pictures := 0, 0
 		for _, nal := range video.SplitAnnexB(stream) {
 			switch Kind(nal) {
@@ -74,7 +74,7 @@ func TestParseSPS(t *testing.T) {
 }
 
 func TestParamSets(t *testing.T) {
-	var s ParamSets
+	s := NewParamSets()
 	vps, sps, pps := unhex(t, hdVPS), unhex(t, hdSPS), unhex(t, hdPPS)
 	for name, bad := range map[string][]byte{
 		"vps": vps[:5], "damaged vps": append([]byte{0x40, 1, 0x0c, 2, 0xff, 0xfe}, vps[6:]...), "sps": sps[:20], "pps": pps[:2], "slice": {2, 1, 0xd0},
@@ -142,7 +142,7 @@ func FuzzParams(f *testing.F) {
 			t.Fatalf("%+v", s)
 		}
 		_, _ = PPSID(nal)
-		var sets ParamSets
+		sets := NewParamSets()
 		for _, n := range video.SplitAnnexB(nal) {
 			_ = sets.Add(n)
 		}

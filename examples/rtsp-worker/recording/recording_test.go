@@ -283,7 +283,7 @@ func TestOpenGroups(t *testing.T) {
 		20, 19, 24, 22, 21, 23, 28, 26, 25, 27, 29,
 	}
 	p := newPlayer(t, Config{Segment: 900 * time.Millisecond})
-	var sets h265.ParamSets
+	sets := h265.NewParamSets()
 	n := 0
 	for _, nal := range video.SplitAnnexB(stream) {
 		switch kind := h265.Kind(nal); kind {

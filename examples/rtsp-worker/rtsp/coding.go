@@ -22,12 +22,12 @@ type coding struct {
 var codings = []coding{
 	{
 		rtpmap: "H264/90000", sprops: []string{"sprop-parameter-sets"}, kind: h264.Kind,
-		sets:     func() video.ParamSets { return &h264.ParamSets{} },
+		sets:     func() video.ParamSets { return h264.NewParamSets() },
 		unpacker: func() unpacker { return &unpackerH264{} },
 	},
 	{
 		rtpmap: "H265/90000", sprops: []string{"sprop-vps", "sprop-sps", "sprop-pps"}, kind: h265.Kind,
-		sets:     func() video.ParamSets { return &h265.ParamSets{} },
+		sets:     func() video.ParamSets { return h265.NewParamSets() },
 		unpacker: func() unpacker { return &unpackerH265{} },
 	},
 }

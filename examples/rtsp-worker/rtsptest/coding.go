@@ -34,7 +34,7 @@ var codingH264 = coding{
 	},
 	payloader: func() rtp.Payloader { return &codecs.H264Payloader{} },
 	kind:      h264.Kind,
-	sets:      func() video.ParamSets { return &h264.ParamSets{} },
+	sets:      func() video.ParamSets { return h264.NewParamSets() },
 }
 
 var codingH265 = coding{
@@ -45,5 +45,5 @@ var codingH265 = coding{
 	},
 	payloader: func() rtp.Payloader { return &codecs.H265Payloader{} },
 	kind:      h265.Kind,
-	sets:      func() video.ParamSets { return &h265.ParamSets{} },
+	sets:      func() video.ParamSets { return h265.NewParamSets() },
 }

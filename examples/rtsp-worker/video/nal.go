@@ -33,14 +33,6 @@ const (
 	MaxSet = 0xffff
 )
 
-// ParamSets collects the parameter sets of a stream as they arrive and says when they changed.
-type ParamSets interface {
-	// Add takes a parameter set; an unusable one is refused and changes nothing.
-	Add(nal []byte) error
-	// Params returns what holds now, the same pointer until it changes; nil while a set is missing.
-	Params() *Params
-}
-
 // SplitAnnexB cuts a byte stream at its start codes (three or four bytes). The results point into stream.
 func SplitAnnexB(stream []byte) [][]byte {
 	var nals [][]byte

@@ -2,6 +2,7 @@ package video
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 )
 
@@ -35,5 +36,68 @@ func TestParamsEqual(t *testing.T) {
 	a, b := &Params{Codec: H264, Config: []byte{1}}, &Params{Codec: H264, Config: []byte{1}}
 	if !a.Equal(b) || a.Equal(nil) || a.Equal(&Params{Codec: H265, Config: []byte{1}}) || a.Equal(&Params{Codec: H264, Config: []byte{2}}) {
 		t.Error("wrong")
+	}
+}
+
+// TestSets uses a syntax of one byte for the type and one for what a set says.
+func TestSets(t *testing.T) {
+	const vps, sps, pps = 1, 2, 3
+	says := func(nal []byte) (int, error) {
+		if len(nal) < 2 {
+			return 0, ErrParams
+		}
+		return int(nal[1]), nil
+	}
+	made := 0
+	s := NewSets(&Syntax[int]{
+		Type: func(nal []byte) int { return int(nal[0]) }, VPS: vps, SPS: sps,
+		CheckVPS: func(nal []byte) error { _, err := says(nal); return err }, ParseSPS: says, PPSID: says,
+		Params: func(width int, vps, sps []byte, pps [][]byte) *Params {
+			made++
+			return &Params{Width: width, Config: bytes.Join(append([][]byte{vps, sps}, pps...), nil)}
+		},
+	})
+	add := func(nal ...byte) {
+		t.Helper()
+		if err := s.Add(nal); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, nal := range [][]byte{{pps, 9, 1}, {sps, 7}, {pps, 9, 1}} { // the first PPS goes with the SPS that comes after it
+		add(nal...)
+		if s.Params() != nil {
+			t.Fatal("parameters of nothing")
+		}
+	}
+	add(vps, 5)
+	add(pps, 4)
+	first := s.Params()
+	if first == nil || first.Width != 7 || !bytes.Equal(first.Config, []byte{vps, 5, sps, 7, pps, 4, pps, 9, 1}) {
+		t.Fatalf("%+v", first)
+	}
+	for _, nal := range [][]byte{{vps}, {sps}, {pps}, append([]byte{pps, 9}, make([]byte, MaxSet)...)} {
+		if err := s.Add(nal); !errors.Is(err, ErrParams) {
+			t.Errorf("%.3v: %v", nal, err)
+		}
+	}
+	for _, nal := range [][]byte{{vps, 5}, {sps, 7}, {pps, 4}, {pps, 9, 1}} {
+		add(nal...)
+	}
+	if s.Params() != first || made != 1 {
+		t.Error("what was refused, or known, made new parameters")
+	}
+	add(pps, 9, 2)
+	if p := s.Params(); p == first || !bytes.HasSuffix(p.Config, []byte{pps, 9, 2}) {
+		t.Errorf("%+v", p)
+	}
+	add(sps, 8)
+	if s.Params() != nil {
+		t.Error("a new SPS kept the PPS of the old one")
+	}
+	for id := range maxPPS {
+		add(pps, byte(id))
+	}
+	if err := s.Add([]byte{pps, maxPPS}); !errors.Is(err, ErrParams) {
+		t.Errorf("more PPS than a file holds: %v", err)
 	}
 }
