@@ -190,36 +190,42 @@ func TestBreaks(t *testing.T) {
 			if transport == rtsp.UDP && f.fault.Kind == rtsptest.FaultGarbage {
 				continue // nothing is interleaved
 			}
-			t.Run(f.fault.Kind+" "+string(transport), func(t *testing.T) {
-				t.Parallel()
-				cam := startCamera(t, rtsptest.Config{User: "user", Password: secret})
-				_, w := startClient(t, rtsp.Config{URL: cam.URL(), Transport: transport, Watchdog: 700 * time.Millisecond, Handshake: time.Second})
-				eventually(t, "pictures", func() bool { n, _ := w.count(); return n >= 5 })
-				began := time.Now()
-				if err := cam.Inject(f.fault); err != nil {
-					t.Fatal(err)
-				}
-				eventually(t, "the end of the connection", func() bool { _, n := w.count(); return n >= 1 })
-				if d := time.Since(began); d > 5*1200*time.Millisecond {
-					t.Errorf("noticed after %v", d)
-				}
-				before, _ := w.count()
-				eventually(t, "pictures again", func() bool { n, _ := w.count(); return n >= before+20 })
-				if d := time.Since(began); d > f.fault.Duration+5*2*time.Second {
-					t.Errorf("back after %v", d)
-				}
-				units, ends, states := w.snapshot()
-				if f.why != nil && !f.why(ends[0]) {
-					t.Errorf("ended with %v", ends[0])
-				}
-				if states[0] != rtsp.Connecting {
-					t.Errorf("state %s", states[0])
-				}
-				if f.fault.Kind != rtsptest.FaultNoMarker && !units[before].Key { // the first ones show that there are no markers
-					t.Error("the new connection does not begin with a key frame")
-				}
-			})
+			for _, clip := range []string{"320x180", "320x180-h265"} {
+				t.Run(f.fault.Kind+" "+string(transport)+" "+clip, func(t *testing.T) {
+					t.Parallel()
+					breaks(t, f.fault, transport, clip, f.why)
+				})
+			}
 		}
+	}
+}
+
+func breaks(t *testing.T, fault rtsptest.Fault, transport rtsp.Transport, clip string, why func(error) bool) {
+	cam := startCamera(t, rtsptest.Config{User: "user", Password: secret, Clip: clip})
+	_, w := startClient(t, rtsp.Config{URL: cam.URL(), Transport: transport, Watchdog: 700 * time.Millisecond, Handshake: time.Second})
+	eventually(t, "pictures", func() bool { n, _ := w.count(); return n >= 5 })
+	began := time.Now()
+	if err := cam.Inject(fault); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the connection", func() bool { _, n := w.count(); return n >= 1 })
+	if d := time.Since(began); d > 5*1200*time.Millisecond {
+		t.Errorf("noticed after %v", d)
+	}
+	before, _ := w.count()
+	eventually(t, "pictures again", func() bool { n, _ := w.count(); return n >= before+20 })
+	if d := time.Since(began); d > fault.Duration+5*2*time.Second {
+		t.Errorf("back after %v", d)
+	}
+	units, ends, states := w.snapshot()
+	if why != nil && !why(ends[0]) {
+		t.Errorf("ended with %v", ends[0])
+	}
+	if states[0] != rtsp.Connecting {
+		t.Errorf("state %s", states[0])
+	}
+	if fault.Kind != rtsptest.FaultNoMarker && !units[before].Key { // the first ones show that there are no markers
+		t.Error("the new connection does not begin with a key frame")
 	}
 }
 
@@ -298,11 +304,16 @@ func goesOn(t *testing.T, fault rtsptest.Fault, transport rtsp.Transport, clip s
 
 func TestNoMarkersFromTheBeginning(t *testing.T) {
 	t.Parallel()
-	cam := startCamera(t, rtsptest.Config{Faults: []rtsptest.Fault{{Kind: rtsptest.FaultNoMarker}}})
-	_, w := startClient(t, rtsp.Config{URL: cam.URL(), Watchdog: 5 * time.Second})
-	eventually(t, "pictures", func() bool { n, _ := w.count(); return n >= 30 })
-	if _, n := w.count(); n != 0 {
-		t.Error("connections ended")
+	for _, clip := range []string{"320x180", "320x180-h265"} {
+		t.Run(clip, func(t *testing.T) {
+			t.Parallel()
+			cam := startCamera(t, rtsptest.Config{Clip: clip, Faults: []rtsptest.Fault{{Kind: rtsptest.FaultNoMarker}}})
+			_, w := startClient(t, rtsp.Config{URL: cam.URL(), Watchdog: 5 * time.Second})
+			eventually(t, "pictures", func() bool { n, _ := w.count(); return n >= 30 })
+			if _, n := w.count(); n != 0 {
+				t.Error("connections ended")
+			}
+		})
 	}
 }
 
