@@ -21,13 +21,14 @@ type CameraAttachments struct {
 	Auth        string        `json:"auth,omitempty" jsonschema:"enum=digest,enum=sha256,enum=basic,default=digest,description=How user and password are asked for."`
 	FPS         int           `json:"fps,omitempty" jsonschema:"minimum=1,maximum=200,default=10,description=Pictures a second."`
 	Clip        string        `json:"clip,omitempty" jsonschema:"enum=320x180,enum=192x108,enum=320x180-h265,enum=192x108-h265,default=320x180,description=Which built-in clip is shown; H.264 unless its name says otherwise."`
+	Sound       string        `json:"sound,omitempty" jsonschema:"enum=none,enum=aac,enum=pcmu,default=none,description=Audio beside the video: a tone in AAC or silence in G.711 (which the recorder leaves out)."`
 	MaxSessions int           `json:"maxSessions,omitempty" jsonschema:"minimum=0,description=How many clients may play at a time; 0 is no bound."`
 	Faults      []CameraFault `json:"faults,omitempty" jsonschema:"description=What goes wrong and when."`
 }
 
 // CameraFault is a fault and its times, counted from the start of the camera or from the update that brought it.
 type CameraFault struct {
-	Kind            string  `json:"kind" jsonschema:"required,enum=reset,enum=close,enum=stall,enum=novideo,enum=refuse,enum=auth,enum=params,enum=loss,enum=corrupt,enum=reorder,enum=duplicate,enum=nomarker,enum=notfound,enum=slow,enum=garbage,enum=clockjump"`
+	Kind            string  `json:"kind" jsonschema:"required,enum=reset,enum=close,enum=stall,enum=novideo,enum=refuse,enum=auth,enum=params,enum=loss,enum=corrupt,enum=reorder,enum=duplicate,enum=nomarker,enum=notfound,enum=slow,enum=garbage,enum=clockjump,enum=nosound,enum=badsound,enum=soundrefuse,enum=soundhang"`
 	AfterSeconds    float64 `json:"afterSeconds,omitempty" jsonschema:"minimum=0,description=Time until it happens."`
 	DurationSeconds float64 `json:"durationSeconds,omitempty" jsonschema:"minimum=0,description=How long it lasts; 0 is for ever."`
 	EverySeconds    float64 `json:"everySeconds,omitempty" jsonschema:"minimum=0,description=Repeats it; 0 does not."`
@@ -36,12 +37,12 @@ type CameraFault struct {
 }
 
 func defaultCameraAttachments() CameraAttachments {
-	return CameraAttachments{Listen: "127.0.0.1:8554", Path: "/stream", Auth: "digest", FPS: 10, Clip: "320x180"}
+	return CameraAttachments{Listen: "127.0.0.1:8554", Path: "/stream", Auth: "digest", FPS: 10, Clip: "320x180", Sound: "none"}
 }
 
 func (a CameraAttachments) config() rtsptest.Config {
 	return rtsptest.Config{
-		Listen: a.Listen, Path: a.Path, User: a.User, Password: a.Password, Auth: a.Auth, FPS: a.FPS, Clip: a.Clip,
+		Listen: a.Listen, Path: a.Path, User: a.User, Password: a.Password, Auth: a.Auth, FPS: a.FPS, Clip: a.Clip, Sound: a.Sound,
 		MaxSessions: a.MaxSessions, Faults: a.faults(), Seed: uint64(time.Now().UnixNano()),
 	}
 }

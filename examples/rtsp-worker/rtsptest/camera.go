@@ -28,7 +28,11 @@ type Config struct {
 	FPS int
 	// Clip is one of Clips; default "320x180".
 	Clip string
-	// MTU is the largest RTP payload; default 1200.
+	// Sound is one of Sounds; default SoundNone.
+	Sound string
+	// SoundDelay is how much later than the pictures of the same moment sound is sent.
+	SoundDelay time.Duration
+	// MTU is the largest RTP payload of video; default 1200.
 	MTU int
 	// SessionTimeout is what the camera announces; sessions over UDP end when the client is silent for longer. Default 60 s.
 	SessionTimeout time.Duration
@@ -51,6 +55,12 @@ func (c Config) Validate() error {
 	if _, err := findSource(c.Clip); err != nil {
 		errs = append(errs, err)
 	}
+	if _, err := newSound(c.Sound); err != nil {
+		errs = append(errs, err)
+	}
+	if c.SoundDelay < 0 {
+		errs = append(errs, fmt.Errorf("sound cannot be %v late", c.SoundDelay))
+	}
 	if c.FPS < 0 || c.FPS > 200 {
 		errs = append(errs, fmt.Errorf("fps %d is outside 1 to 200", c.FPS))
 	}
@@ -63,11 +73,15 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// jumpSeconds is how far FaultClockJump lets the clocks jump.
+const jumpSeconds = 5 * 3600
+
 // Camera is an RTSP server that loops a clip. Its methods may be called from any goroutine.
 type Camera struct {
 	cfg   Config
 	log   hclog.Logger
 	clips [2]clip // the one that is shown, and the other one of the same coding
+	sound *sound  // nil without
 	addr  string
 
 	frames  atomic.Int64
@@ -87,7 +101,7 @@ type Camera struct {
 	rates    map[string]float64
 	delay    time.Duration // of FaultSlow
 	playing  int           // sessions that were set up
-	jump     uint32        // added to every RTP timestamp
+	jumps    int           // of the RTP clocks so far
 	garbage  int           // number of garbage faults so far
 	sessions map[*session]struct{}
 	changed  chan struct{} // closed and replaced when a fault begins
@@ -127,8 +141,13 @@ func NewCamera(cfg Config, log hclog.Logger) (*Camera, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure camera: %w", err)
 	}
+	sound, err := newSound(cfg.Sound)
+	if err != nil {
+		return nil, fmt.Errorf("configure camera: %w", err)
+	}
 	c := &Camera{
-		cfg: cfg, log: log, clips: [2]clip{first.cut(), second.cut()}, rng: rand.New(rand.NewPCG(cfg.Seed, 1)),
+		sound: sound,
+		cfg:   cfg, log: log, clips: [2]clip{first.cut(), second.cut()}, rng: rand.New(rand.NewPCG(cfg.Seed, 1)),
 		until: map[string]time.Time{}, rates: map[string]float64{}, planned: make(chan []Fault, 1), sessions: map[*session]struct{}{}, changed: make(chan struct{}),
 	}
 	l, err := net.Listen("tcp", cfg.Listen)

@@ -81,7 +81,7 @@ func (c *Camera) begin(f Fault) {
 		if f.Kind == FaultGarbage {
 			c.garbage++
 		} else {
-			c.jump += 5 * 3600 * 90000
+			c.jumps++
 		}
 		return
 	}

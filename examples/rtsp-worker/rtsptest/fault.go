@@ -39,8 +39,15 @@ const (
 	FaultSlow = "slow"
 	// FaultGarbage writes rubbish between two interleaved frames, once.
 	FaultGarbage = "garbage"
-	// FaultClockJump lets the RTP clock jump by five hours, once.
+	// FaultClockJump lets the RTP clocks jump by five hours, once.
 	FaultClockJump = "clockjump"
+	// FaultNoSound sends no sound while it lasts, as a camera whose sound begins later, or stops.
+	FaultNoSound = "nosound"
+	// FaultBadSound sends rubbish in the place of sound.
+	FaultBadSound = "badsound"
+	// FaultSoundRefuse answers 461 to a client that asks for sound, and sends it all the same; FaultSoundHang answers nothing.
+	FaultSoundRefuse = "soundrefuse"
+	FaultSoundHang   = "soundhang"
 )
 
 // Faults lists all kinds.
@@ -48,6 +55,7 @@ func Faults() []string {
 	return []string{
 		FaultReset, FaultClose, FaultStall, FaultNoVideo, FaultRefuse, FaultAuth, FaultParams, FaultLoss, FaultCorrupt,
 		FaultReorder, FaultDuplicate, FaultNoMarker, FaultNotFound, FaultSlow, FaultGarbage, FaultClockJump,
+		FaultNoSound, FaultBadSound, FaultSoundRefuse, FaultSoundHang,
 	}
 }
 

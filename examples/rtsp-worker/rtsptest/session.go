@@ -24,10 +24,10 @@ type session struct {
 	ctx    context.Context // ends with the connection
 
 	// setup, by the goroutine of serve only
-	channel byte // RTP channel of interleaved frames
-	udp     *udpPair
-	playing bool
-	entered bool
+	pictures *route
+	sound    *route // nil while nobody asked for it
+	playing  bool
+	entered  bool
 
 	paused atomic.Bool
 
@@ -64,15 +64,17 @@ func (s *session) serve(ctx context.Context) {
 	stop := context.AfterFunc(ctx, s.close)
 	defer stop()
 	defer func() {
-		if s.udp != nil {
-			s.udp.close()
+		for _, r := range s.routes() {
+			if r.udp != nil {
+				r.udp.close()
+			}
 		}
 		if s.entered {
 			s.camera.leave()
 		}
 	}()
 	for {
-		if s.playing && s.udp != nil { // nobody else would notice that a client over UDP has gone
+		if s.playing && s.pictures.udp != nil { // nobody else would notice that a client over UDP has gone
 			_ = s.conn.SetReadDeadline(time.Now().Add(s.camera.cfg.SessionTimeout))
 		}
 		req, err := s.read()
@@ -86,9 +88,15 @@ func (s *session) serve(ctx context.Context) {
 			continue
 		}
 		if !s.answer(req, func() {
-			wg.Go(s.stream)
-			if pair := s.udp; pair != nil {
-				wg.Go(func() { pair.listen(s.camera) })
+			start := time.Now()
+			wg.Go(func() { s.stream(start) })
+			if s.sound != nil {
+				wg.Go(func() { s.streamSound(start) })
+			}
+			for _, r := range s.routes() {
+				if pair := r.udp; pair != nil {
+					wg.Go(func() { pair.listen(s.camera) })
+				}
 			}
 		}) {
 			return
@@ -154,14 +162,26 @@ func (s *session) answer(req *request, play func()) bool {
 			return s.reply(req, 453, "Not Enough Bandwidth", nil, "") == nil
 		}
 		s.entered = true
-		transport, err := s.setup(req.header.Get("Transport"))
-		if err != nil {
+		to := &s.pictures
+		if strings.HasSuffix(req.uri, controlSound) {
+			if !c.waitWhile(s.ctx, FaultSoundHang) {
+				return false
+			}
+			if to = &s.sound; c.sound == nil {
+				return s.reply(req, 404, "Not Found", nil, "") == nil
+			}
+		}
+		transport, err := s.setup(to, req.header.Get("Transport"))
+		if err != nil || to == &s.sound && c.holds(FaultSoundRefuse) {
 			return s.reply(req, 461, "Unsupported Transport", nil, "") == nil
 		}
 		timeout := max(1, int(c.cfg.SessionTimeout/time.Second))
 		return s.reply(req, 200, "OK", []string{"Transport: " + transport, fmt.Sprintf("Session: %s;timeout=%d", s.nonce[:8], timeout)}, "") == nil
 	case "PLAY":
 		s.paused.Store(false)
+		if s.pictures == nil {
+			return s.reply(req, 455, "Method Not Valid in This State", nil, "") == nil
+		}
 		if s.playing {
 			return s.reply(req, 200, "OK", nil, "") == nil
 		}
@@ -214,7 +234,23 @@ func (s *session) send(p []byte) error {
 	return nil
 }
 
-func (s *session) setup(transport string) (string, error) {
+// route is the way that the packets of one track take to a client.
+type route struct {
+	session *session
+	channel byte     // of RTP, in interleaved frames
+	udp     *udpPair // nil over TCP
+}
+
+func (s *session) routes() (all []*route) {
+	for _, r := range []*route{s.pictures, s.sound} {
+		if r != nil {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func (s *session) setup(to **route, transport string) (string, error) {
 	var tcp bool
 	channel, clientRTP := 0, 0
 	for part := range strings.SplitSeq(transport, ";") {
@@ -229,8 +265,11 @@ func (s *session) setup(transport string) (string, error) {
 			clientRTP, _ = strconv.Atoi(first)
 		}
 	}
+	if *to != nil || s.playing {
+		return "", fmt.Errorf("set up a second time")
+	}
 	if tcp {
-		s.channel = byte(channel)
+		*to = &route{session: s, channel: byte(channel)}
 		return fmt.Sprintf("RTP/AVP/TCP;unicast;interleaved=%d-%d", channel, channel+1), nil
 	}
 	if clientRTP <= 0 || clientRTP > 65534 {
@@ -240,13 +279,15 @@ func (s *session) setup(transport string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s.udp != nil || s.playing {
-		pair.close()
-		return "", fmt.Errorf("set up a second time")
-	}
-	s.udp = pair
+	*to = &route{session: s, udp: pair}
 	return fmt.Sprintf("RTP/AVP;unicast;client_port=%d-%d;server_port=%d-%d", clientRTP, clientRTP+1, pair.port(), pair.port()+1), nil
 }
+
+// How the tracks are called.
+const (
+	controlPictures = "trackID=0"
+	controlSound    = "trackID=1"
+)
 
 // sdp describes the stream.
 func (c *Camera) sdp() string {
@@ -254,7 +295,11 @@ func (c *Camera) sdp() string {
 	if c.holds(FaultParams) {
 		cl = c.clips[1]
 	}
-	return "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n" +
+	text := "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n" +
 		"m=video 0 RTP/AVP 96\r\na=rtpmap:96 " + cl.coding.rtpmap + "\r\na=fmtp:96 " + cl.coding.fmtp(cl.sets) + "\r\n" +
-		"a=control:trackID=0\r\n"
+		"a=control:" + controlPictures + "\r\n"
+	if c.sound != nil {
+		text += c.sound.media + "a=control:" + controlSound + "\r\n"
+	}
+	return text
 }

@@ -10,6 +10,9 @@ type Bits struct {
 // NewBits reads the body of a NAL unit.
 func NewBits(nal []byte) *Bits { return &Bits{data: Unescape(nal)} }
 
+// RawBits reads bytes without emulation prevention, that is anything but a NAL unit.
+func RawBits(data []byte) *Bits { return &Bits{data: data} }
+
 // Read returns the next n bits, the last 32 of them where there are more.
 func (b *Bits) Read(n int) uint32 {
 	var v uint32
