@@ -16,12 +16,14 @@ type Info struct {
 	Whole int64
 	// Parts and Frames are the numbers of whole parts and the pictures in them.
 	Parts, Frames int
-	// Duration is the playing time of the whole parts.
+	// Duration is the playing time of the pictures of the whole parts.
 	Duration time.Duration
 	// Codec of the video.
 	Codec video.Codec
 	// Width and Height of the picture.
 	Width, Height int
+	// Sound says that there is a track of sound.
+	Sound bool
 	// EndReason is what Seal was given; "" for a file that was cut.
 	EndReason string
 }
@@ -58,7 +60,7 @@ func Walk(r io.ReaderAt, size int64) (Info, error) {
 	if _, err := r.ReadAt(moov, at); err != nil {
 		return info, fmt.Errorf("walk file: %w", err)
 	}
-	if err := info.describe(path(moov[8:], "trak", "mdia", "minf", "stbl", "stsd")); err != nil {
+	if err := info.describe(moov[8:]); err != nil {
 		return info, err
 	}
 	at += length
@@ -77,21 +79,21 @@ func Walk(r io.ReaderAt, size int64) (Info, error) {
 		if kind, mdat, ok, err = boxAt(r, at+length, size); err != nil || !ok || kind != "mdat" {
 			break
 		}
-		base, ticks, bytes, frames, good := fragment(moof[8:])
+		pictures, bytes, good := fragment(moof[8:], info.Sound)
 		if !good || bytes != uint64(mdat)-8 {
 			break
 		}
 		if info.Parts == 0 {
-			first, end = base, base
+			first, end = pictures.base, pictures.base
 		}
-		if base < end || base-end > maxGap || ticks > maxGap {
+		if pictures.base < end || pictures.base-end > maxGap || pictures.ticks > maxGap {
 			break
 		}
-		end = base + ticks
+		end = pictures.base + pictures.ticks
 		at += length + mdat
 		info.Whole = at
 		info.Parts++
-		info.Frames += frames
+		info.Frames += pictures.samples
 	}
 	info.Duration = time.Duration(end-first) * time.Second / video.ClockRate
 	if reason, ok := ReadSeal(r, size); ok && err == nil && size-info.Whole == int64(sealSize) {
@@ -100,19 +102,31 @@ func Walk(r io.ReaderAt, size int64) (Info, error) {
 	return info, err
 }
 
-// describe reads the sample description that Header wrote.
-func (info *Info) describe(stsd []byte) error {
+// describe reads the sample descriptions that Header wrote.
+func (info *Info) describe(moov []byte) error {
 	const fixed = 8 + 8 + 28 // version and number, box header, fields up to the height
-	if len(stsd) >= fixed {
+	traks := all(moov, "trak")
+	for i, trak := range traks {
+		stsd := path(trak, "mdia", "minf", "stbl", "stsd")
+		if len(stsd) < fixed {
+			break
+		}
+		kind := string(stsd[12:16])
+		if i == 1 && kind == entryAAC {
+			info.Sound = true
+			continue
+		}
 		for codec, e := range entries {
-			if string(stsd[12:16]) == e.sample {
+			if i == 0 && kind == e.sample {
 				info.Codec = codec
 				info.Width, info.Height = int(binary.BigEndian.Uint16(stsd[40:])), int(binary.BigEndian.Uint16(stsd[42:]))
-				return nil
 			}
 		}
 	}
-	return fmt.Errorf("walk file: no video track that this program writes: %w", ErrNotOurs)
+	if info.Codec == "" || len(traks) > 2 || info.Sound != (len(traks) == 2) {
+		return fmt.Errorf("walk file: no tracks that this program writes: %w", ErrNotOurs)
+	}
+	return nil
 }
 
 // maxGap bounds what lies between two parts, and a part itself: a day.
@@ -134,42 +148,80 @@ func boxAt(r io.ReaderAt, at, size int64) (kind string, length int64, ok bool, e
 	return string(head[4:]), length, true, nil
 }
 
-// path finds a box within data by the kinds of the boxes around it and returns its body.
-func path(data []byte, kinds ...string) []byte {
-	for _, want := range kinds {
-		var body []byte
-		for len(data) >= 8 {
-			n := int(binary.BigEndian.Uint32(data))
-			if n < 8 || n > len(data) {
-				return nil
-			}
-			if string(data[4:8]) == want {
-				body = data[8:n]
-				break
-			}
-			data = data[n:]
+// all returns the bodies of the boxes of one kind that lie side by side in data.
+func all(data []byte, kind string) (bodies [][]byte) {
+	for len(data) >= 8 {
+		n := int(binary.BigEndian.Uint32(data))
+		if n < 8 || n > len(data) {
+			break
 		}
-		if body == nil {
+		if string(data[4:8]) == kind {
+			bodies = append(bodies, data[8:n])
+		}
+		data = data[n:]
+	}
+	return bodies
+}
+
+// path finds a box within data by the kinds of the boxes around it, each the first of its kind, and returns its body.
+func path(data []byte, kinds ...string) []byte {
+	for _, kind := range kinds {
+		bodies := all(data, kind)
+		if len(bodies) == 0 {
 			return nil
 		}
-		data = body
+		data = bodies[0]
 	}
 	return data
 }
 
-// fragment reads what AppendPart put into a moof.
-func fragment(moof []byte) (base, ticks, bytes uint64, frames int, ok bool) {
-	tfdt, trun := path(moof, "traf", "tfdt"), path(moof, "traf", "trun")
-	if len(tfdt) != 12 || tfdt[0] != 1 || len(trun) < 12 || binary.BigEndian.Uint32(trun)&0xffffff != 0x000f01 {
-		return 0, 0, 0, 0, false
+// run is what a moof says of one track.
+type run struct {
+	base, ticks uint64
+	samples     int
+}
+
+// fragment reads what AppendPart put into a moof: the run of the pictures, and the bytes of all runs.
+func fragment(moof []byte, sound bool) (pictures run, bytes uint64, ok bool) {
+	trafs := all(moof, "traf")
+	if len(trafs) == 0 || len(trafs) > 2 || len(trafs) == 2 && !sound {
+		return run{}, 0, false
+	}
+	for i, traf := range trafs {
+		id, fields := uint32(videoTrack), uint32(runVideo)
+		if i == 1 {
+			id, fields = audioTrack, runAudio
+		}
+		r, n, ok := readRun(traf, id, fields)
+		if !ok {
+			return run{}, 0, false
+		}
+		bytes += n
+		if i == 0 {
+			pictures = r
+		}
+	}
+	return pictures, bytes, true
+}
+
+func readRun(traf []byte, id, fields uint32) (r run, bytes uint64, ok bool) {
+	tfhd, tfdt, trun := path(traf, "tfhd"), path(traf, "tfdt"), path(traf, "trun")
+	if len(tfhd) != 8 || binary.BigEndian.Uint32(tfhd[4:]) != id || len(tfdt) != 12 || tfdt[0] != 1 ||
+		len(trun) < 12 || binary.BigEndian.Uint32(trun)&0xffffff != fields {
+		return run{}, 0, false
+	}
+	size := 16
+	if fields == runAudio {
+		size = 8
 	}
 	n := uint64(binary.BigEndian.Uint32(trun[4:]))
-	if uint64(len(trun)-12) != n*16 || n == 0 {
-		return 0, 0, 0, 0, false
+	if uint64(len(trun)-12) != n*uint64(size) || n == 0 {
+		return run{}, 0, false
 	}
-	for s := trun[12:]; len(s) >= 16; s = s[16:] {
-		ticks += uint64(binary.BigEndian.Uint32(s))
+	for s := trun[12:]; len(s) >= size; s = s[size:] {
+		r.ticks += uint64(binary.BigEndian.Uint32(s))
 		bytes += uint64(binary.BigEndian.Uint32(s[4:]))
 	}
-	return binary.BigEndian.Uint64(tfdt[4:]), ticks, bytes, int(n), true
+	r.base, r.samples = binary.BigEndian.Uint64(tfdt[4:]), int(n)
+	return r, bytes, true
 }

@@ -106,7 +106,7 @@ func (r *Recorder) recoverFile(path string, start time.Time, epoch int64) (repai
 	r.log.Info("recording repaired", "path", path, "cut_bytes", st.Size()-info.Whole, "duration", info.Duration.Round(time.Millisecond))
 	r.observer.Segment(Segment{
 		Path: path, Epoch: epoch, StartedAt: start, EndedAt: start.Add(info.Duration), Bytes: info.Whole + int64(len(seal)), Duration: info.Duration,
-		Parts: info.Parts, Frames: info.Frames, Codec: info.Codec, Width: info.Width, Height: info.Height, EndReason: EndCrash,
+		Parts: info.Parts, Frames: info.Frames, Codec: info.Codec, Width: info.Width, Height: info.Height, Sound: info.Sound, EndReason: EndCrash,
 	})
 	return true, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/skalds-go/skalds/examples/rtsp-worker/aac"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/fmp4"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
@@ -39,6 +40,7 @@ type Recorder struct {
 	// mu guards what follows.
 	mu      sync.Mutex
 	line    timeline
+	sound   soundQueue
 	open    *openSegment // nil while no segment is begun
 	retryAt time.Time    // nothing is tried before
 	problem string
@@ -49,12 +51,15 @@ type Recorder struct {
 type openSegment struct {
 	info     Segment
 	params   *video.Params
+	sound    *aac.Config // nil in a file without
 	file     File
 	base     int64 // time of decoding of the first picture
+	heard    int64 // end of the sound so far, in its own ticks from the beginning of the file
 	samples  []fmp4.Sample
 	partAt   int64
-	ticks    int64 // collected in samples
-	duration int64 // written
+	ticks    int64     // collected in samples
+	wall     time.Time // when the last of them came
+	duration int64     // written
 	synced   time.Time
 }
 
@@ -81,6 +86,20 @@ func (r *Recorder) Unit(u video.Unit, now time.Time) {
 	}
 }
 
+// Expect says that sound of this kind will come beside the pictures, so that the next file is ready for it; nil says nothing.
+func (r *Recorder) Expect(sound *aac.Config, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sound = soundQueue{config: sound, at: now}
+}
+
+// Sound takes a frame of sound that came at now. It goes where the pictures of its time go, and nowhere without them.
+func (r *Recorder) Sound(f aac.Frame, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sound.push(f, now)
+}
+
 // Cut ends the segment, if one is open: what comes next begins a new one, at a key frame.
 func (r *Recorder) Cut(reason string) {
 	r.mu.Lock()
@@ -89,6 +108,7 @@ func (r *Recorder) Cut(reason string) {
 		r.take(s)
 	}
 	r.end(reason)
+	r.sound = soundQueue{}
 }
 
 // Configure changes the lengths and bounds of a running recorder; folder, epoch and disk stay.
@@ -143,6 +163,11 @@ func (r *Recorder) take(s timed) {
 	if r.open != nil && s.Key && s.at-r.open.base >= ticks(r.cfg.Segment) {
 		r.end(EndRotate)
 	}
+	if r.open != nil && s.Key && r.open.file != nil {
+		if c := r.sound.current(s.wall); c != nil && c != r.open.sound {
+			r.end(EndParams) // the file has no track for it
+		}
+	}
 	if r.open == nil && !r.begin(s) {
 		if r.problem != "" {
 			r.stats.LostFrames++
@@ -153,7 +178,7 @@ func (r *Recorder) take(s timed) {
 	if len(o.samples) == 0 {
 		o.partAt = s.at
 	}
-	o.samples = append(o.samples, s.Sample)
+	o.samples, o.wall = append(o.samples, s.Sample), s.wall
 	if o.ticks += int64(s.Duration); o.ticks >= ticks(r.cfg.Part) {
 		r.flush(s.wall)
 	}
@@ -205,14 +230,20 @@ func (r *Recorder) write(now time.Time) error {
 	var part []byte
 	if o.file == nil {
 		var err error
-		if part, err = fmp4.Header(o.params); err != nil {
+		o.sound = r.sound.current(o.wall)
+		if part, err = fmp4.Header(o.params, o.sound); err != nil {
 			return err
 		}
+		o.info.Sound = o.sound != nil
 		if err := r.create(); err != nil {
 			return err
 		}
 	}
-	part = fmp4.AppendPart(part, uint32(o.info.Parts+1), uint64(o.partAt-o.base), o.samples)
+	var sound fmp4.Run
+	if o.sound != nil {
+		sound = o.run(r.sound.take(o.partAt + o.ticks))
+	}
+	part = fmp4.AppendPart(part, uint32(o.info.Parts+1), fmp4.Run{Base: uint64(o.partAt - o.base), Samples: o.samples}, sound)
 	if _, err := o.file.Write(part); err != nil {
 		return err
 	}

@@ -320,7 +320,7 @@ func ffprobe(t *testing.T, path string) (pictures string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	out, err := exec.Command(program, "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", path).CombinedOutput()
+	out, err := exec.Command(program, "-v", "error", "-select_streams", "v", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", path).CombinedOutput()
 	if err != nil {
 		t.Errorf("ffprobe: %v", err)
 	}

@@ -14,7 +14,7 @@ import (
 const (
 	EndRotate    = "rotate"    // its time was over
 	EndReconnect = "reconnect" // the camera's connection broke
-	EndParams    = "params"    // the camera changed its picture
+	EndParams    = "params"    // the camera changed its picture, or its sound began
 	EndUpdate    = "update"    // the task's attachments changed
 	EndPause     = "pause"     // the task was paused
 	EndStop      = "stop"      // the task was stopped
@@ -36,6 +36,8 @@ type Segment struct {
 	Parts, Frames      int
 	Codec              video.Codec
 	Width, Height      int
+	// Sound says that there is AAC beside the pictures.
+	Sound bool
 	// EndReason is one of the End constants, "" while it is open.
 	EndReason string
 }
