@@ -7,12 +7,14 @@ import (
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 
+	"github.com/skalds-go/skalds/examples/rtsp-worker/aac"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/recording"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/rtsp"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
-// feed takes what the client receives, on the client's goroutine: pictures go to the files and count as progress.
+// feed takes what the client receives, a piece at a time: pictures and sound go to the files,
+// pictures count as progress.
 type feed struct {
 	task     *sdk.Task[RecorderAttachments]
 	files    *recording.Recorder
@@ -25,6 +27,9 @@ type feed struct {
 // unitFrames is what a recorder's progress counts.
 const unitFrames = "frames"
 
+// Began makes the first file ready for sound.
+func (f *feed) Began(sound *aac.Config) { f.files.Expect(sound, time.Now()) }
+
 // Unit promises, from the first picture of a connection on, that more will follow in time: a worker that hangs is found out.
 func (f *feed) Unit(u video.Unit) {
 	f.files.Unit(u, time.Now())
@@ -35,6 +40,9 @@ func (f *feed) Unit(u video.Unit) {
 	}
 	f.task.AddUnits(unitFrames, 1)
 }
+
+// Sound goes to the files and promises nothing: only pictures count.
+func (f *feed) Sound(frame aac.Frame) { f.files.Sound(frame, time.Now()) }
 
 // Ended withdraws the promise: a camera that is away is no fault of this worker.
 func (f *feed) Ended(state rtsp.State, err error, _ time.Duration) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,9 +74,13 @@ func TestKill(t *testing.T) {
 		if trial%2 == 1 {
 			clip, codec = "320x180-h265", video.H265
 		}
-		t.Run(fmt.Sprintf("%d %s", trial, codec), func(t *testing.T) {
+		sound := rtsptest.SoundNone
+		if trial >= 2 {
+			sound = rtsptest.SoundAAC
+		}
+		t.Run(fmt.Sprintf("%d %s %s", trial, codec, sound), func(t *testing.T) {
 			t.Parallel()
-			cam := startCamera(t, rtsptest.Config{User: "u", Password: secret, Clip: clip})
+			cam := startCamera(t, rtsptest.Config{User: "u", Password: secret, Clip: clip, Sound: sound})
 			dir := t.TempDir()
 			cmd := startWorker(t, dir, cam.URL())
 			frames := int64(12 + 3*trial)
@@ -91,20 +96,20 @@ func TestKill(t *testing.T) {
 			if missing := sent - int64(info.Frames); missing > part+picture+busy {
 				t.Errorf("%d of %d pictures are missing", missing, sent)
 			}
-			if info.Codec != codec {
-				t.Errorf("recorded as %q", info.Codec)
+			if info.Codec != codec || info.Sound != (sound == rtsptest.SoundAAC) {
+				t.Errorf("recorded as %q, sound %v", info.Codec, info.Sound)
 			}
 			if info.EndReason != "" {
 				t.Errorf("a killed worker said %q", info.EndReason)
 			}
-			plays(t, path, info.Frames)
+			plays(t, path, info)
 
 			again := startWorker(t, dir, cam.URL())
 			eventually(t, "the repair and a second file", func() bool { return walk(t, path).EndReason == recording.EndCrash && len(files(t, dir)) == 2 })
 			if got := walk(t, path).Frames; got != info.Frames {
 				t.Errorf("the repair left %d of %d pictures", got, info.Frames)
 			}
-			plays(t, path, info.Frames)
+			plays(t, path, info)
 			if err := again.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +124,7 @@ func TestKill(t *testing.T) {
 }
 
 // plays lets ffmpeg decode the file, where it is installed.
-func plays(t *testing.T, path string, frames int) {
+func plays(t *testing.T, path string, info fmp4.Info) {
 	t.Helper()
 	ffprobe, err := exec.LookPath("ffprobe")
 	if err != nil {
@@ -127,7 +132,12 @@ func plays(t *testing.T, path string, frames int) {
 		return
 	}
 	out, err := exec.Command(ffprobe, "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", path).CombinedOutput()
-	if text := strings.TrimSpace(string(out)); err != nil || text != fmt.Sprint(frames) {
-		t.Errorf("ffprobe: %s, %v, want %d frames", text, err, frames)
+	pictures, rest, _ := strings.Cut(string(out), "\n")
+	if err != nil || pictures != fmt.Sprint(info.Frames) {
+		t.Errorf("ffprobe: %s, %v, want %d frames", out, err, info.Frames)
+	}
+	frames := int(info.Duration.Seconds() / 0.064)
+	if n, err := strconv.Atoi(strings.TrimSpace(rest)); info.Sound && (err != nil || n < frames-6 || n > frames+1) || !info.Sound && rest != "" {
+		t.Errorf("ffprobe: %s, want %d frames of sound", rest, frames)
 	}
 }

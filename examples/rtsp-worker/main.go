@@ -9,7 +9,7 @@ func main() { sdk.Serve("rtsp-worker", version, recorderClass(), cameraClass()) 
 
 func recorderClass() sdk.ClassDef {
 	return sdk.Class("RTSPRecorder", func() sdk.Worker[RecorderAttachments] { return &recorder{} },
-		sdk.Describe("Records the H.264 or H.265 video of an RTSP camera as fragmented MP4 and stays with it through every fault."),
+		sdk.Describe("Records the H.264 or H.265 video of an RTSP camera, with its AAC sound, as fragmented MP4 and stays with it through every fault."),
 		sdk.Defaults(defaultRecorderAttachments()),
 		sdk.Resources(0.05, 48<<20))
 }

@@ -134,9 +134,13 @@ func (o *outcomes) again(s recording.Segment) {
 }
 
 func artifact(s recording.Segment) protocol.Artifact {
-	meta, _ := json.Marshal(map[string]any{ // cannot fail
+	facts := map[string]any{
 		"codec": s.Codec, "width": s.Width, "height": s.Height, "parts": s.Parts, "frames": s.Frames, "epoch": s.Epoch,
-	})
+	}
+	if s.Sound {
+		facts["sound"] = "aac"
+	}
+	meta, _ := json.Marshal(facts) // cannot fail
 	return protocol.Artifact{
 		Kind: "recording", Path: s.Path, StartedAt: s.StartedAt, EndedAt: s.EndedAt, Bytes: s.Bytes, Duration: s.Duration,
 		EndReason: s.EndReason, Meta: meta,

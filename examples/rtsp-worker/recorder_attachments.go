@@ -13,6 +13,7 @@ import (
 type RecorderAttachments struct {
 	RTSPURL         string  `json:"rtspUrl" jsonschema:"required,minLength=1,description=Address of the stream: rtsp://user:password@host:554/path. Write the password as ${secret:NAME} to keep it out of the task."`
 	Transport       string  `json:"transport,omitempty" jsonschema:"enum=tcp,enum=udp,default=tcp,description=The way the video takes: tcp or udp."`
+	Sound           string  `json:"sound,omitempty" jsonschema:"enum=auto,enum=off,default=auto,description=Audio: auto records AAC beside the video where the camera has it; off does not ask for it."`
 	SegmentSeconds  float64 `json:"segmentSeconds,omitempty" jsonschema:"minimum=1,maximum=86400,default=60,description=Length of a file in seconds; it ends at the next key frame."`
 	PartMillis      int     `json:"partMillis,omitempty" jsonschema:"minimum=1,maximum=10000,default=200,description=Video that is collected before it is written: what a killed worker loses at most besides one picture."`
 	SyncSeconds     float64 `json:"syncSeconds,omitempty" jsonschema:"minimum=0,maximum=3600,default=0,description=Shortest time between two fsyncs; 0 leaves them to the system."`
@@ -24,7 +25,7 @@ type RecorderAttachments struct {
 
 func defaultRecorderAttachments() RecorderAttachments {
 	return RecorderAttachments{
-		Transport: "tcp", SegmentSeconds: 60, PartMillis: 200, WatchdogSeconds: 3,
+		Transport: "tcp", Sound: "auto", SegmentSeconds: 60, PartMillis: 200, WatchdogSeconds: 3,
 		RetentionDays: 7, RetentionBytes: 10 << 30, MinFreePercent: 5,
 	}
 }
@@ -33,7 +34,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 // source is what makes a connection to a camera.
 func (a RecorderAttachments) source() rtsp.Config {
-	return rtsp.Config{URL: a.RTSPURL, Transport: rtsp.Transport(a.Transport), Watchdog: seconds(a.WatchdogSeconds)}
+	return rtsp.Config{URL: a.RTSPURL, Transport: rtsp.Transport(a.Transport), Sound: rtsp.Sound(a.Sound), Watchdog: seconds(a.WatchdogSeconds)}
 }
 
 func (a RecorderAttachments) recording(dir string, epoch int64) recording.Config {
@@ -54,7 +55,7 @@ func (a RecorderAttachments) budget() time.Duration {
 func (a RecorderAttachments) validate(dir string) error {
 	var errs []error
 	if err := a.source().Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("attachments.rtspUrl or transport: %w", err))
+		errs = append(errs, fmt.Errorf("attachments.rtspUrl, transport or sound: %w", err))
 	}
 	errs = append(errs, a.recording(dir, 0).Validate())
 	return errors.Join(errs...)

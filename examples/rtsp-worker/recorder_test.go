@@ -106,6 +106,36 @@ func TestRecorderLife(t *testing.T) {
 	}
 }
 
+func TestRecorderSound(t *testing.T) {
+	t.Parallel()
+	cam := startCamera(t, rtsptest.Config{FPS: 30, Sound: rtsptest.SoundAAC})
+	task := sdktest.Run(t, recorderClass(), map[string]any{"rtspUrl": cam.URL()}, sdktest.Options{})
+	task.WaitUnits(30)
+	file := func() string {
+		all := task.Host().Artifacts()
+		return string(all[len(all)-1].Meta)
+	}
+	if got := file(); !strings.Contains(got, `"sound":"aac"`) {
+		t.Errorf("artifact: %s", got)
+	}
+	if err := task.Update(map[string]any{"rtspUrl": cam.URL(), "sound": "stereo"}); !errors.Is(err, protocol.ErrRefused) {
+		t.Errorf("stereo: %v", err)
+	}
+	if err := task.Update(map[string]any{"rtspUrl": cam.URL(), "sound": "off"}); err != nil {
+		t.Fatal(err)
+	}
+	more(task, 30)
+	eventually(t, "a file without sound", func() bool {
+		return len(task.Host().Artifacts()) == 2 && !strings.Contains(file(), "sound")
+	})
+	if f := task.Stop(); f.Kind != protocol.FinishedStopped {
+		t.Errorf("finished: %+v", f)
+	}
+	if errs := task.Errors(); len(errs) != 0 {
+		t.Errorf("errors: %q", errs)
+	}
+}
+
 // TestRecorderWaits starts without a camera, sees it refuse, come, break and come back: the task goes on and says what is wrong.
 func TestRecorderWaits(t *testing.T) {
 	t.Parallel()
@@ -148,7 +178,7 @@ func TestRecorderRefusesBadURL(t *testing.T) {
 func TestCameraClass(t *testing.T) {
 	t.Parallel()
 	holder := startCamera(t, rtsptest.Config{}) // has the port first
-	cam := sdktest.Run(t, cameraClass(), map[string]any{"listen": holder.Addr(), "fps": 30})
+	cam := sdktest.Run(t, cameraClass(), map[string]any{"listen": holder.Addr(), "fps": 30, "sound": "pcmu"})
 	taken := cam.WaitFor("an error", func(e protocol.RunEvent) bool { return e.Kind == protocol.EventError })
 	if !strings.Contains(taken.Message, "choose another listen address") {
 		t.Errorf("error: %s", taken.Message)
@@ -160,13 +190,19 @@ func TestCameraClass(t *testing.T) {
 	rec := sdktest.Run(t, recorderClass(), map[string]any{"rtspUrl": "rtsp://" + holder.Addr() + "/stream"})
 	rec.WaitUnits(20)
 	cam.WaitUnits(20)
-	if err := cam.Update(map[string]any{"listen": holder.Addr(), "fps": 30, "faults": []map[string]any{{"kind": "params"}}}); err != nil {
+	if err := cam.Update(map[string]any{"listen": holder.Addr(), "fps": 30, "sound": "pcmu", "faults": []map[string]any{{"kind": "params"}}}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "a file of another size, in the same connection", func() bool {
 		all := rec.Host().Artifacts()
 		return len(all) == 2 && all[0].EndReason == recording.EndParams && strings.Contains(string(all[1].Meta), `"width":192`)
 	})
+	if errs := rec.Errors(); len(errs) != 0 || !strings.Contains(rec.Log(), "recording without sound") {
+		t.Errorf("errors %q, log %s", errs, rec.Log())
+	}
+	if err := cam.Update(map[string]any{"listen": holder.Addr(), "sound": "mono"}); !errors.Is(err, protocol.ErrRefused) {
+		t.Errorf("mono: %v", err)
+	}
 	if err := cam.Update(map[string]any{"listen": holder.Addr(), "faults": []map[string]any{{"kind": "earthquake"}}}); !errors.Is(err, protocol.ErrRefused) {
 		t.Errorf("an earthquake: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/skalds-go/skalds/examples/rtsp-worker/aac"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
@@ -28,11 +29,15 @@ const (
 	AuthFailed State = "auth_failed"
 )
 
-// Handler is told what a Client receives. Its methods are called on the goroutine of Run, one at a time; while one of them runs,
-// nothing is read from the camera.
+// Handler is told what a Client receives. Its methods are called one at a time; while one of them runs, nothing is read from the
+// camera.
 type Handler interface {
+	// Began is called before the first unit of each connection; sound is what the camera has agreed to send beside it, nil without.
+	Began(sound *aac.Config)
 	// Unit is called for every complete access unit. The handler may keep it.
 	Unit(video.Unit)
+	// Sound is called for every frame of sound, from the first unit of a connection on. The handler may keep it.
+	Sound(aac.Frame)
 	// Ended is called after each connection, with the reason, the pause before the next try and the state until then.
 	Ended(state State, err error, retryIn time.Duration)
 }
@@ -76,24 +81,40 @@ func New(cfg Config, handler Handler, log hclog.Logger) (*Client, error) {
 // Run connects and receives until ctx ends; then it returns nil.
 func (c *Client) Run(ctx context.Context) error {
 	pause := backoff{min: c.cfg.BackoffMin, max: c.cfg.BackoffMax}
+	silent, said := false, ""
 	for {
 		var since time.Time
-		s := &session{cfg: c.cfg, log: c.log, url: c.url}
+		s := &session{cfg: c.cfg, log: c.log, url: c.url, silent: silent, unheard: func(why error) {
+			if text := c.mask(why).Error(); text != said { // not at every connection
+				said = text
+				c.log.Warn("recording without sound", "reason", text)
+			}
+		}}
 		if c.user != nil {
 			s.auth.user = c.user.Username()
 			s.auth.password, _ = c.user.Password()
 		}
-		err := s.run(ctx, func(u video.Unit) {
-			if since.IsZero() {
-				since = time.Now()
-				c.log.Info("receiving", "width", u.Params.Width, "height", u.Params.Height)
-			}
-			c.arrived()
-			c.handler.Unit(u)
-		}, c.setStats)
+		err := s.run(ctx, receiver{
+			unit: func(u video.Unit) {
+				if since.IsZero() {
+					since = time.Now()
+					c.log.Info("receiving", "codec", u.Params.Codec, "width", u.Params.Width, "height", u.Params.Height, "sound", s.sound != nil)
+					var sound *aac.Config
+					if s.heard != nil {
+						sound = s.heard.config
+					}
+					c.handler.Began(sound)
+				}
+				c.arrived()
+				c.handler.Unit(u)
+			},
+			sound: c.handler.Sound,
+			stats: c.setStats,
+		})
 		if ctx.Err() != nil {
 			return nil
 		}
+		silent = s.asked && since.IsZero() // what asking for sound may have broken is tried without
 		if !since.IsZero() && time.Since(since) >= c.cfg.Healthy {
 			pause.reset()
 		}
@@ -187,5 +208,9 @@ func (s Stats) plus(o Stats) Stats {
 	s.DroppedUnits += o.DroppedUnits
 	s.BadPackets += o.BadPackets
 	s.ClockJumps += o.ClockJumps
+	s.SoundFrames += o.SoundFrames
+	s.LostSound += o.LostSound
+	s.BadSound += o.BadSound
+	s.SoundMoves += o.SoundMoves
 	return s
 }

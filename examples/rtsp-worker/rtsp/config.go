@@ -18,12 +18,25 @@ const (
 	UDP Transport = "udp"
 )
 
+// Sound says what to do with a camera's sound.
+type Sound string
+
+// What to do with sound.
+const (
+	// SoundAuto takes it where it can be read, and never at the cost of the video.
+	SoundAuto Sound = "auto"
+	// SoundOff does not ask the camera for it.
+	SoundOff Sound = "off"
+)
+
 // Config of a Client.
 type Config struct {
 	// URL of the stream: rtsp://user:password@host:554/path.
 	URL string
 	// Transport; default TCP.
 	Transport Transport
+	// Sound; default SoundAuto.
+	Sound Sound
 	// Watchdog is the longest time without a complete picture. Default 3 s.
 	Watchdog time.Duration
 	// FirstPicture is the time from PLAY to the first complete picture, if longer than Watchdog: some cameras show nothing before
@@ -45,7 +58,7 @@ type Config struct {
 // DefaultConfig returns the defaults, without URL.
 func DefaultConfig() Config {
 	return Config{
-		Transport: TCP, Watchdog: 3 * time.Second, FirstPicture: 10 * time.Second, Handshake: 3 * time.Second,
+		Transport: TCP, Sound: SoundAuto, Watchdog: 3 * time.Second, FirstPicture: 10 * time.Second, Handshake: 3 * time.Second,
 		BackoffMin: 500 * time.Millisecond, BackoffMax: 15 * time.Second, Healthy: 5 * time.Second, AuthRetry: time.Minute, ReportInterval: 5 * time.Second,
 	}
 }
@@ -55,6 +68,9 @@ func (c Config) withDefaults() Config {
 	d := DefaultConfig()
 	if c.Transport == "" {
 		c.Transport = d.Transport
+	}
+	if c.Sound == "" {
+		c.Sound = d.Sound
 	}
 	for _, p := range []struct{ have, def *time.Duration }{
 		{&c.Watchdog, &d.Watchdog},
@@ -82,6 +98,9 @@ func (c Config) Validate() error {
 	}
 	if c.Transport != TCP && c.Transport != UDP {
 		errs = append(errs, fmt.Errorf("transport %q is unknown: use tcp or udp", c.Transport))
+	}
+	if c.Sound != SoundAuto && c.Sound != SoundOff {
+		errs = append(errs, fmt.Errorf("sound %q is unknown: use auto or off", c.Sound))
 	}
 	if c.Watchdog < 0 || c.FirstPicture < 0 || c.Healthy < 0 || c.Handshake < 0 || c.BackoffMin < 0 || c.BackoffMax < c.BackoffMin || c.AuthRetry < 0 || c.ReportInterval < 0 {
 		errs = append(errs, errors.New("a duration is negative, or the largest back-off is below the smallest"))

@@ -8,11 +8,11 @@ import (
 	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
-// Stats counts what a connection received.
+// Stats counts what a connection received. What is not said to be of sound is of video only.
 type Stats struct {
 	// Units are complete access units handed over.
 	Units int64
-	// Bytes of RTP packets.
+	// Bytes of RTP packets, those of sound included.
 	Bytes int64
 	// LostPackets never arrived.
 	LostPackets int64
@@ -22,6 +22,12 @@ type Stats struct {
 	BadPackets int64
 	// ClockJumps is how often the camera's clock was corrected.
 	ClockJumps int64
+	// SoundFrames were handed over.
+	SoundFrames int64
+	// LostSound and BadSound are packets of sound that never arrived, or could not be read or did not belong here.
+	LostSound, BadSound int64
+	// SoundMoves is how often sound was put to another place beside the pictures.
+	SoundMoves int64
 }
 
 const (
@@ -34,18 +40,15 @@ const (
 
 // depacketizer makes access units of RTP packets. It has no clock: time comes in as an argument.
 type depacketizer struct {
-	payloadType uint8
-	coding      *coding
-	sets        video.ParamSets
-	unpack      unpacker
-	stats       Stats
-	clock       clock
-	emit        func(video.Unit)
+	coding *coding
+	sets   video.ParamSets
+	unpack unpacker
+	stats  *Stats
+	seq    sequence
+	clock  clock
+	sync   *lipsync
+	emit   func(video.Unit)
 
-	synced     bool
-	ssrc       uint32
-	seq        uint16 // expected next
-	stray      int
 	markerless int
 	seenMarker bool
 
@@ -57,8 +60,11 @@ type depacketizer struct {
 	broken bool
 }
 
-func newDepacketizer(t *track, emit func(video.Unit)) *depacketizer {
-	return &depacketizer{payloadType: t.payloadType, coding: t.coding, sets: t.sets, unpack: t.coding.unpacker(), emit: emit}
+func newDepacketizer(t *track, sync *lipsync, stats *Stats, emit func(video.Unit)) *depacketizer {
+	return &depacketizer{
+		coding: t.coding, sets: t.sets, unpack: t.coding.unpacker(), stats: stats,
+		seq: sequence{payloadType: t.payloadType}, clock: clock{rate: video.ClockRate}, sync: sync, emit: emit,
+	}
 }
 
 // push takes one RTP packet; the bytes are not kept.
@@ -69,31 +75,15 @@ func (d *depacketizer) push(raw []byte, now time.Time) {
 		d.stats.BadPackets++
 		return // its number is now missing: the gap marks the unit
 	}
-	if p.PayloadType != d.payloadType || d.synced && p.SSRC != d.ssrc {
-		d.stats.BadPackets++
-		if p.PayloadType != d.payloadType || !d.strayed() {
-			return
-		}
-		d.resync(&p)
-	}
-	if !d.synced {
-		d.resync(&p)
-	}
-	switch gap := int16(p.SequenceNumber - d.seq); {
-	case gap == 0:
-		d.stray = 0
-	case gap > 0 && gap <= maxGapSeq:
-		d.stray = 0
-		d.stats.LostPackets += int64(gap)
-		d.damage()
-	case !d.strayed(): // late, repeated, or its number is damaged
+	lost, damaged, ok := d.seq.follow(&p)
+	if !ok {
 		d.stats.BadPackets++
 		return
-	default:
-		d.damage()
-		d.resync(&p)
 	}
-	d.seq = p.SequenceNumber + 1
+	d.stats.LostPackets += int64(lost)
+	if damaged {
+		d.damage()
+	}
 	if d.open && p.Timestamp != d.ts {
 		d.closeWithoutMarker(now)
 	}
@@ -107,16 +97,6 @@ func (d *depacketizer) push(raw []byte, now time.Time) {
 		d.seenMarker, d.markerless = true, 0
 		d.finish(now)
 	}
-}
-
-// strayed counts a packet that contradicts what is known and says whether there were enough of them to believe them.
-func (d *depacketizer) strayed() bool {
-	d.stray++
-	return d.stray >= resyncAfter
-}
-
-func (d *depacketizer) resync(p *rtp.Packet) {
-	d.synced, d.ssrc, d.seq, d.stray = true, p.SSRC, p.SequenceNumber, 0
 }
 
 // damage marks the unit being built as incomplete; if none is open, the missing packet was the beginning of the next one.
@@ -200,6 +180,7 @@ func (d *depacketizer) finish(now time.Time) {
 	if unit.Time, jumped = d.clock.next(ts, now, unit.Params.Reorder > 0); jumped {
 		d.stats.ClockJumps++
 	}
+	d.sync.picture(ts, unit.Time, now, jumped)
 	d.stats.Units++
 	d.emit(unit)
 }

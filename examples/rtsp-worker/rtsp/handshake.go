@@ -1,18 +1,17 @@
 package rtsp
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
 func (s *session) handshake() error {
 	s.timeout = time.Minute
-	s.report.own = rand.Uint32()
 	base := s.url.String()
 	m, err := s.request("OPTIONS", base, nil)
 	if err != nil {
@@ -34,57 +33,21 @@ func (s *session) handshake() error {
 			break
 		}
 	}
-	if s.track, err = findTrack(m.body, base); err != nil {
+	d, err := readDescription(m.body, base)
+	if err != nil {
 		return err
 	}
-	want := "Transport: RTP/AVP/TCP;unicast;interleaved=0-1"
-	if s.cfg.Transport == UDP {
-		if s.udp, err = newUDPReceiver(s.conn); err != nil {
-			return err
-		}
-		want = fmt.Sprintf("Transport: RTP/AVP;unicast;client_port=%d-%d", s.udp.port(), s.udp.port()+1)
-	}
-	if m, err = s.request("SETUP", s.track.control, []string{want}); err != nil {
+	if s.track, err = d.video(); err != nil {
 		return err
 	}
-	if err := s.readSetup(m); err != nil {
+	if s.pictures, err = s.setup(s.track.control, 0, video.ClockRate); err != nil {
+		return err
+	}
+	if err := s.setupSound(d); err != nil {
 		return err
 	}
 	_, err = s.request("PLAY", s.track.aggregate, []string{"Range: npt=0.000-"})
 	return err
-}
-
-func (s *session) readSetup(m *message) error {
-	id, rest, _ := strings.Cut(m.get("Session"), ";")
-	s.id = strings.TrimSpace(id)
-	if value, ok := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(rest, " ", "")), "timeout="); ok {
-		value, _, _ = strings.Cut(value, ";")
-		if n, err := strconv.Atoi(value); err == nil && n > 0 && n < 86400 {
-			s.timeout = time.Duration(n) * time.Second
-		}
-	}
-	params := map[string]string{}
-	for part := range strings.SplitSeq(m.get("Transport"), ";") {
-		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		params[strings.ToLower(key)] = value
-	}
-	firstPort := func(key string) int {
-		first, _, _ := strings.Cut(params[key], "-")
-		n, _ := strconv.Atoi(first)
-		return n
-	}
-	if s.udp != nil {
-		if _, tcp := params["rtp/avp/tcp"]; tcp {
-			return errors.New("setup: the camera insists on TCP: use transport tcp")
-		}
-		s.udp.punch(firstPort("server_port"))
-		return nil
-	}
-	if _, tcp := params["rtp/avp/tcp"]; !tcp && params["interleaved"] == "" {
-		return errors.New("setup: the camera insists on UDP: use transport udp")
-	}
-	s.channel = byte(firstPort("interleaved"))
-	return nil
 }
 
 // request sends a request and waits for its response, answering one challenge on the way. It is used during the handshake only.

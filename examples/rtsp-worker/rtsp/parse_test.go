@@ -70,7 +70,10 @@ func FuzzMessages(f *testing.F) {
 						t.Fatalf("header with a line break: %q", h)
 					}
 				}
-				_, _ = findTrack(m.body, "rtsp://h/")
+				if d, err := readDescription(m.body, "rtsp://h/"); err == nil {
+					_, _ = d.video()
+					_, _ = d.sound()
+				}
 			}
 		}
 	})
@@ -161,14 +164,15 @@ func packet(t testing.TB, seq uint16, ts uint32, marker bool, payload []byte) []
 // depacketize gives packets to a depacketizer from one buffer, as a connection does.
 func depacketize(c *coding, in [][]byte) ([]video.Unit, Stats) {
 	var units []video.Unit
-	d := newDepacketizer(&track{payloadType: 96, coding: c, sets: c.sets()}, func(u video.Unit) { units = append(units, u) })
+	var stats Stats
+	d := newDepacketizer(&track{payloadType: 96, coding: c, sets: c.sets()}, &lipsync{rate: video.ClockRate}, &stats, func(u video.Unit) { units = append(units, u) })
 	now := time.Unix(1000, 0)
 	buf := make([]byte, 2048)
 	for _, raw := range in {
 		now = now.Add(10 * time.Millisecond)
 		d.push(buf[:copy(buf, raw)], now)
 	}
-	return units, d.stats
+	return units, stats
 }
 
 func TestDepacketizer(t *testing.T) {
@@ -268,7 +272,7 @@ func FuzzDepacketizer(f *testing.F) {
 			s = samples(t)["h265"]
 		}
 		var last int64
-		d := newDepacketizer(&track{payloadType: 96, coding: s.coding, sets: s.coding.sets()}, func(u video.Unit) {
+		d := newDepacketizer(&track{payloadType: 96, coding: s.coding, sets: s.coding.sets()}, &lipsync{rate: video.ClockRate}, &Stats{}, func(u video.Unit) {
 			if u.Params == nil || len(u.NALs) == 0 {
 				t.Fatal("unit without parameters or pictures")
 			}
@@ -290,8 +294,8 @@ func FuzzDepacketizer(f *testing.F) {
 	})
 }
 
-// TestFindTrack reads descriptions of cameras.
-func TestFindTrack(t *testing.T) {
+// TestVideoTrack reads descriptions of cameras.
+func TestVideoTrack(t *testing.T) {
 	const head = "v=0\r\no=- 0 0 IN IP4 10.0.0.1\r\ns=x\r\nt=0 0\r\na=control:*\r\n"
 	const hevc = "m=video 0 RTP/AVP 98\r\na=rtpmap:98 H265/90000\r\na=control:track1\r\n"
 	const sprop = "sprop-vps=QAEMAf//AWAAAAMAkAAAAwAAAwA8loCQ; sprop-sps=QgEBAWAAAAMAkAAAAwAAAwA8oAoIC595ZakkyvAWgIAAAAMAgAAABQQ=;sprop-pps=RAHBcrRiQA=="
@@ -309,7 +313,11 @@ func TestFindTrack(t *testing.T) {
 		"not the unknown one":  {"m=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n" + hevc, "H265/90000", false},
 		"unknown only":         {"m=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n", "", false},
 	} {
-		got, err := findTrack([]byte(head+c.media), "rtsp://h/s/")
+		d, err := readDescription([]byte(head+c.media), "rtsp://h/s/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.video()
 		if c.rtpmap == "" {
 			if !errors.Is(err, ErrNoVideo) {
 				t.Errorf("%s: %+v, %v", name, got, err)

@@ -10,7 +10,9 @@ import (
 
 // report collects what an RTCP receiver report says (RFC 3550, section 6.4). Its methods may be called from any goroutine.
 type report struct {
-	// mu guards all fields.
+	rate int64 // of the stream's clock
+
+	// mu guards what follows.
 	mu                      sync.Mutex
 	own                     uint32
 	ssrc                    uint32
@@ -32,7 +34,7 @@ func (r *report) packet(raw []byte, now time.Time) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	arrival := uint32(now.UnixMicro() * 9 / 100)
+	arrival := uint32(now.Unix()*r.rate + int64(now.Nanosecond())*r.rate/1e9)
 	if !r.started || h.SSRC != r.ssrc {
 		r.started, r.ssrc, r.first, r.highest = true, h.SSRC, uint32(h.SequenceNumber), uint32(h.SequenceNumber)
 		r.received, r.priorExpected, r.priorGot, r.jitter, r.transit = 0, 0, 0, 0, arrival-h.Timestamp
@@ -42,25 +44,27 @@ func (r *report) packet(raw []byte, now time.Time) {
 	}
 	r.received++
 	transit := arrival - h.Timestamp
-	if d := int32(transit - r.transit); d < 90000 && d > -90000 {
+	if d := int64(int32(transit - r.transit)); d < r.rate && d > -r.rate {
 		r.jitter += (float64(max(d, -d)) - r.jitter) / 16
 	}
 	r.transit = transit
 }
 
-// sender notes an RTCP packet of the camera.
-func (r *report) sender(raw []byte, now time.Time) {
+// sender notes an RTCP packet of the camera; ok is false when it does not tell the camera's time.
+func (r *report) sender(raw []byte, now time.Time) (t senderTime, ok bool) {
 	packets, err := rtcp.Unmarshal(raw)
 	if err != nil {
-		return
+		return t, false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range packets {
-		if sr, ok := p.(*rtcp.SenderReport); ok {
+		if sr, is := p.(*rtcp.SenderReport); is {
 			r.lastSR, r.lastSRAt = uint32(sr.NTPTime>>16), now
+			t, ok = senderTime{ntp: sr.NTPTime, rtp: sr.RTPTime}, sr.NTPTime != 0
 		}
 	}
+	return t, ok
 }
 
 // build returns the next report, nil before the first packet.

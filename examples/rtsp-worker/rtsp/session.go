@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/skalds-go/skalds/examples/rtsp-worker/aac"
 	"github.com/skalds-go/skalds/examples/rtsp-worker/video"
 )
 
@@ -41,20 +42,33 @@ type session struct {
 	auth authorizer
 	cseq atomic.Int64
 
-	id      string
-	timeout time.Duration
-	channel byte
-	udp     *udpReceiver
-	track   *track
-	aliveBy string // method of the keep-alive
-	report  report
+	id       string
+	timeout  time.Duration
+	track    *track
+	heard    *soundTrack // nil without sound
+	pictures *stream
+	sound    *stream // nil without sound
+	aliveBy  string  // method of the keep-alive
+
+	// silent says not to ask for sound; asked, that it was asked for. unheard is told why there is none.
+	silent, asked bool
+	unheard       func(why error)
 
 	// write guards conn's writing side and auth once the session plays.
 	write sync.Mutex
+	// take guards what makes pictures and sound of packets, which come on two goroutines over UDP.
+	take sync.Mutex
 }
 
-// run connects, plays and calls emit for every complete unit, on this goroutine. It returns why the session ended.
-func (s *session) run(ctx context.Context, emit func(video.Unit), stats func(Stats)) error {
+// receiver is told what a session receives, by one goroutine at a time.
+type receiver struct {
+	unit  func(video.Unit)
+	sound func(aac.Frame)
+	stats func(Stats)
+}
+
+// run connects, plays and tells r what comes. It returns why the session ended.
+func (s *session) run(ctx context.Context, r receiver) error {
 	deadline := time.Now().Add(s.cfg.Handshake)
 	dialer := net.Dialer{Deadline: deadline}
 	host := s.url.Host
@@ -72,11 +86,7 @@ func (s *session) run(ctx context.Context, emit func(video.Unit), stats func(Sta
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	_ = conn.SetDeadline(deadline)
-	defer func() {
-		if s.udp != nil {
-			s.udp.close()
-		}
-	}()
+	defer s.closeStreams()
 	if err := s.handshake(); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -84,7 +94,7 @@ func (s *session) run(ctx context.Context, emit func(video.Unit), stats func(Sta
 		return err
 	}
 	_ = conn.SetDeadline(time.Time{})
-	return s.play(ctx, cancel, emit, stats)
+	return s.play(ctx, cancel, r)
 }
 
 func (s *session) send(method, uri string, header []string) (int64, error) {
@@ -108,43 +118,60 @@ func (s *session) send(method, uri string, header []string) (int64, error) {
 }
 
 // play receives until the session ends.
-func (s *session) play(ctx context.Context, cancel context.CancelCauseFunc, emit func(video.Unit), stats func(Stats)) error {
+func (s *session) play(ctx context.Context, cancel context.CancelCauseFunc, r receiver) error {
 	// The first picture may need the camera's next key frame.
 	watchdog := time.AfterFunc(max(s.cfg.Watchdog, s.cfg.FirstPicture), func() { cancel(ErrWatchdog) })
 	defer watchdog.Stop()
-	var d *depacketizer
-	d = newDepacketizer(s.track, func(u video.Unit) {
+	stats, beside := &Stats{}, &lipsync{rate: video.ClockRate}
+	if s.sound != nil {
+		beside.rate = int64(s.heard.config.Rate)
+		s.sound.push = newSoundReceiver(s.heard, beside, stats, func(f aac.Frame) {
+			if ctx.Err() == nil {
+				r.sound(f)
+			}
+		}, func() { s.unheard(errors.New("the camera's packets of sound make no sense")) }).push
+		s.sound.time = beside.reportSound
+	}
+	s.pictures.push = newDepacketizer(s.track, beside, stats, func(u video.Unit) {
 		if ctx.Err() != nil {
 			return
 		}
 		watchdog.Reset(s.cfg.Watchdog)
-		emit(u)
-		stats(d.stats)
-	})
+		r.unit(u)
+		r.stats(*stats)
+	}).push
+	s.pictures.time = beside.reportPictures
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer s.closeStreams()
 	defer cancel(nil)
 	wg.Go(func() { s.keepAlive(ctx) })
 	wg.Go(func() { s.sendReports(ctx) })
 	defer s.teardown()
 	var err error
-	if s.udp != nil {
-		stop := context.AfterFunc(ctx, s.udp.close)
+	if s.pictures.udp != nil {
+		stop := context.AfterFunc(ctx, s.closeStreams)
 		defer stop()
 		wg.Go(func() { cancel(s.control()) })
-		wg.Go(func() { s.udp.readRTCP(&s.report) })
-		err = s.udp.readRTP(&s.report, d.push)
+		wg.Go(func() { s.pictures.udp.readRTCP(s.pictures.rtcp) })
+		if s.sound != nil {
+			wg.Go(func() { s.sound.udp.readRTCP(s.sound.rtcp) })
+			wg.Go(func() { _ = s.sound.udp.readRTP(&s.sound.report, s.sound.rtp) }) // pictures go on without
+		}
+		err = s.pictures.udp.readRTP(&s.pictures.report, s.pictures.rtp)
 	} else {
-		err = s.interleaved(d)
+		err = s.interleaved()
 	}
-	stats(d.stats)
+	s.take.Lock()
+	r.stats(*stats)
+	s.take.Unlock()
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	return fmt.Errorf("receive: %w", err)
 }
 
-func (s *session) interleaved(d *depacketizer) error {
+func (s *session) interleaved() error {
 	for {
 		m, channel, frame, err := s.in.next()
 		if err != nil {
@@ -156,14 +183,21 @@ func (s *session) interleaved(d *depacketizer) error {
 			}
 			continue
 		}
+		from := s.pictures
+		if s.sound != nil && (channel == s.sound.channel || channel == s.sound.channel+1) {
+			from = s.sound
+		}
 		now := time.Now()
 		switch channel {
-		case s.channel:
-			s.report.packet(frame, now)
-			d.push(frame, now)
-		case s.channel + 1:
-			s.report.sender(frame, now)
+		case from.channel:
+			from.report.packet(frame, now)
+			from.rtp(frame, now)
+		case from.channel + 1:
+			from.rtcp(frame, now)
 		default:
+			if s.asked && s.sound == nil && channel < 16 {
+				continue // sound that was refused, and comes all the same
+			}
 			return fmt.Errorf("read frame of channel %d: %w", channel, ErrFraming)
 		}
 	}
@@ -222,19 +256,25 @@ func (s *session) keepAlive(ctx context.Context) {
 
 func (s *session) sendReports(ctx context.Context) {
 	every(ctx, s.cfg.ReportInterval, func() {
-		packet := s.report.build(time.Now())
-		if packet == nil {
-			return
+		for _, st := range s.streams() {
+			packet := st.report.build(time.Now())
+			if packet == nil {
+				continue
+			}
+			if st.udp != nil {
+				st.udp.send(packet)
+				continue
+			}
+			s.sendFrame(st.channel+1, packet)
 		}
-		if s.udp != nil {
-			s.udp.send(packet)
-			return
-		}
-		s.write.Lock()
-		defer s.write.Unlock()
-		_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Handshake))
-		_, _ = s.conn.Write(append([]byte{'$', s.channel + 1, byte(len(packet) >> 8), byte(len(packet))}, packet...))
 	})
+}
+
+func (s *session) sendFrame(channel byte, packet []byte) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Handshake))
+	_, _ = s.conn.Write(append([]byte{'$', channel, byte(len(packet) >> 8), byte(len(packet))}, packet...))
 }
 
 // teardown says goodbye; the answer is not waited for. On a connection that is closed already it does nothing.

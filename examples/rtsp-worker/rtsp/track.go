@@ -25,15 +25,24 @@ type track struct {
 	sets               video.ParamSets
 }
 
-// findTrack reads an SDP and returns its first track that is understood; base is the address that relative ones are relative to.
-func findTrack(description []byte, base string) (*track, error) {
-	var session sdp.SessionDescription
-	if err := session.Unmarshal(description); err != nil {
+// description is what a camera offers.
+type description struct {
+	session sdp.SessionDescription
+	base    string // that relative addresses are relative to
+}
+
+func readDescription(body []byte, base string) (*description, error) {
+	d := &description{base: base}
+	if err := d.session.Unmarshal(body); err != nil {
 		return nil, fmt.Errorf("read description: %w", err)
 	}
-	var offered []string
-	for _, media := range session.MediaDescriptions {
-		if media.MediaName.Media != "video" {
+	return d, nil
+}
+
+// find offers the formats of one kind of media to take, until it takes one, and returns the names of those that it did not.
+func (d *description) find(kind string, take func(m *sdp.MediaDescription, payloadType uint8, name string, fmtp map[string]string) (taken bool, call string)) (refused []string) {
+	for _, media := range d.session.MediaDescriptions {
+		if media.MediaName.Media != kind {
 			continue
 		}
 		for _, format := range media.MediaName.Formats {
@@ -42,33 +51,50 @@ func findTrack(description []byte, base string) (*track, error) {
 				continue
 			}
 			name := mediaAttribute(media, "rtpmap", format)
-			coding, params := findCoding(name), parameters(mediaAttribute(media, "fmtp", format))
-			if n, err := strconv.Atoi(params["sprop-max-don-diff"]); err == nil && n > 0 {
-				name += " out of order"
-				coding = nil
+			taken, call := take(media, uint8(pt), name, parameters(mediaAttribute(media, "fmtp", format)))
+			if taken {
+				return nil
 			}
-			offered = append(offered, name)
-			if coding == nil {
-				continue
-			}
-			t := &track{payloadType: uint8(pt), aggregate: base, coding: coding, sets: coding.sets()}
-			if c, ok := session.Attribute("control"); ok {
-				t.aggregate = joinControl(base, c)
-			}
-			control, _ := media.Attribute("control")
-			t.control = joinControl(base, control)
-			for _, key := range coding.sprops {
-				for text := range strings.SplitSeq(params[key], ",") {
-					nal, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
-					if err == nil && coding.kind(nal) == video.KindParams {
-						_ = t.sets.Add(nal) // an unusable one is replaced by those in the stream
-					}
-				}
-			}
-			return t, nil
+			refused = append(refused, call)
 		}
 	}
-	return nil, fmt.Errorf("read description: video offered: %s: %w", strings.Join(offered, ", "), ErrNoVideo)
+	return refused
+}
+
+// control is the address of a track.
+func (d *description) control(media *sdp.MediaDescription) string {
+	control, _ := media.Attribute("control")
+	return joinControl(d.base, control)
+}
+
+// video returns the first track of video that is understood.
+func (d *description) video() (t *track, err error) {
+	offered := d.find("video", func(media *sdp.MediaDescription, pt uint8, name string, fmtp map[string]string) (bool, string) {
+		coding := findCoding(name)
+		if n, err := strconv.Atoi(fmtp["sprop-max-don-diff"]); err == nil && n > 0 {
+			return false, name + " out of order"
+		}
+		if coding == nil {
+			return false, name
+		}
+		t = &track{payloadType: pt, control: d.control(media), aggregate: d.base, coding: coding, sets: coding.sets()}
+		if c, ok := d.session.Attribute("control"); ok {
+			t.aggregate = joinControl(d.base, c)
+		}
+		for _, key := range coding.sprops {
+			for text := range strings.SplitSeq(fmtp[key], ",") {
+				nal, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+				if err == nil && coding.kind(nal) == video.KindParams {
+					_ = t.sets.Add(nal) // an unusable one is replaced by those in the stream
+				}
+			}
+		}
+		return true, name
+	})
+	if t == nil {
+		return nil, fmt.Errorf("read description: video offered: %s: %w", strings.Join(offered, ", "), ErrNoVideo)
+	}
+	return t, nil
 }
 
 // parameters reads the "key=value;key=value" of a format; keys are in lower case.

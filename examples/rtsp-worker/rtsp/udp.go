@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// udpReceiver is our pair of ports for one session.
+// udpReceiver is our pair of ports for one stream.
 type udpReceiver struct {
 	rtp, rtcp *net.UDPConn
 	camera    net.IP
@@ -79,7 +79,7 @@ func (u *udpReceiver) readRTP(r *report, push func([]byte, time.Time)) error {
 	}
 }
 
-func (u *udpReceiver) readRTCP(r *report) {
+func (u *udpReceiver) readRTCP(push func([]byte, time.Time)) {
 	buf := make([]byte, 65536)
 	for {
 		n, from, err := u.rtcp.ReadFromUDP(buf)
@@ -87,7 +87,7 @@ func (u *udpReceiver) readRTCP(r *report) {
 			return
 		}
 		if from.IP.Equal(u.camera) {
-			r.sender(buf[:n], time.Now())
+			push(buf[:n], time.Now())
 		}
 	}
 }
