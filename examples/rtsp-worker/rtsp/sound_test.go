@@ -140,6 +140,8 @@ func TestSoundTrack(t *testing.T) {
 		"good":           {good, true, ""},
 		"lengths unsaid": {strings.Replace(good, "sizeLength=13; indexLength=3; indexDeltaLength=3; ", "", 1), true, ""},
 		"quoted":         {strings.Replace(good, "1408", `"1408"`, 1), true, ""},
+		"a loudspeaker":  {strings.Replace(good, "a=control", "a=sendonly\r\na=control", 1), false, ""},
+		"and both ways":  {strings.Replace(good, "a=control:track2", "a=sendonly\r\na=control:track3", 1) + good, true, ""},
 		"the one of two": {"m=audio 0 RTP/AVP 0\r\n" + good, true, ""},
 		"one of formats": {strings.NewReplacer("AVP 97", "AVP 8 97").Replace(good), true, ""},
 		"G.711":          {"m=audio 0 RTP/AVP 0\r\n", false, "payload type 0"},

@@ -42,7 +42,8 @@ func readDescription(body []byte, base string) (*description, error) {
 // find offers the formats of one kind of media to take, until it takes one, and returns the names of those that it did not.
 func (d *description) find(kind string, take func(m *sdp.MediaDescription, payloadType uint8, name string, fmtp map[string]string) (taken bool, call string)) (refused []string) {
 	for _, media := range d.session.MediaDescriptions {
-		if media.MediaName.Media != kind {
+		_, back := media.Attribute("sendonly") // ONVIF: the way to the camera's loudspeaker
+		if media.MediaName.Media != kind || back && kind == "audio" {
 			continue
 		}
 		for _, format := range media.MediaName.Formats {
