@@ -24,9 +24,21 @@ func newForker() *forker {
 	return f
 }
 
-// loop never unlocks its thread: it ends with the goroutine, and what it forked dies with it.
+// loop never unlocks its thread: it ends with the goroutine, and what it forked dies with it. The main thread would not end,
+// and it is the one that the kernel gives orphans to: workers among its children would all be looked at for each of them.
 func (f *forker) loop() {
 	runtime.LockOSThread()
+	if onMainThread() {
+		elsewhere := make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // another one, since the main thread is held
+			close(elsewhere)
+			f.loop()
+		}()
+		<-elsewhere
+		runtime.UnlockOSThread()
+		return
+	}
 	for {
 		select {
 		case job := <-f.jobs:
