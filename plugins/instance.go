@@ -29,7 +29,6 @@ type Instance struct {
 	done     chan struct{}
 
 	startedAt time.Time
-	oomBefore int64
 
 	mu     sync.Mutex      // guards what follows
 	proc   *process        // nil before the fork; never changed after it
@@ -39,6 +38,7 @@ type Instance struct {
 	usage  skalds.Usage
 	peak   skalds.Usage
 	frozen bool
+	left   bool // killed after its last word
 
 	sampling sync.Mutex // guards meter
 	meter    *procstats.Meter
@@ -129,7 +129,11 @@ func (i *Instance) StderrTail() string { return i.out.Tail() }
 // exited is called by the runner as soon as the process has been reaped.
 func (i *Instance) exited(state *os.ProcessState) {
 	st := statusOf(state)
-	st.OOM = st.Signal == syscall.SIGKILL && procstats.OOMKills() > max(i.oomBefore, i.l.oomKills.Load())
+	i.mu.Lock()
+	ours := i.left || i.kill != nil
+	i.mu.Unlock()
+	// The count costs as much as all other readings at an end together.
+	st.OOM = st.Signal == syscall.SIGKILL && !ours && procstats.OOMKills() > i.l.oomKills.Load()
 	i.mu.Lock()
 	st.Kill = i.kill
 	i.status = st
@@ -206,7 +210,12 @@ func (i *Instance) Kill(reason skalds.ExitKind, message string) {
 }
 
 // Leave ends an instance whose task has said its last word: nothing of it is worth waiting for.
-func (i *Instance) Leave() { i.signalTree(syscall.SIGKILL) }
+func (i *Instance) Leave() {
+	i.mu.Lock()
+	i.left = true
+	i.mu.Unlock()
+	i.signalTree(syscall.SIGKILL)
+}
 
 func (i *Instance) setReason(kind skalds.ExitKind, message string) {
 	i.mu.Lock()

@@ -105,11 +105,14 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	if err := becomeSubreaper(); err != nil {
 		log.Warn("orphans of workers cannot be adopted", "err", err)
 	}
-	return &Launcher{
+	l := &Launcher{
 		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{}, forker: newForker(),
 		slots: semaphore.NewWeighted(int64(cfg.MaxParallel)), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]*Instance{},
 		zombies: map[procstats.ID]time.Time{},
-	}, nil
+		oomNow: procstats.OOMKills(),
+	}
+	l.oomKills.Store(l.oomNow)
+	return l, nil
 }
 
 // Enforcement says which limits hold here, by what, and what they are worth.
@@ -316,7 +319,6 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 	p.onExit = i.exited
 	p.onStart = func() {
 		i.startedAt = time.Now()
-		i.oomBefore = procstats.OOMKills()
 		i.meter = procstats.NewMeter(p.id)
 		i.mu.Lock()
 		i.proc = p
