@@ -159,6 +159,11 @@ func (i *Instance) finish() {
 		i.client.Kill() // the process is gone: closes the connection and removes the socket's folder
 	}
 	_ = os.RemoveAll(i.dir)
+	if i.meter != nil { // it was forked
+		i.sampling.Lock()
+		i.meter.Close()
+		i.sampling.Unlock()
+	}
 	i.l.mu.Lock()
 	delete(i.l.instances, i.launchID)
 	i.l.mu.Unlock()

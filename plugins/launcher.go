@@ -62,8 +62,9 @@ type Launcher struct {
 	prefix  string // of our launch ids
 	nextDir atomic.Int64
 
-	oomKills atomic.Int64 // the machine's count one round of measurements ago
-	oomNow   int64        // the last one; belongs to the measurements
+	oomKills atomic.Int64      // the machine's count one round of measurements ago
+	oomNow   int64             // the last one; belongs to the measurements, as does what follows
+	census   *procstats.Census // for rounds and for the watchdog
 
 	mu        sync.Mutex // guards what follows
 	instances map[string]*Instance
@@ -108,7 +109,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	l := &Launcher{
 		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{}, forker: newForker(),
 		slots: semaphore.NewWeighted(int64(cfg.MaxParallel)), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]*Instance{},
-		zombies: map[procstats.ID]time.Time{},
+		zombies: map[procstats.ID]time.Time{}, census: procstats.NewCensus(),
 		oomNow: procstats.OOMKills(),
 	}
 	l.oomKills.Store(l.oomNow)

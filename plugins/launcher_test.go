@@ -452,6 +452,18 @@ func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
 	}
 }
 
+// Between two rounds it is the watchdog alone that finds new processes.
+func TestMemoryLimitCountsAChildThatNoRoundHasSeen(t *testing.T) {
+	l, p := setupEvery(t, time.Hour)
+	a := launch(t, l, p, script{Do: "leak-child"}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 128 << 20}})
+	if x := a.end(t); x.Kind != skalds.ExitLimit || !contains(x.Message, "memory", "limit is 128 MiB") {
+		t.Errorf("got %+v", x)
+	}
+	if peak := a.Peak().MemoryBytes; peak < 128<<20 || peak > 128<<20+5*150<<20 { // 0.15 s at 1 GB/s
+		t.Errorf("peak %s", mib(peak))
+	}
+}
+
 func TestPressureComesBeforeTheKill(t *testing.T) {
 	l, p := setup(t)
 	a := launch(t, l, p, script{Do: "hold", Bytes: 460 << 20}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 500 << 20}})

@@ -174,6 +174,10 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		}
 	case "leak":
 		return leak(ctx, a.Bytes)
+	case "leak-child":
+		c := exec.Command(os.Args[0])
+		c.Env = append(os.Environ(), protocol.EnvCookieKey+"="+protocol.EnvCookieValue, "SCRIPT_START=leak")
+		return c.Run()
 	case "hold": // until somebody asks for it
 		b, err := syscall.Mmap(-1, 0, int(a.Bytes), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 		if err != nil {

@@ -54,12 +54,12 @@ func (l *Launcher) sample() {
 	if len(all) == 0 {
 		return
 	}
-	list, err := procstats.List()
+	t, err := l.census.Look()
 	if err != nil {
 		l.log.Error("cannot read the process table", "err", err)
 		return
 	}
-	t, now := procstats.NewTable(list), time.Now()
+	now := time.Now()
 	for _, i := range all {
 		i.sampling.Lock()
 		u := i.meter.Sample(t, now)
@@ -75,28 +75,42 @@ func (l *Launcher) sample() {
 // those that were close to it.
 func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
 	var table *procstats.Table
+	swapped := procstats.SwappedBytes()
 	for _, i := range l.all() {
 		lim := i.spec.Limits
 		if lim.MemoryBytes <= 0 && lim.PIDs <= 0 || i.process().reaped.Load() || !refresh && !i.near {
 			continue
 		}
 		if refresh && table == nil {
-			list, err := procstats.List()
-			if err != nil {
+			var err error
+			if table, err = l.census.Glance(); err != nil {
 				return false
 			}
-			table = procstats.NewTable(list)
 		}
 		i.sampling.Lock()
 		if refresh {
 			i.meter.Refresh(table)
 		}
-		charged, count := i.meter.Charged(), len(i.meter.Members())
+		charged, count := i.holds(lim, swapped)
 		i.sampling.Unlock()
 		i.near = i.watchOne(ctx, lim, charged, count)
 		near = near || i.near
 	}
 	return near
+}
+
+// holds is what the tree has of what is limited. Cheap figures show who is far from its limits; only exact ones are held
+// against anybody. The caller holds sampling.
+func (i *Instance) holds(lim skalds.Limits, swapped int64) (charged int64, processes int) {
+	charged = i.meter.Estimate(swapped)
+	if lim.MemoryBytes > 0 && float64(charged) >= nearShare*float64(lim.MemoryBytes) {
+		charged = i.meter.Charged()
+	}
+	processes = len(i.meter.Members())
+	if lim.PIDs > 0 && processes > lim.PIDs {
+		processes = i.meter.Alive()
+	}
+	return charged, processes
 }
 
 func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int64, count int) (near bool) {

@@ -15,9 +15,9 @@ import (
 )
 
 // samplingRound is the CPU time of one round over 500 workers that sleep, as a launcher does it: one look at the process
-// table for all, then each tree from it. The rare rounds that read PSS have their share.
+// table for all, then each tree. The rare rounds that read PSS have their share.
 func samplingRound(ctx context.Context, l *lab) (out []value, err error) {
-	n, rounds := l.times(500, 50), 50 // rounds: a multiple of those that share one reading of PSS
+	n, rounds := l.times(500, 50), 60 // rounds: a multiple of those that share one reading of PSS
 	dir, err := l.room()
 	if err != nil {
 		return nil, err
@@ -34,17 +34,19 @@ func samplingRound(ctx context.Context, l *lab) (out []value, err error) {
 			return nil, err
 		}
 		meters[i] = procstats.NewMeter(p.ID)
+		defer meters[i].Close()
 	}
+	census := procstats.NewCensus()
 	start, err := cpuTime()
 	if err != nil {
 		return nil, err
 	}
 	for range rounds {
-		list, err := procstats.List()
+		t, err := census.Look()
 		if err != nil {
 			return nil, err
 		}
-		t, now := procstats.NewTable(list), time.Now()
+		now := time.Now()
 		for i, m := range meters {
 			if u := m.Sample(t, now); u.Processes != 1 || u.MemoryBytes == 0 {
 				return nil, fmt.Errorf("worker %d was measured as %+v", pids[i], u)

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -53,6 +54,19 @@ func start(t testing.TB, what string) (pid int) {
 	return startAs(t, os.Args[0], what)
 }
 
+// started are functions that end processes, by pid.
+var started sync.Map
+
+// stop ends a process that start has started, and reaps it.
+func stop(t testing.TB, pid int) {
+	t.Helper()
+	end, ok := started.Load(pid)
+	if !ok {
+		t.Fatalf("process %d was not started here", pid)
+	}
+	end.(func())()
+}
+
 func startAs(t testing.TB, path, what string) (pid int) {
 	t.Helper()
 	cmd := exec.Command(path)
@@ -68,10 +82,15 @@ func startAs(t testing.TB, path, what string) (pid int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait()
-	})
+	var once sync.Once
+	end := func() {
+		once.Do(func() {
+			_ = in.Close()
+			_ = cmd.Wait()
+		})
+	}
+	t.Cleanup(end)
+	started.Store(cmd.Process.Pid, end)
 	var said string
 	if _, err := fmt.Fscan(out, &said); err != nil || said != "ready" {
 		t.Fatalf("said %q: %v", said, err)

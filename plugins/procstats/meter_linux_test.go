@@ -2,6 +2,7 @@ package procstats
 
 import (
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -13,7 +14,9 @@ func TestSharedMemoryCountsBeforePSSHasItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := NewMeter(p.ID)
-	m.round = pssEvery - p.PID%pssEvery // the turn of PSS is now, and not again before ten rounds
+	for !turn(p.PID, m.round, pssEvery) { // it is the turn of PSS now, and not again before long
+		m.round++
+	}
 	sample := func() int64 {
 		t.Helper()
 		now, err := Read(os.Getpid())
@@ -57,5 +60,85 @@ func TestResidentBytes(t *testing.T) {
 	}
 	if _, _, err := residentBytes(1 << 30); err == nil {
 		t.Error("memory of nobody")
+	}
+}
+
+// The cheap figure follows what is allocated, of either kind.
+func TestEstimateFollows(t *testing.T) {
+	p, err := Read(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMeter(p.ID)
+	defer m.Close()
+	near := func(what string, atLeast int64) int64 {
+		t.Helper()
+		estimate, exact := m.Estimate(0), m.Charged()
+		if d := max(estimate-exact, exact-estimate); d > 4<<20 || exact < atLeast {
+			t.Errorf("%s: estimated %d, charged %d, at least %d", what, estimate, exact, atLeast)
+		}
+		return exact
+	}
+	before := near("before", 1<<20)
+	const size = 32 << 20
+	for what, flags := range map[string]int{"own memory": syscall.MAP_PRIVATE, "shared memory": syscall.MAP_SHARED} {
+		b, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|flags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < size; i += os.Getpagesize() {
+			b[i] = 1
+		}
+		near(what, before+size-8<<20)
+		if err := syscall.Munmap(b); err != nil {
+			t.Fatal(err)
+		}
+		near("after "+what, 1<<20)
+	}
+}
+
+func TestAliveLeavesOutWhatHasEnded(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	p, err := Read(start(t, "idle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := Read(cmd.Process.Pid) // at the latest when it is waited for
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMeter(p.ID)
+	defer m.Close()
+	m.members = append(m.members, ended.ID, ID{p.PID, p.Start - 1})
+	for ended.State != 'Z' {
+		if ended, err = Read(cmd.Process.Pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := m.Alive(); n != 1 || len(m.Members()) != 1 || m.Members()[0] != p.ID {
+		t.Errorf("%d are alive: %v", n, m.Members())
+	}
+}
+
+// What cannot be told from statm is read again once the machine has swapped more out.
+func TestEstimateReadsTheRestAgainWhenTheMachineSwaps(t *testing.T) {
+	p, err := Read(start(t, "idle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMeter(p.ID)
+	defer m.Close()
+	honest := m.Estimate(1 << 20)
+	const wrong = 1 << 40
+	m.known[p.ID].rest.bytes += wrong
+	if got := m.Estimate(1 << 20); got < wrong {
+		t.Errorf("read again without a reason: %d", got)
+	}
+	if got := m.Estimate(2 << 20); got > honest+1<<20 {
+		t.Errorf("not read again: %d, before %d", got, honest)
 	}
 }

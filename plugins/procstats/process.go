@@ -17,10 +17,11 @@ type Process struct {
 	RSSBytes            int64
 }
 
-// Table is every process of the machine at one moment.
+// Table is every process of the machine at one moment. It does not change.
 type Table struct {
 	byPID    map[int]Process
 	children map[int][]int
+	stale    bool // only who is whose child holds; the rest is to be read again
 }
 
 // NewTable indexes a list of processes.
@@ -53,29 +54,57 @@ func (t *Table) Children(pid int) []int { return t.children[pid] }
 
 // Tree lists what belongs to root: itself and all descendants. also names further members (known from earlier rounds, such
 // as those whose parent has died since) whose descendants count too.
-func (t *Table) Tree(root ID, also []ID) []Process {
-	seen := map[int]bool{}
-	var out []Process
-	var visit func(pid int)
-	visit = func(pid int) {
-		if seen[pid] {
-			return
-		}
-		seen[pid] = true
-		if p, ok := t.byPID[pid]; ok {
-			out = append(out, p)
-		}
-		for _, c := range t.children[pid] {
-			visit(c)
-		}
-	}
+func (t *Table) Tree(root ID, also []ID) []Process { return t.appendTree(nil, root, also) }
+
+// appendTree is Tree behind what out holds already, which must be nothing of it.
+func (t *Table) appendTree(out []Process, root ID, also []ID) []Process {
+	w := walk{t: t, out: out, from: len(out)}
 	if _, ok := t.Find(root); ok {
-		visit(root.PID)
+		w.visit(root.PID)
 	}
 	for _, id := range also {
 		if _, ok := t.Find(id); ok {
-			visit(id.PID)
+			w.visit(id.PID)
 		}
 	}
-	return out
+	return w.out
+}
+
+// walk goes through trees and meets every process once. Most trees are a process or two.
+type walk struct {
+	t    *Table
+	out  []Process
+	from int
+	seen map[int]bool // nil while there are few
+}
+
+func (w *walk) visit(pid int) {
+	if w.met(pid) {
+		return
+	}
+	w.out = append(w.out, w.t.byPID[pid])
+	if w.seen != nil {
+		w.seen[pid] = true
+	}
+	for _, c := range w.t.children[pid] {
+		w.visit(c)
+	}
+}
+
+func (w *walk) met(pid int) bool {
+	const few = 16
+	if w.seen != nil {
+		return w.seen[pid]
+	}
+	met := false
+	for _, p := range w.out[w.from:] {
+		met = met || p.PID == pid
+	}
+	if len(w.out)-w.from == few {
+		w.seen = map[int]bool{}
+		for _, p := range w.out[w.from:] {
+			w.seen[p.PID] = true
+		}
+	}
+	return met
 }

@@ -20,24 +20,12 @@ var bufs = sync.Pool{New: func() any { b := make([]byte, 8192); return &b }}
 
 // List reads the whole process table in one pass over /proc. Processes that end meanwhile are left out.
 func List() ([]Process, error) {
-	dir, err := os.Open("/proc")
+	pids, err := appendPIDs(nil)
 	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
+		return nil, err
 	}
-	names, err := dir.Readdirnames(-1)
-	_ = dir.Close()
-	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
-	}
-	out := make([]Process, 0, len(names))
-	for _, name := range names {
-		if name[0] < '0' || name[0] > '9' {
-			continue
-		}
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
+	out := make([]Process, 0, len(pids))
+	for _, pid := range pids {
 		if p, err := Read(pid); err == nil {
 			out = append(out, p)
 		}
@@ -49,7 +37,7 @@ func List() ([]Process, error) {
 func Read(pid int) (Process, error) {
 	buf := bufs.Get().(*[]byte)
 	defer bufs.Put(buf)
-	b, err := readFile("/proc/"+strconv.Itoa(pid)+"/stat", *buf)
+	b, err := readFile(procPath(pid, "stat"), *buf)
 	if err != nil {
 		return Process{}, err
 	}
@@ -62,42 +50,29 @@ func parseStat(pid int, b []byte) (Process, error) {
 	if i < 0 || i+2 >= len(b) {
 		return Process{}, fmt.Errorf("process %d: stat is cut short", pid)
 	}
-	var f [22]uint64 // fields 3 to 24
 	rest := b[i+2:]
 	state := rest[0]
-	n := 0
-	for field := range bytes.FieldsSeq(rest) {
-		if n == len(f) {
-			break
-		}
-		if n > 0 {
-			v, err := strconv.ParseInt(string(field), 10, 64)
-			if err != nil {
-				u, uerr := strconv.ParseUint(string(field), 10, 64)
-				if uerr != nil {
-					return Process{}, fmt.Errorf("process %d: stat field %d: %w", pid, n+3, err)
-				}
-				v = int64(u)
-			}
-			f[n] = uint64(v)
-		}
-		n++
+	var f [22]int64 // fields 3 to 24; the first is no number
+	if n := parseNumbers(f[1:], rest[1:]); n < len(f)-1 {
+		return Process{}, fmt.Errorf("process %d: stat has a fault in field %d", pid, n+4)
 	}
-	if n < len(f) {
-		return Process{}, fmt.Errorf("process %d: stat has %d fields", pid, n+2)
-	}
-	at := func(field int) uint64 { return f[field-3] }
+	at := func(field int) int64 { return f[field-3] }
 	return Process{
-		ID: ID{PID: pid, Start: at(22)}, PPID: int(at(4)), PGID: int(at(5)), Session: int(at(6)), State: state,
+		ID: ID{PID: pid, Start: uint64(at(22))}, PPID: int(at(4)), PGID: int(at(5)), Session: int(at(6)), State: state,
 		CPU:      time.Duration(at(14)+at(15)+at(16)+at(17)) * tick,
-		RSSBytes: int64(at(24)) * int64(os.Getpagesize()),
+		RSSBytes: at(24) * int64(os.Getpagesize()),
 	}, nil
 }
 
 // ChargedBytes is what a memory limit counts of one process: anonymous and shared memory and swap, from
 // proc_pid_status(5). Files mapped into memory do not count.
 func ChargedBytes(pid int) (int64, error) {
-	return sumFields("/proc/"+strconv.Itoa(pid)+"/status", "RssAnon:", "RssShmem:", "VmSwap:")
+	return sumFields(procPath(pid, "status"), "RssAnon:", "RssShmem:", "VmSwap:")
+}
+
+// beyondAnonymous is the part of ChargedBytes that is not anonymous memory.
+func beyondAnonymous(pid int) (int64, error) {
+	return sumFields(procPath(pid, "status"), "RssShmem:", "VmSwap:")
 }
 
 // residentBytes are a process's anonymous memory, and what it maps of files and of shared memory, both resident, from the
@@ -105,23 +80,18 @@ func ChargedBytes(pid int) (int64, error) {
 func residentBytes(pid int) (own, others int64, err error) {
 	buf := bufs.Get().(*[]byte)
 	defer bufs.Put(buf)
-	b, err := readFile("/proc/"+strconv.Itoa(pid)+"/statm", *buf)
+	b, err := readFile(procPath(pid, "statm"), *buf)
 	if err != nil {
 		return 0, 0, err
 	}
+	return parseStatm(pid, b)
+}
+
+// parseStatm reads the beginning of /proc/PID/statm.
+func parseStatm(pid int, b []byte) (own, others int64, err error) {
 	var pages [3]int64 // size, resident, shared
-	n := 0
-	for field := range bytes.FieldsSeq(b) {
-		if n == len(pages) {
-			break
-		}
-		if pages[n], err = strconv.ParseInt(string(field), 10, 64); err != nil {
-			return 0, 0, fmt.Errorf("process %d: statm: %w", pid, err)
-		}
-		n++
-	}
-	if n < len(pages) {
-		return 0, 0, fmt.Errorf("process %d: statm has %d fields", pid, n)
+	if n := parseNumbers(pages[:], b); n < len(pages) {
+		return 0, 0, fmt.Errorf("process %d: statm has a fault in field %d", pid, n+1)
 	}
 	page := int64(os.Getpagesize())
 	return (pages[1] - pages[2]) * page, pages[2] * page, nil
@@ -129,7 +99,7 @@ func residentBytes(pid int) (own, others int64, err error) {
 
 // PSSBytes is the proportional set size: every shared page divided by the number of its users.
 func PSSBytes(pid int) (int64, error) {
-	return sumFields("/proc/"+strconv.Itoa(pid)+"/smaps_rollup", "Pss:", "SwapPss:")
+	return sumFields(procPath(pid, "smaps_rollup"), "Pss:", "SwapPss:")
 }
 
 // sumFields adds up "Name:   123 kB" lines.
@@ -155,6 +125,46 @@ func sumFields(path string, names ...string) (int64, error) {
 		}
 	}
 	return sum, nil
+}
+
+// parseNumbers reads decimal numbers between spaces into out until it is full, and says how many there were. What exceeds
+// 63 bits is cut, which no figure does that we use.
+func parseNumbers(out []int64, b []byte) (n int) {
+	for ; n < len(out); n++ {
+		for len(b) > 0 && (b[0] == ' ' || b[0] == '\n') {
+			b = b[1:]
+		}
+		negative := len(b) > 0 && b[0] == '-'
+		if negative {
+			b = b[1:]
+		}
+		digits := 0
+		var v int64
+		for digits < len(b) && '0' <= b[digits] && b[digits] <= '9' {
+			v = v*10 + int64(b[digits]-'0')
+			digits++
+		}
+		b = b[digits:]
+		if digits == 0 || len(b) > 0 && b[0] != ' ' && b[0] != '\n' {
+			return n
+		}
+		if negative {
+			v = -v
+		}
+		out[n] = v
+	}
+	return n
+}
+
+func procPath(pid int, file string) string { return "/proc/" + strconv.Itoa(pid) + "/" + file }
+
+// SwappedBytes is what the machine has swapped out.
+func SwappedBytes() int64 {
+	var s unix.Sysinfo_t
+	if err := unix.Sysinfo(&s); err != nil {
+		return 0
+	}
+	return int64(s.Totalswap-s.Freeswap) * int64(s.Unit)
 }
 
 // Environ reads one variable of a process's initial environment.

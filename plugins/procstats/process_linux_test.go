@@ -93,6 +93,23 @@ func FuzzParseStat(f *testing.F) {
 	})
 }
 
+func FuzzParseStatm(f *testing.F) {
+	f.Add([]byte("2000 500 100 10 0 300 0\n"))
+	f.Add([]byte("0 0 0 0 0 0 0\n"))
+	f.Add([]byte("1 2"))
+	f.Add([]byte("1 2x 3"))
+	f.Add([]byte("- - -"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		own, others, err := parseStatm(1, b)
+		if fields := strings.Fields(string(b)); err == nil && len(fields) < 3 {
+			t.Errorf("%q: got %d and %d", b, own, others)
+		}
+		if page := int64(os.Getpagesize()); string(b) == "2000 500 100 10 0 300 0\n" && (own != 400*page || others != 100*page) {
+			t.Errorf("got %d and %d", own, others)
+		}
+	})
+}
+
 // BenchmarkRound is one round of measurements of 500 trees: its CPU time is promised to be 25 ms at most.
 func BenchmarkRound(b *testing.B) {
 	const n = 500
@@ -107,14 +124,17 @@ func BenchmarkRound(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		meters = append(meters, NewMeter(p.ID))
+		m := NewMeter(p.ID)
+		b.Cleanup(m.Close)
+		meters = append(meters, m)
 	}
+	census := NewCensus()
 	round := func() {
-		list, err := List()
+		t, err := census.Look()
 		if err != nil {
 			b.Fatal(err)
 		}
-		t, now := NewTable(list), time.Now()
+		now := time.Now()
 		for _, m := range meters {
 			m.Sample(t, now)
 		}

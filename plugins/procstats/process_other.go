@@ -24,6 +24,12 @@ func residentBytes(pid int) (own, others int64, err error) {
 	return own, 0, err
 }
 
+// beyondAnonymous is not known here.
+func beyondAnonymous(int) (int64, error) { return 0, nil }
+
+// SwappedBytes makes no difference here.
+func SwappedBytes() int64 { return 0 }
+
 // PSSBytes is the resident size: finer figures are Linux's.
 func PSSBytes(pid int) (int64, error) { return rss(pid) }
 

@@ -76,6 +76,82 @@ func TestBothWaysAgree(t *testing.T) {
 	}
 }
 
+// What a census knows of trees is what gopsutil lists, also after some have come and gone.
+func TestCensusAgrees(t *testing.T) {
+	selfPortable, err := ReadPortable(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := Read(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewCensus()
+	agree := func(what string, look func() (*Table, error)) {
+		t.Helper()
+		tb, err := look()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := pidsOf(tb.Tree(self.ID, nil)), pidsOf(table(t, ListPortable).Tree(selfPortable.ID, nil))
+		if !slices.Equal(a, b) {
+			t.Errorf("%s: %v, by gopsutil %v", what, a, b)
+		}
+	}
+	agree("at first", c.Look)
+	start(t, "idle")
+	agree("one more, by a glance", c.Glance)
+	agree("nothing has changed", c.Glance)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "MEASURED_DO=idle")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	agree("one more, by a look", c.Look)
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	agree("one less", c.Look)
+}
+
+// Tables that are out of date are good enough for a meter, since it reads its own processes anew.
+func TestMeterReadsWhatACensusRemembers(t *testing.T) {
+	pid := start(t, "idle")
+	p, err := Read(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMeter(p.ID)
+	defer m.Close()
+	c := NewCensus()
+	tb, err := c.Look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := m.Sample(tb, time.Now()); u.Processes != 1 || u.MemoryBytes == 0 {
+		t.Errorf("alive: %+v", u)
+	}
+	stop(t, pid)
+	if runtime.GOOS != "linux" { // where every look reads everything
+		if tb, err = c.Look(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if u := m.Sample(tb, time.Now()); u != (Usage{}) || len(m.Members()) != 0 {
+		t.Errorf("after its end: %+v of %v", u, m.Members())
+	}
+	if b := m.Estimate(0); b != 0 {
+		t.Errorf("after its end it is estimated to have %d bytes", b)
+	}
+}
+
 func TestStatesAgree(t *testing.T) {
 	cmd := exec.Command("true")
 	if err := cmd.Start(); err != nil {
