@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/skalds-go/skalds"
@@ -159,7 +160,7 @@ func (c *conn) produce(ctx context.Context, records []*kgo.Record) (left []*kgo.
 	return left, err
 }
 
-// fault says where the bus should be.
+// fault says where the bus should be, and what to look at.
 func (c *conn) fault(what string, err error) error {
 	if err == nil {
 		return nil
@@ -171,7 +172,31 @@ func (c *conn) fault(what string, err error) error {
 	}
 	return &skalds.Error{
 		Code:    skalds.CodeUnavailable,
-		Message: fmt.Sprintf("%s: the bus at %s does not take part: check that Kafka runs there and takes our user and password", what, c.health.brokers),
+		Message: fmt.Sprintf("%s: the bus at %s %s", what, c.health.brokers, advice(err)),
 		Err:     err,
 	}
+}
+
+// advice tells a bus that is away from one that knows nobody and from one that answers and fails. A full disk is what it
+// fails of most: Kafka then says KAFKA_STORAGE_ERROR, the embedded bus UNKNOWN_SERVER_ERROR.
+func advice(err error) string {
+	var answer *kerr.Error
+	switch {
+	case !errors.As(err, &answer):
+		return "does not take part: check that Kafka runs there and takes our user and password"
+	case refusesUs(answer):
+		return "refuses us: check our user and password, and what they may do there"
+	case errors.Is(answer, kerr.UnknownServerError), errors.Is(answer, kerr.KafkaStorageError), errors.Is(answer, kerr.LogDirNotFound):
+		return "runs, but cannot store messages: check whether its disk is full, and its log"
+	}
+	return "runs, but does not do it: its log says more"
+}
+
+func refusesUs(answer *kerr.Error) bool {
+	switch answer {
+	case kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
+		kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.SecurityDisabled:
+		return true
+	}
+	return false
 }
