@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/gofrs/flock"
 
@@ -98,8 +99,9 @@ func owner(lockPath string) string {
 }
 
 func unusable(dir string, err error) error {
-	return &skalds.Error{
-		Code: skalds.CodeUnavailable, Err: err,
-		Message: fmt.Sprintf("the data folder %s cannot be used: check its permissions and free space, or choose another --data-dir", dir),
+	text := fmt.Sprintf("the data folder %s cannot be used: check its permissions and free space, or choose another --data-dir", dir)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		text = fmt.Sprintf("the disk under %s is full: free some space there, or choose another --data-dir", dir)
 	}
+	return &skalds.Error{Code: skalds.CodeUnavailable, Err: err, Message: text}
 }

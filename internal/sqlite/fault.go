@@ -29,7 +29,11 @@ func (s *Store) fault(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	advice := ""
-	switch e.Code() & 0xff {
+	code := e.Code() & 0xff
+	if e.Code() == lib.SQLITE_IOERR_SHMSIZE { // the file beside the store that cannot grow: so SQLite says it
+		code = lib.SQLITE_FULL
+	}
+	switch code {
 	case lib.SQLITE_FULL:
 		advice = fmt.Sprintf("%s: the disk under %s is full: free some space there", what, filepath.Dir(s.path))
 	case lib.SQLITE_READONLY:
