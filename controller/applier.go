@@ -60,17 +60,26 @@ func (a *applier) Run(ctx context.Context) error {
 	defer wg.Wait()
 	var saved time.Time
 	offset, stored := "", ""
+	failing := false
 	save := func(force bool) {
 		if offset == stored || !force && time.Since(saved) < offsetEvery {
 			return
 		}
 		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
+		saved = time.Now()
 		if err := a.store.SaveOffset(c, reportsStream, offset); err != nil {
-			a.log.Warn("cannot store how far reports are applied: some would be applied again after a restart, which changes nothing", "err", err)
+			if !failing {
+				a.log.Warn("cannot store how far reports are applied: some would be applied again after a restart, which changes nothing", "err", err)
+			}
+			failing = true
 			return
 		}
-		saved, stored = time.Now(), offset
+		stored = offset
+		if failing {
+			a.log.Info("how far reports are applied is stored again")
+		}
+		failing = false
 	}
 	defer save(true)
 	flush := time.NewTicker(offsetEvery)
