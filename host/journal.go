@@ -17,6 +17,9 @@ import (
 // compactAt is the size beyond which a journal that has doubled since is written anew.
 const compactAt = 1 << 20
 
+// tellEvery is the shortest time between two words about a journal that cannot be written.
+const tellEvery = time.Minute
+
 // journal keeps on disk what no controller knows yet and what must outlive the host: its incarnation, the highest command
 // per task, open outcomes and final reports, and the edge records. Appends are ordered; Sync makes everything appended so
 // far durable, sharing one fsync among all who wait.
@@ -39,6 +42,8 @@ type journal struct {
 	syncing bool
 	failed  error     // the last write failed: the file lacks something
 	retryAt time.Time // when to try a failed file again
+	told    bool      // we have said so
+	toldAt  time.Time // when we last did
 	closed  bool
 }
 
@@ -131,11 +136,15 @@ func (j *journal) add(rs ...record) {
 	}
 }
 
+// fail remembers that the file lacks something, and says so once. A disk that is almost full takes a journal written anew,
+// and not the next record: that is not told at each turn. The mutex is held.
 func (j *journal) fail(err error) {
-	if j.failed == nil {
+	now := time.Now()
+	if !j.told && now.Sub(j.toldAt) >= tellEvery {
 		j.log.Error("cannot write the journal: outcomes stay in memory until the disk takes them", "path", j.path, "err", err)
+		j.told, j.toldAt = true, now
 	}
-	j.failed, j.retryAt = err, time.Now().Add(time.Second)
+	j.failed, j.retryAt = err, now.Add(time.Second)
 }
 
 // repair writes a file that lacks something anew. The mutex is held.
@@ -148,7 +157,10 @@ func (j *journal) repair() {
 		return
 	}
 	j.failed = nil
-	j.log.Info("the journal can be written again", "path", j.path)
+	if j.told {
+		j.log.Info("the journal can be written again", "path", j.path)
+	}
+	j.told = false
 }
 
 // sync returns when everything added before is durable.

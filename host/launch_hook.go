@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugins"
@@ -21,6 +23,10 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 		Limits: a.limits, StartTimeout: timeout, Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
 	})
+	var failed *plugins.LaunchError
+	if errors.As(err, &failed) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) { // not the worker's fault
+		return &refusal{reason: fmt.Sprintf("make the process's folder: %v: free some space on this node, or give it another data folder", failed.Err)}
+	}
 	if err != nil {
 		return fmt.Errorf("launch %s: %w", a.plugin.Info.Ref(), err)
 	}
