@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -117,6 +119,13 @@ func (o *hostOptions) run(c *cobra.Command) (err error) {
 	h, err := newHost(cfg, o.settings.PluginsDir(), l, o.log)
 	if err != nil {
 		return err
+	}
+	if !o.tied { // else the program that started this host watches the disk
+		watched, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { disk{o.settings.DataDir}.watch(watched, o.log) })
+		defer wg.Wait()
+		defer cancel()
 	}
 	return h.Run(ctx)
 }

@@ -107,3 +107,12 @@ Start with "skalds standalone": controller, host and all servers in one program,
 	cli.AddFlags(root, env)
 	return root
 }
+
+// orStopped is nil where a program was stopped while it started: nothing had begun.
+func orStopped(err error) error {
+	var exit *exitError
+	if errors.Is(err, skalds.ErrStopping) && !errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}

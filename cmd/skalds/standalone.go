@@ -163,10 +163,11 @@ func (s *standalone) run(ctx context.Context) (err error) {
 	}
 	add(c.Run)
 	server := &http.Server{
-		Handler:           api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), health{c.Health(), dir}, dashboard.Handler(), s.log),
+		Handler:           api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), health{c.Health(), disk{dir}}, dashboard.Handler(), s.log),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	add(func(ctx context.Context) error { return serve(ctx, server, listener) })
+	add(func(ctx context.Context) error { disk{dir}.watch(ctx, s.log); return nil })
 	s.log.Info("skalds is up", "page", url+"/dashboard", "api", url+"/api/docs", "data_dir", dir, "nodes", s.nodes, "join", servers.JoinPath(), "version", version)
 	return group.Run()
 }
