@@ -1,22 +1,16 @@
 package dashboard_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/controller/controllertest"
 	"github.com/skalds-go/skalds/controller/dashboard"
@@ -80,59 +74,30 @@ func TestThePageLoadsNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// world is a real controller behind real HTTP with one node and two tasks, one of which tries to be markup.
+// world is a controller with one node and two tasks, one of which tries to be markup.
 func world(t *testing.T) string {
 	t.Helper()
-	store, bus := controllertest.NewStore(), controllertest.NewBus()
-	c, err := controller.New(controller.DefaultConfig(), store, bus, bus.Beats(), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ran := make(chan error, 1)
-	go func() { ran <- c.Run(ctx) }()
-	s := httptest.NewUnstartedServer(api.New(api.Config{}, c.Tasks(), c.Nodes(), c.Events(), c.Streams(), c.Health(), dashboard.Handler(), hclog.NewNullLogger()))
-	s.Config.BaseContext = func(net.Listener) context.Context { return ctx }
-	s.Start()
-	h := controllertest.NewHost(bus, "node-1", controllertest.Worker("demo", "1.0.0", "Demo"))
-	h.Usage = skalds.Usage{CPUCores: 0.25, MemoryBytes: 8 << 20}
-	h.Behave = func(skalds.Command, int) controllertest.Plan { return controllertest.Plan{Runs: -1} }
-	h.Start()
-	t.Cleanup(func() {
-		h.Kill()
-		cancel()
-		s.Close()
-		if err := <-ran; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	})
+	w := controllertest.NewWorld(t, controllertest.WorldConfig{Page: dashboard.Handler(), Worker: controllertest.Worker("demo", "1.0.0", "Demo")})
+	w.Host.Behave = controllertest.ForEver
 	for _, id := range []string{"camera 1/front", `<img src=x onerror="document.title='broken'">`} {
 		body, err := json.Marshal(api.CreateTask{ClassName: "Demo", ID: id, Limits: skalds.Limits{MemoryBytes: 64 << 20}, Attachments: json.RawMessage(`{"url":"rtsp://u:geheim@h/1"}`)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) { // until the node offers the class
-			res, err := http.Post(s.URL+"/api/tasks", "application/json", strings.NewReader(string(body)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-			if res.StatusCode == http.StatusCreated {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("create answers %s", res.Status)
-			}
+		res, err := http.Post(w.URL+"/api/tasks", "application/json", strings.NewReader(string(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusCreated {
+			t.Fatalf("create answers %s", res.Status)
 		}
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if _, list := get(t, s.URL+"/api/tasks?lifecycleStatus=Running"); strings.Contains(list, `"total":2`) && !strings.Contains(list, `"usage":null`) {
-			return s.URL
-		}
-		if time.Now().After(end) {
-			t.Fatal("the tasks do not run")
-		}
-	}
+	w.Until(t, "the tasks run", func() bool {
+		_, list := get(t, w.URL+"/api/tasks?lifecycleStatus=Running")
+		return strings.Contains(list, `"total":2`) && !strings.Contains(list, `"usage":null`)
+	})
+	return w.URL
 }
 
 func missing(dom string, want []string) string {

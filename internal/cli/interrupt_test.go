@@ -11,16 +11,17 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/controller/controllertest"
 )
 
 func TestInterrupted(t *testing.T) {
 	w := start(t)
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan result, 1)
 	go func() { done <- w.runIn(t, ctx, "task", "create", "Demo", "--id", "a", "--wait") }()
-	w.until(t, "it runs", func() bool {
+	w.Until(t, "it runs", func() bool {
 		got, err := w.cl.Task(t.Context(), "a")
 		return err == nil && got.LifecycleStatus == skalds.Running
 	})
@@ -34,11 +35,11 @@ func TestInterrupted(t *testing.T) {
 		_, _ = line.Write([]byte("one\n")) // returns when it is on its way
 		cancel()
 	}()
-	before := len(w.host.Received())
+	before := len(w.Host.Received())
 	go func() { done <- w.runIn(t, ctx, "task", "logs", "a", "-f") }()
 	var asked *skalds.StreamRequest
-	w.until(t, "the host is asked for the log", func() bool {
-		for _, m := range w.host.Received()[before:] {
+	w.Until(t, "the host is asked for the log", func() bool {
+		for _, m := range w.Host.Received()[before:] {
 			if m.Stream != nil {
 				asked = m.Stream
 			}

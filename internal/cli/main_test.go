@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,12 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/controller/controllertest"
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/client"
-	"github.com/skalds-go/skalds/internal/testlog"
 )
 
 // shell runs commands as cmd/skalds does.
@@ -91,75 +86,29 @@ func fits(got, want string) bool {
 	return got == want
 }
 
-// world is a real controller behind real HTTP; its store, its bus and its node are in memory.
+// world is a controller with one node, and a shell and a client that know it.
 type world struct {
+	*controllertest.World
 	shell
-	cl   *client.Client
-	host *controllertest.Host
+	cl *client.Client
 }
 
 func start(t *testing.T) world {
 	t.Helper()
-	store, bus := controllertest.NewStore(), controllertest.NewBus()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "http://" + l.Addr().String()
-	cfg := controller.DefaultConfig()
-	cfg.ServerURL = url
-	c, err := controller.New(cfg, store, bus, bus.Beats(), nil, testlog.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ran := make(chan error, 1)
-	go func() { ran <- c.Run(ctx) }()
-	s := &httptest.Server{Listener: l, Config: &http.Server{
-		Handler:     api.New(api.Config{Version: "1.2.3", Pulse: 50 * time.Millisecond, Token: "geheim"}, c.Tasks(), c.Nodes(), c.Events(), c.Streams(), c.Health(), nil, testlog.New(t)),
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}}
-	s.Start()
-	h := controllertest.NewHost(bus, "node-1", skalds.WorkerInfo{
+	w := controllertest.NewWorld(t, controllertest.WorldConfig{Version: "1.2.3", Token: "geheim", Worker: skalds.WorkerInfo{
 		Name: "demo", Version: "1.0.0", Digest: "sha256:0123456789abcdef0123456789abcdef", Protocol: 1, Classes: []skalds.ClassInfo{{
 			ClassName: "Demo", Capabilities: []string{"update"},
 			Schema: json.RawMessage(`{"type":"object","properties":{"url":{"type":"string"},"n":{"type":"integer"},"camera":{"type":"object"}},"additionalProperties":false}`),
 		}},
-	})
-	h.Usage = skalds.Usage{CPUCores: 0.25, MemoryBytes: 8 << 20}
-	h.Start()
-	cl := client.New(url, "geheim")
+	}})
+	cl := client.New(w.URL, "geheim")
 	t.Cleanup(func() {
-		h.Kill()
-		cancel()
-		s.Close()
-		if err := <-ran; err != nil {
-			t.Errorf("run: %v", err)
-		}
 		if err := cl.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	w := world{shell{env: map[string]string{"SKALDS_SERVER": url, "SKALDS_TOKEN": "geheim"}}, cl, h}
-	w.until(t, "the node offers its worker", func() bool {
-		list, err := cl.Workers(t.Context())
-		return err == nil && len(list.Items) == 1
-	})
-	return w
+	return world{w, shell{env: map[string]string{"SKALDS_SERVER": w.URL, "SKALDS_TOKEN": "geheim"}}, cl}
 }
-
-// until waits for a condition that becomes true by itself.
-func (w world) until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("never happened: %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-func forEver(skalds.Command, int) controllertest.Plan { return controllertest.Plan{Runs: -1} }
 
 // running waits until a task runs and was measured.
 func (w world) running(t *testing.T, id string) {

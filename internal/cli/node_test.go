@@ -13,6 +13,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/controller/controllertest"
 )
 
 func TestNodes(t *testing.T) {
@@ -56,7 +57,7 @@ func TestDoctor(t *testing.T) {
 	}
 	w.run(t, "task", "create", "Demo", "--id", "stuck", "--constraint", "gpu").check(t, 0, "task stuck created\n", "")
 	var f findings
-	w.until(t, "all services answer, and it is known why a task waits", func() bool {
+	w.Until(t, "all services answer, and it is known why a task waits", func() bool {
 		r := w.run(t, "doctor", "--data-dir", dir, "-o", "json")
 		f = decode[findings](t, r)
 		return r.code == 0 && strings.Contains(r.out, "skalds task why stuck")
@@ -85,7 +86,7 @@ func TestDoctor(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	w := start(t)
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	w.run(t, "task", "create", "Demo", "--id", "a").check(t, 0, "task a created\n", "")
 	w.running(t, "a")
 	w.log(t, "one\nrtsp://u:geheim@h\n", func() { w.run(t, "task", "logs", "a", "--tail", "5").check(t, 0, "one\nrtsp://u:***@h\n", "") })
@@ -101,11 +102,11 @@ func TestLogs(t *testing.T) {
 // log posts lines to the next request for a log, as a host does, while fn runs.
 func (w world) log(t *testing.T, lines string, fn func()) {
 	t.Helper()
-	before := len(w.host.Received())
+	before := len(w.Host.Received())
 	posted := make(chan error, 1)
 	go func() {
 		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			for _, m := range w.host.Received()[before:] {
+			for _, m := range w.Host.Received()[before:] {
 				if m.Stream != nil {
 					posted <- post(m.Stream, lines)
 					return

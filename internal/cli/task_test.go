@@ -34,7 +34,7 @@ func TestCreateAndWait(t *testing.T) {
 
 func TestWaitFailsWithTheTask(t *testing.T) {
 	w := start(t)
-	w.host.Behave = func(skalds.Command, int) controllertest.Plan {
+	w.Host.Behave = func(skalds.Command, int) controllertest.Plan {
 		return controllertest.Plan{Exit: skalds.Exit{Kind: skalds.ExitSignal, Code: -1, Signal: "killed", Message: "out of luck", Permanent: true}}
 	}
 	w.run(t, "task", "create", "Demo", "--id", "a", "--max-attempts", "1", "--wait").check(t, 1, "…task a is Failed",
@@ -60,7 +60,7 @@ func TestWaitGivesUp(t *testing.T) {
 
 func TestEveryFieldReachesTheTask(t *testing.T) {
 	w := start(t)
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	got := decode[api.TaskResponse](t, w.run(t, "task", "create", "Demo", "-o", "json", "--id", "a", "--name", "A", "--description", "about", "--version", "^1",
 		"--priority", "7", "--persistent", "--cpu", "500m", "--memory", "128MiB", "--limit-cpu", "1.5", "--limit-memory", "1GiB", "--limit-pids", "20",
 		"--max-attempts", "5", "--timeout-queue", "1h", "--timeout-start", "5s", "--timeout-run", "2h", "--timeout-stall", "10s",
@@ -100,7 +100,7 @@ func compact(t *testing.T, doc json.RawMessage) string {
 
 func TestATaskFromAFile(t *testing.T) {
 	w := start(t)
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	dir := t.TempDir()
 	file := filepath.Join(dir, "task.json")
 	write(t, file, `{"className":"Demo","id":"a","attachments":{"n":12345678901234567890},"limits":{"pids":3}}`)
@@ -127,7 +127,7 @@ func write(t *testing.T, path, content string) {
 
 func TestChangesAndRecords(t *testing.T) {
 	w := start(t)
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	for _, id := range []string{"a", "b"} {
 		w.run(t, "task", "create", "Demo", "--id", id, "--set", "n=1", "--set", "url=rtsp://u:geheim@h/1", "--label", "x="+id).check(t, 0, "task "+id+" created\n", "")
 		w.running(t, id)
@@ -146,8 +146,8 @@ func TestChangesAndRecords(t *testing.T) {
 	if b := decode[api.TaskResponse](t, w.run(t, "task", "get", "b", "-o", "json")); compact(t, b.Attachments) != `{"n":10}` {
 		t.Errorf("replaced by %s", b.Attachments)
 	}
-	w.until(t, "the node has the whole password", func() bool {
-		for _, m := range w.host.Received() {
+	w.Until(t, "the node has the whole password", func() bool {
+		for _, m := range w.Host.Received() {
 			if m.Command != nil && m.Command.Spec != nil && strings.Contains(string(m.Command.Spec.Attachments), `"id":7`) {
 				return strings.Contains(string(m.Command.Spec.Attachments), "u:geheim@")
 			}
@@ -161,7 +161,7 @@ func TestChangesAndRecords(t *testing.T) {
 	w.run(t, "task", "list", "--state", "running", "--label", "x=b", "-o", "name").check(t, 0, "b\n", "")
 	w.run(t, "task", "list", "--class", "Demo", "--node", "node-1", "--id-contains", "A", "-o", "name").check(t, 0, "a\n", "")
 	w.run(t, "task", "list", "--node", "other").check(t, 0, "", "no tasks\n")
-	w.until(t, "usage has a history", func() bool { return strings.Contains(w.run(t, "task", "usage", "a").out, "0.25  8 MiB") })
+	w.Until(t, "usage has a history", func() bool { return strings.Contains(w.run(t, "task", "usage", "a").out, "0.25  8 MiB") })
 	w.run(t, "task", "recordings", "a").check(t, 0, "", "no recordings yet\n")
 	w.run(t, "task", "recordings", "a", "-o", "json").check(t, 0, "{\n  \"items\": []\n}\n", "")
 	w.run(t, "task", "why", "a").check(t, 0, "…runs it", "")
@@ -171,7 +171,7 @@ func TestChangesAndRecords(t *testing.T) {
 
 	w.run(t, "task", "cancel", "a", "b", "-o", "name").check(t, 0, "a\nb\n", "")
 	w.run(t, "task", "update", "a", "--set", "n=3").check(t, 5, "", "…a")
-	w.until(t, "the attempt is kept", func() bool { return strings.Contains(w.run(t, "task", "attempts", "a").out, "cancelled") })
+	w.Until(t, "the attempt is kept", func() bool { return strings.Contains(w.run(t, "task", "attempts", "a").out, "cancelled") })
 	w.run(t, "task", "attempts", "a", "-o", "wide").check(t, 0, "…  cancelled\nLast log lines\n  last words of a\n", "")
 	w.run(t, "task", "retry", "a").check(t, 0, "task a to run again\n", "")
 	w.run(t, "task", "cancel", "a", "b", "-o", "json").check(t, 0, "…\"items\": [\n", "")
@@ -179,7 +179,7 @@ func TestChangesAndRecords(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	w := start(t)
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	for _, id := range []string{"a", "b", "c"} {
 		w.run(t, "task", "create", "Demo", "--id", id, "--constraint", "gpu").check(t, 0, "task "+id+" created\n", "")
 	}
@@ -193,5 +193,5 @@ func TestLists(t *testing.T) {
 	if l := decode[api.TaskList](t, w.run(t, "task", "list", "-o", "json")); l.Total != 3 || len(l.Items) != 3 {
 		t.Errorf("json lists %+v", l)
 	}
-	w.until(t, "it is known why they wait", func() bool { return strings.Contains(w.run(t, "task", "list", "-o", "wide").out, "gpu") })
+	w.Until(t, "it is known why they wait", func() bool { return strings.Contains(w.run(t, "task", "list", "-o", "wide").out, "gpu") })
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,81 +13,33 @@ import (
 	"time"
 
 	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/controller/controllertest"
 	"github.com/skalds-go/skalds/controller/dashboard"
 	"github.com/skalds-go/skalds/internal/client"
-	"github.com/skalds-go/skalds/internal/testlog"
 )
 
-// world is a real controller behind real HTTP; its store, its bus and its node are in memory.
+// world is a controller with one node, and a client of it.
 type world struct {
+	*controllertest.World
 	*client.Client
-	host *controllertest.Host
-	url  string
 }
 
 func start(t *testing.T) world {
 	t.Helper()
-	store, bus := controllertest.NewStore(), controllertest.NewBus()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "http://" + l.Addr().String()
-	cfg := controller.DefaultConfig()
-	cfg.ServerURL = url
-	c, err := controller.New(cfg, store, bus, bus.Beats(), nil, testlog.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ran := make(chan error, 1)
-	go func() { ran <- c.Run(ctx) }()
-	s := &httptest.Server{Listener: l, Config: &http.Server{
-		Handler:     api.New(api.Config{Pulse: 50 * time.Millisecond}, c.Tasks(), c.Nodes(), c.Events(), c.Streams(), c.Health(), dashboard.Handler(), testlog.New(t)),
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}}
-	s.Start()
-	worker := skalds.WorkerInfo{Name: "demo", Version: "1.0.0", Digest: "sha256:1", Protocol: 1, Classes: []skalds.ClassInfo{{
-		ClassName: "Demo", Schema: json.RawMessage(`{"type":"object","properties":{"url":{"type":"string"},"n":{"type":"integer"}},"additionalProperties":false}`),
-	}}}
-	h := controllertest.NewHost(bus, "node-1", worker)
-	h.Usage = skalds.Usage{CPUCores: 0.25, MemoryBytes: 8 << 20}
-	h.Start()
-	cl := client.New(url, "")
+	w := controllertest.NewWorld(t, controllertest.WorldConfig{Page: dashboard.Handler(), Worker: skalds.WorkerInfo{
+		Name: "demo", Version: "1.0.0", Digest: "sha256:1", Protocol: 1, Classes: []skalds.ClassInfo{{
+			ClassName: "Demo", Schema: json.RawMessage(`{"type":"object","properties":{"url":{"type":"string"},"n":{"type":"integer"}},"additionalProperties":false}`),
+		}},
+	}})
+	cl := client.New(w.URL, "")
 	t.Cleanup(func() {
-		h.Kill()
-		cancel()
-		s.Close()
-		if err := <-ran; err != nil {
-			t.Errorf("run: %v", err)
-		}
 		if err := cl.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	w := world{cl, h, url}
-	w.until(t, "the node offers its worker", func() bool {
-		list, err := cl.Workers(t.Context())
-		return err == nil && len(list.Items) == 1
-	})
-	return w
+	return world{w, cl}
 }
-
-// until waits for a condition that becomes true by itself.
-func (w world) until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("never happened: %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-func forEver(skalds.Command, int) controllertest.Plan { return controllertest.Plan{Runs: -1} }
 
 func (w world) running(t *testing.T, id string) api.TaskResponse {
 	t.Helper()
@@ -115,7 +66,7 @@ func TestATaskFinishesAndIsExplained(t *testing.T) {
 	if err != nil || end.LifecycleStatus != skalds.Finished || end.Heartbeat != 200 {
 		t.Fatalf("ended as %+v, %v", end, err)
 	}
-	w.until(t, "the attempt is kept", func() bool {
+	w.Until(t, "the attempt is kept", func() bool {
 		list, err := w.Attempts(ctx, "a b/c")
 		return err == nil && len(list) == 1 && list[0].Exit != nil && list[0].Exit.Kind == skalds.ExitCompleted
 	})
@@ -136,7 +87,7 @@ func TestATaskFinishesAndIsExplained(t *testing.T) {
 func TestARunningTaskIsPausedChangedAndCancelled(t *testing.T) {
 	w := start(t)
 	ctx := t.Context()
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	if _, err := w.CreateTaskJSON(ctx, json.RawMessage(`{"className":"Demo","id":"a","attachments":{"url":"rtsp://u:geheim@h/1"}}`), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +114,8 @@ func TestARunningTaskIsPausedChangedAndCancelled(t *testing.T) {
 	if err != nil || string(changed.Attachments) != `{"n":2,"url":"rtsp://u:***@h/2"}` {
 		t.Fatalf("changed to %s, %v", changed.Attachments, err)
 	}
-	w.until(t, "the node has the whole password", func() bool {
-		for _, m := range w.host.Received() {
+	w.Until(t, "the node has the whole password", func() bool {
+		for _, m := range w.Host.Received() {
 			if m.Command != nil && m.Command.Spec != nil && strings.Contains(string(m.Command.Spec.Attachments), "rtsp://u:geheim@h/2") {
 				return true
 			}
@@ -178,7 +129,7 @@ func TestARunningTaskIsPausedChangedAndCancelled(t *testing.T) {
 	if _, err := w.UpdateAttachments(ctx, "a", json.RawMessage(`{}`), 1); !errors.Is(err, skalds.ErrConflict) {
 		t.Errorf("an old revision gave %v", err)
 	}
-	w.until(t, "usage has a history", func() bool {
+	w.Until(t, "usage has a history", func() bool {
 		u, err := w.Usage(ctx, "a")
 		return err == nil && len(u.Items) > 0 && u.Items[0].Usage.CPUCores == 0.25
 	})
@@ -292,7 +243,7 @@ func TestNodesAndTheSystem(t *testing.T) {
 
 func TestReadyNamesWhatIsMissing(t *testing.T) {
 	w := start(t)
-	w.until(t, "it is ready", func() bool {
+	w.Until(t, "it is ready", func() bool {
 		err := w.Ready(t.Context())
 		if err != nil && (!errors.Is(err, skalds.ErrUnavailable) || !strings.Contains(err.Error(), "not ready; ")) {
 			t.Fatalf("not ready says %v", err)
@@ -325,7 +276,7 @@ func TestEventsGoOnWhereTheyWereLeft(t *testing.T) {
 		first <- id
 	}()
 	<-connected
-	w.until(t, "it listens", func() bool { s, err := w.EventsStatus(ctx); return err == nil && s.ConnectedClients == 1 })
+	w.Until(t, "it listens", func() bool { s, err := w.EventsStatus(ctx); return err == nil && s.ConnectedClients == 1 })
 	if _, err := w.CreateTask(ctx, api.CreateTask{ClassName: "Demo", ID: "a"}, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +308,7 @@ func TestEventsGoOnWhereTheyWereLeft(t *testing.T) {
 func TestLogsComeFromTheNode(t *testing.T) {
 	w := start(t)
 	ctx := t.Context()
-	w.host.Behave = forEver
+	w.Host.Behave = controllertest.ForEver
 	if _, err := w.CreateTask(ctx, api.CreateTask{ClassName: "Demo", ID: "a"}, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +318,7 @@ func TestLogsComeFromTheNode(t *testing.T) {
 	go func() { // as a host does
 		var req *skalds.StreamRequest
 		for end := time.Now().Add(20 * time.Second); req == nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			for _, m := range w.host.Received() {
+			for _, m := range w.Host.Received() {
 				if m.Stream != nil {
 					req = m.Stream
 				}
