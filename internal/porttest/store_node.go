@@ -1,0 +1,55 @@
+package porttest
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+)
+
+func storeNodes(t *testing.T, s controller.Store) {
+	ctx := t.Context()
+	n1 := skalds.Node{ID: "n1", Mode: skalds.NodeModeNode, Incarnation: 3, Partition: 7, LastHelloAt: 5, Workers: []string{"w@1.0.0@sha256:a"}}
+	for _, n := range []skalds.Node{{ID: "n2", Mode: skalds.NodeModeEdge}, {ID: "n1"}, n1} {
+		if err := s.SaveNode(ctx, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nodes, err := s.Nodes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "nodes", nodes, []skalds.Node{n1, {ID: "n2", Mode: skalds.NodeModeEdge}})
+
+	w := func(version, digest string) skalds.WorkerInfo {
+		return skalds.WorkerInfo{Name: "w", Version: version, Digest: digest, Protocol: 1, Classes: []skalds.ClassInfo{{ClassName: "Recorder", Schema: json.RawMessage(`{"type":"object"}`)}}}
+	}
+	for _, c := range []struct {
+		node    string
+		workers []skalds.WorkerInfo
+	}{
+		{"n1", []skalds.WorkerInfo{w("1.0.0", "sha256:a"), w("0.9.0", "sha256:x")}},
+		{"n2", []skalds.WorkerInfo{w("1.0.0", "sha256:a"), w("2.0.0", "sha256:b")}},
+		{"n1", []skalds.WorkerInfo{w("1.0.0", "sha256:a"), w("2.0.0", "sha256:c")}}, // 0.9.0 is gone, 2.0.0 another file
+	} {
+		if err := s.SaveWorkers(ctx, c.node, c.workers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	workers, err := s.Workers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "workers", workers, []controller.WorkerOnNodes{
+		{WorkerInfo: w("1.0.0", "sha256:a"), Nodes: []string{"n1", "n2"}},
+		{WorkerInfo: w("2.0.0", "sha256:b"), Nodes: []string{"n2"}},
+		{WorkerInfo: w("2.0.0", "sha256:c"), Nodes: []string{"n1"}},
+	})
+	if err := s.SaveWorkers(ctx, "n2", nil); err != nil {
+		t.Fatal(err)
+	}
+	if workers, err = s.Workers(ctx); err != nil || len(workers) != 2 {
+		t.Errorf("after n2 has none: %d workers, %v; want 2", len(workers), err)
+	}
+}
