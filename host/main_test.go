@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,13 +16,19 @@ import (
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins"
+	"github.com/skalds-go/skalds/plugins/pluginstest"
 	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+var (
+	installWorker = pluginstest.Install
+	eventually    = pluginstest.Eventually
 )
 
 // The test binary is also the worker: launched by a host it serves the classes Script, which does what its attachments
 // say, and Pausing, which pauses itself.
 func TestMain(m *testing.M) {
-	if os.Getenv(protocol.EnvCookieKey) != "" || (len(os.Args) == 2 && os.Args[1] == "describe") {
+	if pluginstest.Asked() {
 		sdk.Serve("scripted", "1.0.0",
 			sdk.Class("Script", func() sdk.Worker[script] { return scripted{} }, sdk.Resources(0.5, 64<<20)),
 			sdk.Class("Pausing", func() sdk.Worker[script] { return pausing{} }),
@@ -82,19 +87,12 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	_, _ = fmt.Fprintf(f, "%d/%d %s\n", t.Epoch(), t.Attempt(), a.Text)
 	_ = f.Close()
 	t.Log().Info("doing", "what", a.Do)
+	if known, err := pluginstest.Do(ctx, a.Do, a.Code, a.Text); known {
+		return err
+	}
 	switch a.Do {
-	case "finish":
-		return nil
 	case "result":
 		return t.Result(map[string]int{"n": a.N})
-	case "error":
-		return errors.New(a.Text)
-	case "permanent":
-		return sdk.Permanent(errors.New(a.Text))
-	case "panic":
-		panic(a.Text)
-	case "exit":
-		os.Exit(a.Code)
 	case "flaky": // fails N times
 		if t.Attempt() <= a.N {
 			return fmt.Errorf("attempt %d of %d that fail", t.Attempt(), a.N)
@@ -119,14 +117,6 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		t.Error("camera does not answer")
 		<-ctx.Done()
 		return ctx.Err()
-	case "spin":
-		for ctx.Err() == nil {
-			for range 1_000_000 {
-			}
-		}
-		return ctx.Err()
-	case "ignore":
-		select {}
 	case "watch": // follows its attachments
 		last := a.Text
 		for {
@@ -150,11 +140,8 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 			return err
 		}
 		return t.Artifact(ctx, protocol.Artifact{Kind: "file", Path: "/x/" + string(v)})
-	default: // wait
-		<-ctx.Done()
-		return context.Cause(ctx)
 	}
-	return nil
+	return fmt.Errorf("unknown script %q", a.Do)
 }
 
 // Update refuses one word.
@@ -175,51 +162,6 @@ func (pausing) Pause(_ context.Context, t *sdk.Task[script]) error {
 
 func (pausing) Resume(_ context.Context, t *sdk.Task[script]) error {
 	return os.WriteFile(filepath.Join(t.DataDir(), "resumed"), nil, 0o644)
-}
-
-// installWorker puts the test binary into a folder of workers.
-func installWorker(t testing.TB, dir, name, version string) {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, name, version, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if os.Link(self, path) == nil {
-		return
-	}
-	in, err := os.Open(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// eventually polls a condition that no event announces.
-func eventually(t testing.TB, what string, limit time.Duration, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, limit)
-		}
-		<-tick.C
-	}
 }
 
 const soon = 20 * time.Second // on a busy machine

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,12 @@ import (
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/pluginstest"
+)
+
+var (
+	installWorker = pluginstest.Install
+	eventually    = pluginstest.Eventually
 )
 
 // The test binary is also the scripted worker: started by a launcher it serves the class Script, which does what its
@@ -28,8 +33,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("SCRIPT_HOST"); dir != "" {
 		os.Exit(hostToBeKilled(dir))
 	}
-	served := os.Getenv(protocol.EnvCookieKey) != ""
-	if served || len(os.Args) == 2 && os.Args[1] == "describe" {
+	if pluginstest.Asked() {
 		beforeServing(os.Getenv("SCRIPT_START"))
 		serveScript()
 	}
@@ -126,20 +130,13 @@ func (s scripted) OnPressure(_ context.Context, t *sdk.Task[script], over int64)
 
 func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	a := t.Attachments()
+	if known, err := pluginstest.Do(ctx, a.Do, a.Code, a.Text); known {
+		return err
+	}
 	switch a.Do {
-	case "finish":
-		return nil
-	case "error":
-		return errors.New(a.Text)
-	case "permanent":
-		return sdk.Permanent(errors.New(a.Text))
-	case "panic":
-		panic(a.Text)
 	case "panic-goroutine":
 		go panic(a.Text)
 		<-ctx.Done()
-	case "exit":
-		os.Exit(a.Code)
 	case "kill-self":
 		_ = syscall.Kill(os.Getpid(), syscall.Signal(a.Code))
 		select {}
@@ -198,12 +195,6 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 			b[i] = 1
 		}
 		runtime.KeepAlive(b)
-	case "spin":
-		for ctx.Err() == nil {
-		}
-		return ctx.Err()
-	case "ignore":
-		select {}
 	case "fork":
 		return fork(ctx, a)
 	case "flood":
@@ -212,9 +203,6 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		}
 	case "print":
 		fmt.Println(a.Text)
-	case "wait":
-		<-ctx.Done()
-		return context.Cause(ctx)
 	case "work":
 		for i := 1; i <= a.N; i++ {
 			t.AddUnits("items", 1)
@@ -280,52 +268,6 @@ func fork(ctx context.Context, a script) error {
 	}
 	<-ctx.Done()
 	return ctx.Err()
-}
-
-// installWorker puts the test binary into a folder of workers under the name and version.
-func installWorker(t testing.TB, dir, name, version string) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, name, version, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if os.Link(self, path) == nil {
-		return path
-	}
-	in, err := os.Open(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// eventually polls a condition that no event announces.
-func eventually(t testing.TB, what string, limit time.Duration, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, limit)
-		}
-		<-tick.C
-	}
 }
 
 func attachments(t testing.TB, s script) json.RawMessage {
