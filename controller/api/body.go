@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -23,6 +24,7 @@ func decodeBody[T any](r *routes, raw []byte) (T, error) {
 	}
 	var v any
 	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // a number that no float64 can hold is no fault of the whole body
 	if err := d.Decode(&v); err != nil {
 		return out, noJSON("is no valid JSON: " + jsonFault(raw, err))
 	}
@@ -34,7 +36,7 @@ func decodeBody[T any](r *routes, raw []byte) (T, error) {
 	}
 	var res huma.ValidateResult
 	path := huma.NewPathBuffer(nil, 0)
-	huma.Validate(r.huma.OpenAPI().Components.Schemas, r.schemaOf(reflect.TypeFor[T]()), path, huma.ModeWriteToServer, v, &res)
+	huma.Validate(r.huma.OpenAPI().Components.Schemas, r.schemaOf(reflect.TypeFor[T]()), path, huma.ModeWriteToServer, floats(v), &res)
 	e := &skalds.Error{Code: skalds.CodeInvalid, Message: what}
 	for _, err := range res.Errors {
 		var d *huma.ErrorDetail
@@ -49,13 +51,34 @@ func decodeBody[T any](r *routes, raw []byte) (T, error) {
 	}
 	if err := json.Unmarshal(raw, &out); err != nil {
 		var wrong *json.UnmarshalTypeError
-		field := "body"
+		field, message := "body", err.Error()
 		if errors.As(err, &wrong) && wrong.Field != "" {
 			field = wrong.Field
+			if strings.HasPrefix(wrong.Value, "number ") { // 1e999, or 3e0 for an integer
+				message = fmt.Sprintf("%.40s is out of range, or not written as plain digits", wrong.Value)
+			}
 		}
-		return out, skalds.Invalid(what, skalds.Field(field, MaskText(err.Error())))
+		return out, skalds.Invalid(what, skalds.Field(field, MaskText(message)))
 	}
 	return out, nil
+}
+
+// floats makes the numbers of a decoded document such as huma checks; one that is too large is infinite.
+func floats(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, field := range v {
+			v[name] = floats(field)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = floats(item)
+		}
+	case json.Number:
+		f, _ := v.Float64()
+		return f
+	}
+	return v
 }
 
 // noJSON is 400: nothing could be read. What can be read and is wrong is 422.

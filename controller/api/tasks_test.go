@@ -255,6 +255,8 @@ func TestWrongInput(t *testing.T) {
 		{"page 0", "GET", "/api/tasks?page=0", "", nil, 422, "page", ">= 1"},
 		{"page no number", "GET", "/api/tasks?page=x", "", nil, 422, "page", "integer"},
 		{"page size", "GET", "/api/tasks?pageSize=501", "", nil, 422, "pageSize", "500"},
+		{"number out of range", "POST", "/api/tasks", `{"className":"Echo","priority":1e9999999}`, nil, 422, "priority", "number 1e9999999 is out of range"},
+		{"size out of range", "POST", "/api/tasks", `{"className":"Echo","resources":{"cpuCores":1e9999999}}`, nil, 422, "resources.cpuCores", "number 1e9999999 is out of range"},
 		{"unknown state", "GET", "/api/tasks?lifecycleStatus=Dead", "", nil, 422, "lifecycleStatus", "none of"},
 		{"bad label", "GET", "/api/tasks?label=x", "", nil, 422, "label", "key=value"},
 		{"status that cannot be set", "PUT", "/api/tasks/there/status", `{"lifecycleStatus":"Paused"}`, nil, 422, "lifecycleStatus", "one of"},

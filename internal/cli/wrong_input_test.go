@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/controllertest"
 	"github.com/skalds-go/skalds/internal/cli"
 )
 
@@ -102,6 +103,11 @@ func TestTheControllersRefusals(t *testing.T) {
 		t.Errorf("not every field has its line: %s", r.err)
 	}
 	w.run(t, "task", "create", "Demo", "--set", "n=x", "--set", "m=1").check(t, 3, "", "…\n  attachments.n: ")
+	const huge = "…\n  attachments.n: the number has the exponent 9999999, allowed are -400 to 400\n"
+	w.run(t, "task", "create", "Demo", "--set", "n=1e9999999").check(t, 3, "", huge)
+	w.Host.Behave = controllertest.ForEver
+	w.run(t, "task", "create", "Demo", "--id", "a").check(t, 0, "task a created\n", "")
+	w.run(t, "task", "update", "a", "--set", "n=1e9999999").check(t, 3, "", huge)
 	s := w.shell
 	s.in = `{"className":"Demo","survive":true}`
 	s.run(t, "task", "create", "-f", "-").check(t, 3, "", "…\n  survive: is not supported yet")

@@ -28,6 +28,9 @@ func Check(schema, doc json.RawMessage) ([]FieldError, error) {
 	if err := decode(doc, &v); err != nil {
 		return []FieldError{{"", "no valid JSON: " + err.Error()}}, nil
 	}
+	if faults := Oversized(v); len(faults) > 0 {
+		return faults, nil
+	}
 	var c check
 	if err := c.value("", &r, v); err != nil {
 		return nil, fmt.Errorf("read schema: %w", err)
@@ -237,7 +240,7 @@ func (c *check) text(at string, r *rules, v string) error {
 func (c *check) number(at string, r *rules, v json.Number) error {
 	got, ok := rational(v)
 	if !ok {
-		return nil // beyond every bound that a schema of Of can have
+		return nil // too large: Oversized has said so
 	}
 	for _, b := range []struct {
 		keyword string

@@ -2,7 +2,6 @@ package schema_test
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +44,7 @@ var documents = []string{
 	`{"rtspUrl":"x"}`, `{"rtspUrl":"x","left":"l","right":"r"}`, `{"rtspUrl":"x","left":null}`,
 	`{"rtspUrl":"x","left":"l","rtsp_url":"y","other":1}`,
 	`{"rtspUrl":"x","left":"l","sub_tasks":[{"name":"a"},{"duration":true}]}`,
+	`{"rtspUrl":"x","left":"l","fixFrame":1e999999,"sub_tasks":[{"name":"a","duration":1e-9999999}]}`,
 }
 
 func both(t testing.TB, of json.RawMessage, doc string) (checked, validated []schema.FieldError) {
@@ -128,11 +128,7 @@ func FuzzCheck(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	huge := regexp.MustCompile(`[eE][+-]?[0-9]{4}`)
 	f.Fuzz(func(t *testing.T, doc string) {
-		if huge.MatchString(doc) {
-			t.Skip("both sides take long for exact numbers of thousands of digits")
-		}
 		checked, err := schema.Check(of, json.RawMessage(doc))
 		if err != nil {
 			t.Fatal(err)

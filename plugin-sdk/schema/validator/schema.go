@@ -31,6 +31,9 @@ func Compile(doc json.RawMessage) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read schema: %w", err)
 	}
+	if faults := schema.Oversized(v); len(faults) > 0 { // the compiler takes all numbers for such as fit
+		return nil, fmt.Errorf("read schema: %w", faults[0])
+	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
 	const name = "mem:attachments"
@@ -58,6 +61,9 @@ func (s *Schema) Validate(doc json.RawMessage) []schema.FieldError {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
 	if err != nil {
 		return []schema.FieldError{{Message: "no valid JSON: " + err.Error()}}
+	}
+	if faults := schema.Oversized(v); len(faults) > 0 { // it computes with every number, for as long as that takes
+		return faults
 	}
 	err = s.compiled.Validate(v)
 	if err == nil {
