@@ -132,6 +132,8 @@ func (r *routes) humaConfig() huma.Config {
 			"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat,
 		},
 		DefaultFormat: "application/json",
+		// One that is misspelt would be a filter that filters nothing.
+		RejectUnknownQueryParameters: true,
 		Transformers:  []huma.Transformer{r.asProblem},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -119,9 +120,28 @@ func (r *routes) asProblem(ctx huma.Context, _ string, v any) (any, error) {
 		p.Detail = "the request does not fit"
 	}
 	for _, d := range m.Errors {
-		p.Errors = append(p.Errors, fieldOf(d))
+		f := fieldOf(d)
+		if d.Message == "unknown query parameter" {
+			f.Message = "is no parameter of this path: " + queryParameters(ctx.Operation())
+		}
+		p.Errors = append(p.Errors, f)
 	}
+	slices.SortStableFunc(p.Errors, func(a, b ProblemField) int { return strings.Compare(a.Field, b.Field) }) // huma walks a map
 	return p, nil
+}
+
+// queryParameters says which ones an operation knows.
+func queryParameters(op *huma.Operation) string {
+	var names []string
+	for _, q := range op.Parameters {
+		if q.In == "query" {
+			names = append(names, q.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "it has none"
+	}
+	return "it has " + strings.Join(names, ", ")
 }
 
 // fieldOf takes huma's detail without its value, which may be a secret.
