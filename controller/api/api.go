@@ -134,7 +134,7 @@ func (r *routes) humaConfig() huma.Config {
 		DefaultFormat: "application/json",
 		// One that is misspelt would be a filter that filters nothing.
 		RejectUnknownQueryParameters: true,
-		Transformers:  []huma.Transformer{r.asProblem},
+		Transformers:                 []huma.Transformer{r.asProblem},
 	}
 }
 

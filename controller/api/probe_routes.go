@@ -27,7 +27,10 @@ type probeOutput struct {
 func hours(n int) string { return fmt.Sprintf("%d hours", n) }
 
 func (r *routes) probeRoutes() {
-	probe := func(op *huma.Operation) { op.Tags = []string{"probes"} }
+	probe := func(op *huma.Operation) {
+		op.Tags = []string{"probes"}
+		op.SkipValidateParams = true // who probes may say ?verbose, as elsewhere
+	}
 	handle(r, http.MethodGet, "/livez", "The process answers", func(context.Context, *struct{}) (*probeOutput, error) {
 		return &probeOutput{http.StatusOK, Probe{Status: "ok"}}, nil
 	}, probe)

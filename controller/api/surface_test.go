@@ -104,7 +104,7 @@ func TestEveryGetOfTheOriginalAnswers(t *testing.T) {
 			}
 		}
 	}
-	for _, p := range []string{"/api/tasks/a/attempts", "/api/tasks/a/recordings", "/api/tasks/a/usage", "/api/tasks/a/why", "/api/workers", "/livez", "/readyz", "/api", "/api/"} {
+	for _, p := range []string{"/api/tasks/a/attempts", "/api/tasks/a/recordings", "/api/tasks/a/usage", "/api/tasks/a/why", "/api/workers", "/livez", "/readyz", "/readyz?verbose", "/livez?verbose", "/api", "/api/"} {
 		if a := call(t, s, "GET", p, ""); a.status != 200 || !json.Valid(a.body) {
 			t.Errorf("%s answered %d %s", p, a.status, a.body)
 		}
