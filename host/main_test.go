@@ -207,7 +207,7 @@ func (m *machine) deps(t testing.TB) Deps {
 // attempts reads what the worker wrote at the start of each attempt.
 func (m *machine) attempts(task string) []string {
 	b, err := os.ReadFile(filepath.Join(m.dir, "recordings", task, "attempts"))
-	if err != nil {
+	if err != nil || len(b) == 0 { // made, and not yet written
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
