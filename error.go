@@ -78,6 +78,35 @@ var (
 	ErrRevision      = errors.New("revision has changed") // a compare-and-set lost its race: read again
 )
 
+// UnsendableError names the messages of a batch that can never be sent, because they are too large or cannot be encoded. All
+// others of the batch have gone out.
+type UnsendableError struct {
+	Messages []Unsendable // by index
+}
+
+// Unsendable is one message that can never be sent.
+type Unsendable struct {
+	Index int // within the batch
+	Err   error
+}
+
+func (e *UnsendableError) Error() string {
+	texts := make([]string, len(e.Messages))
+	for i, m := range e.Messages {
+		texts[i] = m.Err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap gives the reasons.
+func (e *UnsendableError) Unwrap() []error {
+	errs := make([]error, len(e.Messages))
+	for i, m := range e.Messages {
+		errs[i] = m.Err
+	}
+	return errs
+}
+
 // Errorf makes an Error of the code.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -78,11 +79,27 @@ func (o *outbox) deliver(ctx context.Context, partition int32, msgs []skalds.Nod
 		c, cancel := context.WithTimeout(ctx, sendTimeout)
 		err := o.bus.Send(c, partition, msgs[:n]...)
 		cancel()
+		var unsendable *skalds.UnsendableError
+		if errors.As(err, &unsendable) { // the others have gone out
+			o.leaveOut(msgs[:n], unsendable)
+			err = nil
+		}
 		o.note(ctx, err, len(msgs))
 		if err != nil {
 			return
 		}
 		msgs = msgs[n:]
+	}
+}
+
+// leaveOut names the messages of a batch that can never be sent.
+func (o *outbox) leaveOut(batch []skalds.NodeMessage, e *skalds.UnsendableError) {
+	for _, m := range e.Messages {
+		taskID := ""
+		if c := batch[m.Index].Command; c != nil {
+			taskID = c.TaskID
+		}
+		o.log.Error("a message to a node cannot be sent and is dropped", "node_id", batch[m.Index].NodeID, "task_id", taskID, "err", m.Err)
 	}
 }
 

@@ -114,7 +114,8 @@ type Store interface {
 // Bus carries commands to hosts and reports back. Sends return after the bus has the message durably (acks from all
 // replicas); they are safe for concurrent use and keep the order of one caller.
 type Bus interface {
-	// Send delivers messages to the nodes that read the partition, in order.
+	// Send delivers messages to the nodes that read the partition, in order. Those that can never be sent are left out and named
+	// by a *skalds.UnsendableError.
 	Send(ctx context.Context, partition int32, msgs ...skalds.NodeMessage) error
 	// Reports blocks and calls fn for every message of hosts, in order per node, from the offset on ("" = the beginning of
 	// what the bus still holds). fn gets the offset to continue after it. It returns nil when ctx ends.

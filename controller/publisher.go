@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -83,6 +84,11 @@ func (p *publisher) Run(ctx context.Context) error {
 			send, cancel := context.WithTimeout(ctx, publishTimeout)
 			err := p.bus.PublishChange(send, c)
 			cancel()
+			var unsendable *skalds.UnsendableError
+			if errors.As(err, &unsendable) { // again it would be the same, and hold up all others
+				p.log.Error("a change cannot be announced and is dropped", "task_id", c.TaskID, "err", err)
+				err = nil
+			}
 			if err == nil {
 				if p.failing {
 					p.failing = false

@@ -15,7 +15,8 @@ type Bus interface {
 	// calls fn for every message addressed to the node, in order, until ctx ends. No offsets are kept. After a
 	// reconnection in which messages may have been missed, ready is called again: say hello then.
 	Commands(ctx context.Context, nodeID string, ready func(partition int32), fn func(skalds.NodeMessage)) error
-	// Report sends messages and returns when the bus has them durably, in order.
+	// Report sends messages and returns when the bus has them durably, in order. Those that can never be sent are left out and
+	// named by a *skalds.UnsendableError; any other error means that nothing is known of any of them.
 	Report(ctx context.Context, msgs ...skalds.HostMessage) error
 	// Heartbeat sends a short heartbeat and returns when it is acknowledged.
 	Heartbeat(ctx context.Context, h skalds.ShortHeartbeat) error

@@ -88,20 +88,44 @@ type message struct {
 	value     any
 }
 
-// send returns when all brokers that must have the messages have them.
+// send returns when all brokers that must have the messages have them. Messages that can never be sent hold up no others: they
+// are named by a *skalds.UnsendableError, once the others are there.
 func (c *conn) send(ctx context.Context, msgs ...message) error {
-	records := make([]*kgo.Record, len(msgs))
+	records := make([]*kgo.Record, 0, len(msgs))
+	var unsendable []skalds.Unsendable
 	for i, m := range msgs {
-		b, err := json.Marshal(m.value)
+		b, err := m.encode()
 		if err != nil {
-			return fmt.Errorf("write a message for %s: %w", m.topic, err)
+			unsendable = append(unsendable, skalds.Unsendable{Index: i, Err: err})
+			continue
 		}
-		if len(b) > skalds.MaxBusMessageBytes {
-			return skalds.Errorf(skalds.CodeTooLarge, "a message for %s on %s has %d bytes, at most %d are allowed: pass large data by reference",
-				m.key, m.topic, len(b), skalds.MaxBusMessageBytes)
-		}
-		records[i] = &kgo.Record{Topic: m.topic, Partition: m.partition, Key: []byte(m.key), Value: b}
+		records = append(records, &kgo.Record{Topic: m.topic, Partition: m.partition, Key: []byte(m.key), Value: b})
 	}
+	if len(records) > 0 {
+		if err := c.deliver(ctx, records); err != nil {
+			return err
+		}
+	}
+	if len(unsendable) > 0 {
+		return &skalds.UnsendableError{Messages: unsendable}
+	}
+	return nil
+}
+
+func (m message) encode() ([]byte, error) {
+	b, err := json.Marshal(m.value)
+	if err != nil {
+		return nil, fmt.Errorf("write a message for %s on %s: %w", m.key, m.topic, err)
+	}
+	if len(b) > skalds.MaxBusMessageBytes {
+		return nil, skalds.Errorf(skalds.CodeTooLarge, "a message for %s on %s has %d bytes, at most %d are allowed: pass large data by reference",
+			m.key, m.topic, len(b), skalds.MaxBusMessageBytes)
+	}
+	return b, nil
+}
+
+// deliver sends records again until the bus has them or ctx ends.
+func (c *conn) deliver(ctx context.Context, records []*kgo.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	for tries := 1; ; tries++ {

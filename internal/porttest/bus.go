@@ -2,6 +2,7 @@ package porttest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -413,6 +414,22 @@ func busTooLarge(t *testing.T, b Bus) {
 	big.Command.Reason = strings.Repeat("x", skalds.MaxBusMessageBytes)
 	if err := c.Send(t.Context(), p, big); !errors.Is(err, skalds.ErrTooLarge) {
 		t.Errorf("sending %d bytes: %v, want too large", skalds.MaxBusMessageBytes, err)
+	}
+	small, odd := command(node, "small", 1), command(node, "odd", 1)
+	odd.Command.Stages = map[string]json.RawMessage{"s": json.RawMessage("no JSON")}
+	var unsendable *skalds.UnsendableError
+	err := c.Send(t.Context(), p, small, big, odd, small)
+	if !errors.As(err, &unsendable) || len(unsendable.Messages) != 2 || unsendable.Messages[0].Index != 1 || unsendable.Messages[1].Index != 2 {
+		t.Errorf("two of four messages cannot be sent, the second and the third: %v", err)
+	}
+	for range 2 {
+		if m := receive(t, "the others of the batch", got); m.Command.TaskID != "small" {
+			t.Errorf("the command for %s has arrived", m.Command.TaskID)
+		}
+	}
+	err = h.Report(t.Context(), skalds.HostMessage{NodeID: node, Report: &skalds.Report{Reason: big.Command.Reason}})
+	if !errors.As(err, &unsendable) || len(unsendable.Messages) != 1 || !errors.Is(err, skalds.ErrTooLarge) {
+		t.Errorf("a report that is too large: %v", err)
 	}
 	big.Command.Reason = strings.Repeat("x", skalds.MaxBusMessageBytes-500)
 	if err := c.Send(t.Context(), p, big); err != nil {
