@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,7 @@ func (a *attempt) run(ctx context.Context) {
 	for done--; done >= 0; done-- {
 		hooks[done].after(a)
 	}
-	exit := a.explain(ctx)
+	exit := cutExit(a.explain(ctx), maxText, maxStack)
 	a.tell(attemptEnded{a, exit, a.record(exit)})
 }
 
@@ -136,28 +137,48 @@ func (a *attempt) onEvent(e protocol.RunEvent) {
 	case protocol.EventProgress:
 		a.onProgress(e.Progress)
 	case protocol.EventStageFinished:
+		if fault := stageFault(e); fault != "" {
+			a.complain("the finished stage " + strconv.Quote(cut(e.Stage, maxName)) + " is not kept and would run again: " + fault)
+			return
+		}
 		a.deps.reporter.outcome(skalds.Outcome{OutcomeKey: a.key(skalds.OutcomeStage, e.Stage), Value: e.Value})
 		a.tell(attemptStage{a, e.Stage, e.Value})
 	case protocol.EventError:
 		a.mu.Lock()
-		a.trouble = e.Message
+		a.trouble = cut(e.Message, maxText)
 		a.mu.Unlock()
 		a.tell(attemptTrouble{a})
 	case protocol.EventResult:
-		if len(e.Value) > skalds.MaxResultBytes {
-			a.taskLog.write(a.deps.now(), hclog.Error, a.number, "the result is larger than 128 KiB and was dropped: pass large data by reference")
+		if fault := valueFault(e.Value, skalds.MaxResultBytes); fault != "" {
+			a.complain("the result was dropped: it " + fault)
 			return
 		}
 		a.deps.reporter.outcome(skalds.Outcome{OutcomeKey: a.key(skalds.OutcomeResult, ""), Value: e.Value})
 	case protocol.EventContract:
-		a.tell(attemptContract{a, e.Unit, e.Budget})
+		a.tell(attemptContract{a, cut(e.Unit, maxName), e.Budget})
 	case protocol.EventFinished:
 		f := e.Finished
 		a.finished = &f
 	}
 }
 
+func stageFault(e protocol.RunEvent) string {
+	if len(e.Stage) > maxName {
+		return "its name is longer than " + strconv.Itoa(maxName) + " bytes"
+	}
+	if fault := valueFault(e.Value, skalds.MaxResultBytes); fault != "" {
+		return "its result " + fault
+	}
+	return ""
+}
+
+// complain tells the task's log of something that the worker did wrong.
+func (a *attempt) complain(text string) {
+	a.taskLog.write(a.deps.now(), hclog.Error, a.number, text)
+}
+
 func (a *attempt) onProgress(p protocol.Progress) {
+	p.Unit, p.Stage = cut(p.Unit, maxName), cut(p.Stage, maxName)
 	now := a.deps.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()

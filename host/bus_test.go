@@ -1,7 +1,9 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -23,7 +25,10 @@ type memoryBus struct {
 	hellos   int
 }
 
-var errCut = errors.New("the bus is cut")
+var (
+	errCut     = errors.New("the bus is cut")
+	errTooLong = errors.New("the message is too long")
+)
 
 func newMemoryBus() *memoryBus {
 	return &memoryBus{
@@ -77,7 +82,12 @@ func (b *memoryBus) Report(_ context.Context, msgs ...skalds.HostMessage) error 
 	if b.cut {
 		return errCut
 	}
-	for _, m := range msgs {
+	unsendable := &skalds.UnsendableError{}
+	for i, m := range msgs {
+		if raw, err := json.Marshal(&m); err != nil || len(raw) > skalds.MaxBusMessageBytes {
+			unsendable.Messages = append(unsendable.Messages, skalds.Unsendable{Index: i, Err: cmp.Or(err, errTooLong)})
+			continue
+		}
 		b.seen = append(b.seen, m)
 		switch {
 		case m.Hello != nil && m.Hello.Part == m.Hello.Parts:
@@ -86,6 +96,9 @@ func (b *memoryBus) Report(_ context.Context, msgs ...skalds.HostMessage) error 
 		case m.Outcome != nil && !b.noAck:
 			b.commands <- skalds.NodeMessage{NodeID: m.NodeID, Acks: []skalds.OutcomeKey{m.Outcome.OutcomeKey}}
 		}
+	}
+	if len(unsendable.Messages) > 0 {
+		return unsendable
 	}
 	return nil
 }

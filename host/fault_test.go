@@ -112,6 +112,26 @@ func TestHowFailuresEnd(t *testing.T) {
 	}
 }
 
+func TestALongErrorEndsItsTaskAndHoldsUpNoOther(t *testing.T) {
+	b, _, _ := nodeHost(t)
+	b.send(command(scriptSpec("long", "Script", script{Do: "long", N: 200 << 10}), 1, 1))
+	eventually(t, "failed", soon, func() bool { return b.last("long").State == skalds.Failed })
+	b.send(command(scriptSpec("next", "Script", script{Do: "finish"}), 1, 1))
+	eventually(t, "the next task", soon, func() bool { return b.last("next").State == skalds.Finished })
+	eventually(t, "exit report", soon, func() bool { return len(b.outcomes("long", skalds.OutcomeExit)) == 1 })
+	r, exit := b.last("long"), b.outcomes("long", skalds.OutcomeExit)[0].Exit.Exit
+	for name, text := range map[string]string{"message": exit.Message, "exception": r.Exception, "message of the report": r.Exit.Message} {
+		if len(text) > maxText || !strings.HasSuffix(text, "xx…") {
+			t.Errorf("the %s has %d bytes and ends in %q", name, len(text), text[max(0, len(text)-8):])
+		}
+	}
+	for _, r := range b.reports("long") {
+		if len(r.Error) > maxText {
+			t.Errorf("a report has an error of %d bytes", len(r.Error))
+		}
+	}
+}
+
 func TestAFinishedStageIsNotRunAgain(t *testing.T) {
 	b, m, _ := nodeHost(t)
 	b.send(command(scriptSpec("a", "Script", script{Do: "stages"}), 1, 1))

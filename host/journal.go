@@ -286,12 +286,30 @@ func (j *journal) edge(taskID string) (e edgeRecord, ok bool) {
 	return e, ok
 }
 
+// hasFinal reports whether the end of an assignment waits for a controller.
+func (j *journal) hasFinal(taskID string, epoch int64) (has bool) {
+	j.read(func(s *journalState) {
+		f, ok := s.finals[taskID]
+		has = ok && f.Epoch == epoch
+	})
+	return has
+}
+
 // sent notes that an outcome is being sent; acked forgets it once every sending has been answered.
 func (j *journal) sent(key skalds.OutcomeKey, at time.Time) {
 	j.read(func(s *journalState) {
 		if o, ok := s.open[key]; ok {
 			o.unacked++
 			o.sentAt = at
+		}
+	})
+}
+
+// notSent takes back a sent: the outcome was left out.
+func (j *journal) notSent(key skalds.OutcomeKey) {
+	j.read(func(s *journalState) {
+		if o, ok := s.open[key]; ok {
+			o.unacked--
 		}
 	})
 }

@@ -93,6 +93,9 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	switch a.Do {
 	case "result":
 		return t.Result(map[string]int{"n": a.N})
+	case "long": // ends with N bytes of an error, after as many of one that did not end it
+		t.Error("%s", strings.Repeat("y", a.N))
+		return sdk.Permanent(errors.New(strings.Repeat("x", a.N)))
 	case "flaky": // fails N times
 		if t.Attempt() <= a.N {
 			return fmt.Errorf("attempt %d of %d that fail", t.Attempt(), a.N)

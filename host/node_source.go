@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -145,6 +146,7 @@ func helloParts(base skalds.Hello, tasks []skalds.TaskMark, workers []skalds.Wor
 		}
 	}
 	for _, w := range workers {
+		w = fitting(w)
 		if p := place(w); p != nil {
 			p.Workers = append(p.Workers, w)
 		}
@@ -153,6 +155,19 @@ func helloParts(base skalds.Hello, tasks []skalds.TaskMark, workers []skalds.Wor
 		parts[i].Part, parts[i].Parts = i+1, len(parts)
 	}
 	return parts
+}
+
+// fitting is a worker as a message has room for it: without the schemas of its classes where they are too large. A part that
+// cannot be sent would leave the hello without an answer for ever; the host checks attachments all the same.
+func fitting(w skalds.WorkerInfo) skalds.WorkerInfo {
+	if b, err := json.Marshal(&w); err == nil && len(b) <= helloPartBytes {
+		return w
+	}
+	w.Classes = slices.Clone(w.Classes)
+	for i := range w.Classes {
+		w.Classes[i].Schema = nil
+	}
+	return w
 }
 
 // take handles one message of a controller. It runs on the goroutine that reads the bus and does not block.

@@ -235,6 +235,10 @@ func TestHelloIsSplitIntoParts(t *testing.T) {
 	if gotTasks != 5000 || gotWorkers != 2 || len(parts) < 4 {
 		t.Errorf("%d tasks and %d workers in %d parts", gotTasks, gotWorkers, len(parts))
 	}
+	huge := skalds.WorkerInfo{Name: "a", Classes: []skalds.ClassInfo{{ClassName: "A", Schema: []byte(`"` + strings.Repeat("s", 300<<10) + `"`)}}}
+	if parts := helloParts(skalds.Hello{}, nil, []skalds.WorkerInfo{huge}); len(parts) != 1 || len(parts[0].Workers) != 1 || parts[0].Workers[0].Classes[0].ClassName != "A" || parts[0].Workers[0].Classes[0].Schema != nil {
+		t.Errorf("a worker whose schema no message has room for: %d parts", len(parts))
+	}
 	if n := len(helloParts(skalds.Hello{}, nil, nil)); n != 1 {
 		t.Errorf("an empty hello has %d parts", n)
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,7 @@ func (r *reporter) state(rep skalds.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seq++
+	rep = cutReport(rep, maxText, maxStack)
 	rep.Seq, rep.At = r.seq, r.now().UnixMilli()
 	if rep.State.Final() || (rep.GoneFor != "" && rep.Attempt > 0) {
 		r.journal.add(record{Final: &rep})
@@ -212,6 +214,11 @@ func (r *reporter) sendBatch(ctx context.Context, ended chan<- skalds.Report) (m
 	sendCtx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	err = r.bus.Report(sendCtx, batch...)
+	var again []skalds.HostMessage
+	var unsendable *skalds.UnsendableError
+	if errors.As(err, &unsendable) { // the others have gone out
+		again, err = r.leaveOut(batch, unsendable), nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sending = 0
@@ -222,7 +229,7 @@ func (r *reporter) sendBatch(ctx context.Context, ended chan<- skalds.Report) (m
 		r.failing = true
 		return true, err
 	}
-	r.queue = slices.Delete(r.queue, 0, n)
+	r.queue = slices.Replace(r.queue, 0, n, again...)
 	if r.failing {
 		r.failing = false
 		r.log.Info("reports get through to the bus again", "waiting", len(r.queue))
@@ -242,6 +249,48 @@ func (r *reporter) sendBatch(ctx context.Context, ended chan<- skalds.Report) (m
 		r.signalIdle()
 	}
 	return len(r.queue) > 0, nil
+}
+
+// leaveOut deals with the messages of a batch that can never be sent: they are tried again without what they can do
+// without, or forgotten, in the journal as well. A task must not wait for ever because its last word was too long.
+func (r *reporter) leaveOut(batch []skalds.HostMessage, e *skalds.UnsendableError) (again []skalds.HostMessage) {
+	for _, u := range e.Messages {
+		m := batch[u.Index]
+		small, ok := shrunken(m)
+		if ok {
+			again = append(again, small)
+			r.log.Warn("a message to the controllers cannot be sent: it is shortened", "task_id", subject(m), "err", u.Err)
+		} else {
+			r.log.Error("a message to the controllers cannot be sent: it is dropped", "task_id", subject(m), "err", u.Err)
+		}
+		switch {
+		case m.Outcome != nil && ok:
+			r.journal.notSent(m.Outcome.OutcomeKey)
+			r.journal.add(record{Open: small.Outcome})
+		case m.Outcome != nil:
+			r.journal.add(record{Acked: &m.Outcome.OutcomeKey})
+		case m.Report != nil && (m.Report.State.Final() || m.Report.GoneFor != "") && r.journal.hasFinal(m.Report.TaskID, m.Report.Epoch):
+			if ok {
+				r.journal.add(record{Final: small.Report})
+			} else {
+				r.journal.add(record{Told: m.Report.TaskID})
+			}
+		}
+	}
+	return again
+}
+
+// subject is the task that a message is about, empty: none.
+func subject(m skalds.HostMessage) string {
+	switch {
+	case m.Report != nil:
+		return m.Report.TaskID
+	case m.Outcome != nil:
+		return m.Outcome.TaskID
+	case m.Edge != nil:
+		return m.Edge.Spec.ID
+	}
+	return ""
 }
 
 // resendStale queues the outcomes that nobody has answered for long.

@@ -2,6 +2,9 @@ package host
 
 import (
 	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +51,55 @@ func TestReporterCoalescesWhileTheBusIsAway(t *testing.T) {
 	r.flush(flushed)
 	if flushed.Err() != nil {
 		t.Error("the queue does not become empty")
+	}
+}
+
+func TestAMessageThatCannotBeSentHoldsUpNoOther(t *testing.T) {
+	b := newMemoryBus()
+	j := openTestJournal(t, t.TempDir())
+	r := newReporter("n1", j, b, b, time.Now, hclog.NewNullLogger())
+	huge := strings.Repeat("x", skalds.MaxBusMessageBytes)
+	exit, result := exitOutcome("a", 1, 1), exitOutcome("b", 1, 1)
+	exit.Exit.LogTail = huge
+	result.Kind, result.Exit, result.Value = skalds.OutcomeResult, nil, json.RawMessage(strconv.Quote(huge))
+	odd := skalds.Outcome{
+		OutcomeKey: skalds.OutcomeKey{TaskID: "c", Epoch: 1, Attempt: 1, Kind: skalds.OutcomeArtifact, Name: "x.mp4"},
+		Artifact:   &skalds.Artifact{TaskID: "c", Path: "x.mp4", Meta: json.RawMessage("no JSON")},
+	}
+	final := skalds.Report{TaskID: "a", Epoch: 1, Attempt: 1, State: skalds.Failed, WorkerVersion: "1", Exit: &skalds.Exit{Kind: skalds.ExitError}}
+	r.state(final)
+	r.outcome(exit)
+	r.outcome(result)
+	r.outcome(odd)
+	r.send(skalds.HostMessage{Report: &skalds.Report{TaskID: "d", Exit: &skalds.Exit{Stack: huge}}})
+	r.send(skalds.HostMessage{Report: &skalds.Report{TaskID: "d", WorkerVersion: huge}}) // nothing of it can be left out
+	r.outcome(exitOutcome("z", 1, 1))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+
+	flushed, cancelFlush := context.WithTimeout(ctx, soon)
+	defer cancelFlush()
+	if r.flush(flushed); flushed.Err() != nil {
+		t.Fatal("the queue does not become empty")
+	}
+	for task, kind := range map[string]skalds.OutcomeKind{"a": skalds.OutcomeExit, "c": skalds.OutcomeArtifact, "z": skalds.OutcomeExit} {
+		if len(b.outcomes(task, kind)) != 1 {
+			t.Errorf("the outcome of %s has not arrived", task)
+		}
+	}
+	if got := b.outcomes("a", skalds.OutcomeExit); len(got) == 1 && (got[0].Exit.LogTail != "" || got[0].Exit.Exit.Kind != skalds.ExitCompleted) {
+		t.Errorf("shortened to %+v", got[0].Exit)
+	}
+	if b.last("a").State != skalds.Failed || len(b.outcomes("b", skalds.OutcomeResult)) != 0 || len(b.reports("d")) != 1 {
+		t.Errorf("%+v, %d results, %d reports", b.last("a"), len(b.outcomes("b", skalds.OutcomeResult)), len(b.reports("d")))
+	}
+	for len(b.commands) > 0 {
+		j.acked((<-b.commands).Acks)
+	}
+	if left := j.unsent(); len(left) != 0 {
+		t.Errorf("%d outcomes are left in the journal", len(left))
 	}
 }
 

@@ -128,7 +128,9 @@ func (r *taskRunner) decide(exit skalds.Exit, healthy time.Duration, rec skalds.
 
 // refused handles an attempt that was not even launched for a reason that is no fault of the task's run: a controller
 // gets the task back; a task from a file fails where nothing can cure it, and waits otherwise.
-func (r *taskRunner) refused(why *refusal, rec skalds.Attempt) {
+func (r *taskRunner) refused(refused *refusal, rec skalds.Attempt) {
+	why := *refused
+	why.reason = cut(why.reason, maxText) // it quotes what a user has written
 	r.log.Warn("the task cannot be started", "reason", why.reason)
 	r.taskLog.write(r.deps.now(), hclog.Error, r.number, why.reason)
 	if r.origin == fromController {
