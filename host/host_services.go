@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -74,8 +73,8 @@ func (h *hostServices) CacheDelete(ctx context.Context, key string) error {
 
 // ReportArtifact implements protocol.HostServices.
 func (h *hostServices) ReportArtifact(_ context.Context, a protocol.Artifact) error {
-	if a.Path == "" {
-		return errors.New("report artifact: the path is missing")
+	if err := a.Check(); err != nil { // a worker in another language may not have
+		return err
 	}
 	return h.write(func() error {
 		epoch := h.epoch()

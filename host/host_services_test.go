@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,22 @@ func TestHostServices(t *testing.T) {
 	}
 	if len(outcomes) != 1 || outcomes[0].Epoch != 5 || outcomes[0].Artifact.StartedAt != 7 || outcomes[0].Artifact.EndedAt != 0 {
 		t.Errorf("%+v", outcomes)
+	}
+	for name, a := range map[string]protocol.Artifact{
+		"no path":          {Kind: "file"},
+		"meta is no JSON":  {Path: "x", Meta: json.RawMessage(`{"a":`)},
+		"meta is large":    {Path: "x", Meta: json.RawMessage(strconv.Quote(strings.Repeat("m", protocol.MaxArtifactMeta)))},
+		"path is long":     {Path: strings.Repeat("p", protocol.MaxArtifactPath+1)},
+		"kind is long":     {Path: "x", Kind: strings.Repeat("k", protocol.MaxArtifactText+1)},
+		"reason is long":   {Path: "x", EndReason: strings.Repeat("r", protocol.MaxArtifactText+1)},
+		"path is no UTF-8": {Path: "x\xff"},
+	} {
+		if err := h.ReportArtifact(ctx, a); !errors.Is(err, protocol.ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := h.ReportArtifact(ctx, protocol.Artifact{Path: "y", Meta: json.RawMessage(`{"a":1}`)}); err != nil || len(outcomes) != 2 {
+		t.Errorf("%v, %d outcomes", err, len(outcomes))
 	}
 
 	h.revoke()

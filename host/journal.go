@@ -108,12 +108,7 @@ func (j *journal) add(rs ...record) {
 	var buf []byte
 	for _, r := range rs {
 		j.state.apply(r)
-		b, err := appendRecord(buf, r)
-		if err != nil {
-			j.log.Error("cannot write to the journal", "err", err)
-			continue
-		}
-		buf = b
+		buf = j.append(buf, r)
 	}
 	j.written++
 	if j.closed || len(buf) == 0 {
@@ -134,6 +129,25 @@ func (j *journal) add(rs ...record) {
 			j.base = j.size // try again when it has doubled
 		}
 	}
+}
+
+// append adds a record to what is to be written. One that cannot be encoded is left out, or kept without what it can do
+// without: it must not keep all others from the disk.
+func (j *journal) append(buf []byte, r record) []byte {
+	b, err := appendRecord(buf, r)
+	if err == nil {
+		return b
+	}
+	if r.Edge != nil {
+		lean := *r.Edge
+		lean.Stages, lean.Exit = nil, nil
+		if b, leanErr := appendRecord(buf, record{Edge: &lean}); leanErr == nil {
+			j.log.Error("a record of the journal is too large: the finished stages of its task are not kept", "task_id", lean.TaskID, "err", err)
+			return b
+		}
+	}
+	j.log.Error("a record cannot be written to the journal and is left out", "err", err)
+	return buf
 }
 
 // fail remembers that the file lacks something, and says so once. A disk that is almost full takes a journal written anew,
@@ -205,11 +219,7 @@ func (j *journal) compact() error {
 	}
 	buf := []byte(journalMagic)
 	for _, r := range j.state.records() {
-		b, err := appendRecord(buf, r)
-		if err != nil {
-			return err
-		}
-		buf = b
+		buf = j.append(buf, r)
 	}
 	tmp := j.path + ".new"
 	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)

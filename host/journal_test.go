@@ -2,9 +2,12 @@ package host
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,6 +151,29 @@ func TestJournalCompactsAndShrinks(t *testing.T) {
 	}
 	if st.Size() > 2*compactAt {
 		t.Errorf("%d bytes after 3000 acknowledged outcomes", st.Size())
+	}
+}
+
+func TestJournalLeavesOutWhatCannotBeEncoded(t *testing.T) {
+	dir := t.TempDir()
+	j := openTestJournal(t, dir)
+	odd, right := exitOutcome("odd", 1, 1), exitOutcome("right", 1, 1)
+	odd.Artifact = &skalds.Artifact{Path: "x", Meta: []byte("no JSON")}
+	stages := map[string]json.RawMessage{"s": []byte(`"` + strings.Repeat("x", maxRecordBytes) + `"`)}
+	j.add(record{Open: &odd}, record{Open: &right}, record{Edge: &edgeRecord{TaskID: "cam", Epoch: 7, Stages: stages}})
+	j.mu.Lock()
+	j.failed = errors.New("the disk was full") // repaired by writing the file anew
+	j.mu.Unlock()
+	if err := j.sync(); err != nil {
+		t.Fatal(err)
+	}
+	// No Close: the host was killed.
+	j = openTestJournal(t, dir)
+	if d := cmp.Diff([]skalds.Outcome{right}, j.unsent()); d != "" {
+		t.Error(d)
+	}
+	if e, ok := j.edge("cam"); !ok || e.Epoch != 7 || e.Stages != nil {
+		t.Errorf("edge: epoch %d, %d stages, %v", e.Epoch, len(e.Stages), ok)
 	}
 }
 

@@ -117,8 +117,11 @@ func (t *Task[A]) Result(v any) error {
 // Artifact is something that a task left behind, by reference: a recording, a snapshot, a file.
 type Artifact = protocol.Artifact
 
-// Artifact reports something that the task left behind; the same path again replaces it.
+// Artifact reports something that the task left behind; the same path again replaces it. Meta is JSON of at most 16 KiB.
 func (t *Task[A]) Artifact(ctx context.Context, a Artifact) error {
+	if err := a.Check(); err != nil {
+		return fmt.Errorf("report artifact: %w", err)
+	}
 	return t.services.ReportArtifact(ctx, a)
 }
 

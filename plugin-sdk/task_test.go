@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -35,6 +36,26 @@ func TestTaskFacts(t *testing.T) {
 	}, sdktest.Options{TaskID: "cam", Name: "Camera", Epoch: 7, Attempt: 3, DataDir: dir, Labels: map[string]string{"site": "north"}, Persistent: true})
 	if end.Kind != protocol.FinishedCompleted {
 		t.Error(end.Message)
+	}
+}
+
+func TestAnArtifactThatNoHostTakesIsRefusedAtOnce(t *testing.T) {
+	host := sdktest.NewHost(nil)
+	_, end := run(t, func(ctx context.Context, k *sdk.Task[attachments]) error {
+		for name, a := range map[string]sdk.Artifact{
+			"no path":     {Kind: "file"},
+			"no JSON":     {Path: "/a", Meta: []byte("no JSON")},
+			"large meta":  {Path: "/a", Meta: []byte(`"` + strings.Repeat("m", protocol.MaxArtifactMeta) + `"`)},
+			"long reason": {Path: "/a", EndReason: strings.Repeat("r", protocol.MaxArtifactText+1)},
+		} {
+			if err := k.Artifact(ctx, a); !errors.Is(err, protocol.ErrRefused) || strings.Contains(err.Error(), "by the worker") {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		return nil
+	}, sdktest.Options{Host: host})
+	if end.Kind != protocol.FinishedCompleted || len(host.Artifacts()) != 0 {
+		t.Errorf("%s, %d artifacts", end.Message, len(host.Artifacts()))
 	}
 }
 

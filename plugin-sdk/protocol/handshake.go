@@ -25,6 +25,9 @@ const (
 	MaxCheckpoint   = 1 << 20
 	MaxCacheValue   = 1 << 20
 	MaxResult       = 128 << 10
+	MaxArtifactMeta = 16 << 10
+	MaxArtifactPath = 4 << 10
+	MaxArtifactText = 256 // of its kind and of its end reason
 	MaxMessageBytes = 4 << 20
 )
 

@@ -3,7 +3,9 @@ package protocol
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Description is what a worker executable says about itself.
@@ -151,8 +153,35 @@ type Artifact struct {
 	Bytes     int64
 	Duration  time.Duration
 	EndReason string
-	Meta      json.RawMessage
+	Meta      json.RawMessage // any JSON value, at most MaxArtifactMeta
 }
+
+// Check says what is wrong with an artifact; the error wraps ErrRefused.
+func (a Artifact) Check() error {
+	switch {
+	case a.Path == "":
+		return &artifactError{"the path is missing"}
+	case len(a.Path) > MaxArtifactPath:
+		return &artifactError{fmt.Sprintf("the path has %d bytes, at most %d are allowed", len(a.Path), MaxArtifactPath)}
+	case len(a.Kind) > MaxArtifactText:
+		return &artifactError{fmt.Sprintf("the kind has %d bytes, at most %d are allowed", len(a.Kind), MaxArtifactText)}
+	case len(a.EndReason) > MaxArtifactText:
+		return &artifactError{fmt.Sprintf("the end reason has %d bytes, at most %d are allowed", len(a.EndReason), MaxArtifactText)}
+	case len(a.Meta) > MaxArtifactMeta:
+		return &artifactError{fmt.Sprintf("meta has %d bytes, at most %d are allowed: write a file and report it", len(a.Meta), MaxArtifactMeta)}
+	case len(a.Meta) > 0 && !json.Valid(a.Meta):
+		return &artifactError{"meta is no JSON"}
+	case !utf8.ValidString(a.Path + a.Kind + a.EndReason):
+		return &artifactError{"path, kind or end reason is no UTF-8"}
+	}
+	return nil
+}
+
+// artifactError is a refusal in its own words: nothing but the artifact is at fault.
+type artifactError struct{ text string }
+
+func (e *artifactError) Error() string { return e.text }
+func (e *artifactError) Unwrap() error { return ErrRefused }
 
 // HostServices is what a host offers to one instance. Implementations must be safe for concurrent use. Writes of an
 // outdated epoch fail with ErrFenced.
