@@ -154,7 +154,7 @@ func (e *edgeSource) reload() {
 		e.complainOnce("the workers file cannot be used, nothing is changed", err)
 		return
 	}
-	if len(file.Entries) == 0 && len(e.tasks) > 0 {
+	if len(file.Entries) == 0 && e.hasHadEntries() {
 		e.complainOnce("the workers file cannot be used, nothing is changed",
 			&conf.Fault{Path: e.path, Message: "names no task any more: to end its tasks, cancel them, or remove them one by one"})
 		return
@@ -196,6 +196,16 @@ func (e *edgeSource) reload() {
 	}
 }
 
+// hasHadEntries reports whether the file has named tasks that nobody has taken out of it since, also before this start.
+func (e *edgeSource) hasHadEntries() (had bool) {
+	e.journal.read(func(s *journalState) {
+		for _, rec := range s.edges {
+			had = had || rec.Removed == 0
+		}
+	})
+	return had || len(e.tasks) > 0
+}
+
 // complainOnce says what is wrong with the file as a whole, once as long as it stays so.
 func (e *edgeSource) complainOnce(what string, err error) {
 	text := err.Error()
@@ -225,6 +235,7 @@ func (e *edgeSource) forgetMissing(specs []skalds.Spec, broken map[string]bool) 
 	})
 	for _, rec := range gone {
 		e.takeOut(rec)
+		e.announceRemoved(rec.TaskID) // a file that could not be used at first is read for the first time when all is online
 	}
 }
 

@@ -150,6 +150,35 @@ func TestAnEdgeHostStartsAgain(t *testing.T) {
 	eventually(t, "a changed entry is a retry", soon, func() bool { return len(m.attempts("o")) == 2 })
 }
 
+func TestAFileEmptiedWhileTheHostIsDownChangesNothing(t *testing.T) {
+	m := newEdgeMachine(t, workersYML(entry("a", "wait", ""), entry("b", "finish", "", "isPersistent: false")))
+	h := m.start(nil)
+	eventually(t, "a runs, b has finished", soon, func() bool {
+		return len(m.attempts("a")) == 1 && m.edgeState("b") == skalds.Finished
+	})
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	m.write("# nothing\n")
+	b := newMemoryBus()
+	m.start(b)
+	eventually(t, "the problem is shown", soon, func() bool {
+		ps := b.heartbeat("n1").Problems
+		return len(ps) == 1 && strings.Contains(ps[0].Reason, "names no task any more")
+	})
+	if got := m.edgeState("a"); got != skalds.Running {
+		t.Errorf("the journal holds a as %q", got)
+	}
+	if es := b.edgeEntries("a"); len(es) > 0 {
+		t.Errorf("the controller was told %+v", es)
+	}
+	m.write(workersYML(entry("a", "wait", "")))
+	eventually(t, "what is there again runs, what is not is gone", soon, func() bool {
+		es := b.edgeEntries("b")
+		return len(m.attempts("a")) == 2 && len(es) > 0 && es[len(es)-1].Removed
+	})
+}
+
 // edgeState reads a copy of the journal.
 func (m *edgeMachine) edgeState(task string) (state skalds.State) {
 	f, err := os.Open(filepath.Join(m.dir, "host", "journal"))
