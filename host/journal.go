@@ -17,7 +17,7 @@ import (
 // compactAt is the size beyond which a journal that has doubled since is written anew.
 const compactAt = 1 << 20
 
-// tellEvery is the shortest time between two words about a journal that cannot be written.
+// tellEvery is the shortest time between two words about a journal that cannot be written, or outcomes that were given up.
 const tellEvery = time.Minute
 
 // journal keeps on disk what no controller knows yet and what must outlive the host: its incarnation, the highest command
@@ -44,6 +44,7 @@ type journal struct {
 	retryAt time.Time // when to try a failed file again
 	told    bool      // we have said so
 	toldAt  time.Time // when we last did
+	lostAt  time.Time // when we last told how many outcomes were given up
 	closed  bool
 }
 
@@ -86,7 +87,19 @@ func (j *journal) load() error {
 		j.log.Warn("the journal ends in a torn record, as after a power cut: the rest is dropped", "path", j.path, "dropped_bytes", n, "kept_in", damaged, "err", copyErr)
 	}
 	j.size = good
+	j.state.open.takeLost() // told by the host that wrote the file
 	return nil
+}
+
+// sayLost tells, now and then, how many outcomes were given up. The mutex is held.
+func (j *journal) sayLost(now time.Time) {
+	if now.Sub(j.lostAt) < tellEvery {
+		return
+	}
+	if n := j.state.open.takeLost(); n > 0 {
+		j.lostAt = now
+		j.log.Warn("too much waits for a controller: the older ends and artifacts are given up", "dropped", n, "waiting", len(j.state.open.byKey))
+	}
 }
 
 func keepTail(f *os.File, from int64, path string) (int64, error) {
@@ -110,6 +123,7 @@ func (j *journal) add(rs ...record) {
 		j.state.apply(r)
 		buf = j.append(buf, r)
 	}
+	j.sayLost(time.Now())
 	j.written++
 	if j.closed || len(buf) == 0 {
 		return
@@ -214,9 +228,7 @@ func (j *journal) sync() error {
 
 // compact writes the state into a new file and puts it in place of the old one, durably. The mutex is held.
 func (j *journal) compact() error {
-	if lost := j.state.prune(time.Now()); lost > 0 {
-		j.log.Warn("too many outcomes wait for a controller: the oldest artifacts are forgotten", "dropped", lost, "kept", maxOpenOutcomes)
-	}
+	j.state.prune(time.Now())
 	buf := []byte(journalMagic)
 	for _, r := range j.state.records() {
 		buf = j.append(buf, r)
@@ -308,7 +320,7 @@ func (j *journal) hasFinal(taskID string, epoch int64) (has bool) {
 // sent notes that an outcome is being sent; acked forgets it once every sending has been answered.
 func (j *journal) sent(key skalds.OutcomeKey, at time.Time) {
 	j.read(func(s *journalState) {
-		if o, ok := s.open[key]; ok {
+		if o, ok := s.open.byKey[key]; ok {
 			o.unacked++
 			o.sentAt = at
 		}
@@ -318,7 +330,7 @@ func (j *journal) sent(key skalds.OutcomeKey, at time.Time) {
 // notSent takes back a sent: the outcome was left out.
 func (j *journal) notSent(key skalds.OutcomeKey) {
 	j.read(func(s *journalState) {
-		if o, ok := s.open[key]; ok {
+		if o, ok := s.open.byKey[key]; ok {
 			o.unacked--
 		}
 	})
@@ -328,7 +340,7 @@ func (j *journal) acked(keys []skalds.OutcomeKey) {
 	var rs []record
 	j.read(func(s *journalState) {
 		for _, k := range keys {
-			o, ok := s.open[k]
+			o, ok := s.open.byKey[k]
 			if !ok {
 				continue
 			}
@@ -345,10 +357,10 @@ func (j *journal) acked(keys []skalds.OutcomeKey) {
 // unsent lists all open outcomes and counts them as not sent: they are about to be sent anew.
 func (j *journal) unsent() (out []skalds.Outcome) {
 	j.read(func(s *journalState) {
-		for _, o := range s.open {
+		for _, o := range s.open.byKey {
 			o.unacked = 0
 		}
-		out = s.outcomes()
+		out = s.open.list()
 	})
 	return out
 }
@@ -356,8 +368,8 @@ func (j *journal) unsent() (out []skalds.Outcome) {
 // stale lists the open outcomes last sent before the time, and counts them as not sent.
 func (j *journal) stale(before time.Time) (out []skalds.Outcome) {
 	j.read(func(s *journalState) {
-		for _, o := range s.outcomes() {
-			if e := s.open[o.OutcomeKey]; e.sentAt.Before(before) {
+		for _, o := range s.open.list() {
+			if e := s.open.byKey[o.OutcomeKey]; e.sentAt.Before(before) {
 				e.unacked = 0
 				out = append(out, o)
 			}

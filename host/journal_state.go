@@ -9,19 +9,16 @@ import (
 
 // Bounds of what a host remembers.
 const (
-	tombstoneAge      = 24 * time.Hour
-	removedAge        = 90 * 24 * time.Hour // of an entry that was taken out of the workers file
-	maxTombstones     = 20_000
-	maxOpenOutcomes   = 100_000
-	outcomesDroppedBy = 1_000 // at once, when there are too many
+	tombstoneAge  = 24 * time.Hour
+	removedAge    = 90 * 24 * time.Hour // of an entry that was taken out of the workers file
+	maxTombstones = 20_000
 )
 
 // journalState is what the records of a journal add up to.
 type journalState struct {
 	meta   metaRecord
 	marks  map[string]mark
-	open   map[skalds.OutcomeKey]*openOutcome
-	order  int64 // of the next open outcome
+	open   openOutcomes
 	finals map[string]skalds.Report
 	edges  map[string]edgeRecord
 }
@@ -37,7 +34,7 @@ type openOutcome struct {
 func newJournalState() *journalState {
 	return &journalState{
 		marks:  map[string]mark{},
-		open:   map[skalds.OutcomeKey]*openOutcome{},
+		open:   newOpenOutcomes(),
 		finals: map[string]skalds.Report{},
 		edges:  map[string]edgeRecord{},
 	}
@@ -54,14 +51,9 @@ func (s *journalState) apply(r record) {
 			delete(s.finals, r.Mark.TaskID) // handed out anew: the store knew
 		}
 	case r.Open != nil:
-		if o, ok := s.open[r.Open.OutcomeKey]; ok {
-			o.outcome = *r.Open
-			return
-		}
-		s.order++
-		s.open[r.Open.OutcomeKey] = &openOutcome{outcome: *r.Open, order: s.order}
+		s.open.add(*r.Open)
 	case r.Acked != nil:
-		delete(s.open, *r.Acked)
+		s.open.remove(*r.Acked)
 		if f, ok := s.finals[r.Acked.TaskID]; ok && r.Acked.Kind == skalds.OutcomeExit && f.Epoch == r.Acked.Epoch && f.Attempt <= r.Acked.Attempt {
 			delete(s.finals, r.Acked.TaskID)
 		}
@@ -74,9 +66,8 @@ func (s *journalState) apply(r record) {
 	}
 }
 
-// prune forgets tombstones that are too old or too many, and the oldest open artifacts beyond the bound; it returns how
-// many outcomes were given up.
-func (s *journalState) prune(now time.Time) (lost int) {
+// prune forgets tombstones that are too old or too many.
+func (s *journalState) prune(now time.Time) {
 	var closed []mark
 	for id, m := range s.marks {
 		if !m.Closed {
@@ -104,44 +95,17 @@ func (s *journalState) prune(now time.Time) (lost int) {
 			delete(s.finals, id)
 		}
 	}
-	if len(s.open) <= maxOpenOutcomes {
-		return 0
-	}
-	for _, o := range s.outcomes() {
-		if o.Kind == skalds.OutcomeArtifact {
-			delete(s.open, o.OutcomeKey)
-			lost++
-		}
-		if lost == outcomesDroppedBy {
-			break
-		}
-	}
-	return lost
-}
-
-// outcomes lists the open outcomes, oldest first.
-func (s *journalState) outcomes() []skalds.Outcome {
-	list := make([]*openOutcome, 0, len(s.open))
-	for _, o := range s.open {
-		list = append(list, o)
-	}
-	slices.SortFunc(list, func(a, b *openOutcome) int { return int(a.order - b.order) })
-	out := make([]skalds.Outcome, len(list))
-	for i, o := range list {
-		out[i] = o.outcome
-	}
-	return out
 }
 
 // records is the state as the shortest list of records.
 func (s *journalState) records() []record {
-	rs := make([]record, 0, 1+len(s.marks)+len(s.open)+len(s.finals)+len(s.edges))
+	rs := make([]record, 0, 1+len(s.marks)+len(s.open.byKey)+len(s.finals)+len(s.edges))
 	meta := s.meta
 	rs = append(rs, record{Meta: &meta})
 	for _, m := range s.marks {
 		rs = append(rs, record{Mark: &m})
 	}
-	for _, o := range s.outcomes() {
+	for _, o := range s.open.list() {
 		rs = append(rs, record{Open: &o})
 	}
 	for _, f := range s.finals {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,8 +73,8 @@ func TestJournalOutlivesItsHost(t *testing.T) {
 	j.sent(a.OutcomeKey, time.Now())
 	j.acked([]skalds.OutcomeKey{a.OutcomeKey})
 	j.read(func(s *journalState) {
-		if len(s.open) != 0 || len(s.finals) != 0 {
-			t.Errorf("left: %v %v", s.open, s.finals)
+		if len(s.open.byKey) != 0 || len(s.finals) != 0 {
+			t.Errorf("left: %v %v", s.open.byKey, s.finals)
 		}
 	})
 }
@@ -201,18 +202,86 @@ func TestJournalForgetsTombstones(t *testing.T) {
 	s.apply(record{Mark: &mark{TaskID: "old", Closed: true, At: now.Add(-25 * time.Hour).UnixMilli()}})
 	s.apply(record{Mark: &mark{TaskID: "new", Closed: true, At: now.UnixMilli()}})
 	s.apply(record{Mark: &mark{TaskID: "running", At: now.Add(-99 * time.Hour).UnixMilli()}})
-	for i := range maxOpenOutcomes + 1 {
-		s.apply(record{Open: &skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: "a", Attempt: i, Kind: skalds.OutcomeArtifact}}})
-	}
-	if lost := s.prune(now); lost != outcomesDroppedBy {
-		t.Errorf("gave up %d outcomes", lost)
-	}
+	s.prune(now)
 	if _, ok := s.marks["old"]; ok || len(s.marks) != 2 {
 		t.Errorf("marks: %v", s.marks)
 	}
-	if first := s.outcomes()[0]; first.Attempt != outcomesDroppedBy {
-		t.Errorf("the oldest left is number %d", first.Attempt)
-	}
+}
+
+func TestOutcomesThatNobodyTakesAreBounded(t *testing.T) {
+	t.Run("a worker that crashes for weeks", func(t *testing.T) {
+		dir := t.TempDir()
+		var said strings.Builder
+		j, err := openJournal(dir, hclog.New(&hclog.LoggerOptions{Output: &said}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const n = 2000
+		for i := range n {
+			o := exitOutcome("a", 1, i+1)
+			o.Exit.LogTail, o.Exit.Exit.Stack = strings.Repeat("l", 16<<10), strings.Repeat("s", 16<<10)
+			o.Exit.Exit.Message = "boom"
+			j.add(record{Open: &o})
+			if i == n/2 {
+				j.mu.Lock()
+				j.lostAt = time.Time{} // as if a minute had passed
+				j.mu.Unlock()
+			}
+		}
+		check := func(j *journal) {
+			t.Helper()
+			left := j.unsent()
+			if len(left) != maxOpenExits+1 || left[0].Attempt != 1 || left[1].Attempt != n-maxOpenExits+1 || left[maxOpenExits].Attempt != n {
+				t.Fatalf("%d ends are left, the second is that of attempt %d", len(left), left[1].Attempt)
+			}
+			for i, o := range left {
+				whole := i == 0 || i > maxOpenExits-maxOpenLogs
+				if (o.Exit.LogTail != "") != whole || (o.Exit.Exit.Stack != "") != whole || o.Exit.Exit.Message != "boom" {
+					t.Errorf("end %d (attempt %d): %d bytes of log, %d of stack", i, o.Attempt, len(o.Exit.LogTail), len(o.Exit.Exit.Stack))
+				}
+			}
+		}
+		check(j)
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(filepath.Join(dir, "journal")); err != nil || st.Size() > 4*compactAt {
+			t.Errorf("the file has %d bytes (%v)", st.Size(), err)
+		}
+		if !strings.Contains(said.String(), "dropped=") {
+			t.Errorf("nobody was told: %s", said.String())
+		}
+		said.Reset()
+		check(openTestJournal(t, dir))
+	})
+	t.Run("many artifacts", func(t *testing.T) {
+		s := newOpenOutcomes()
+		s.add(exitOutcome("a", 1, 1))
+		for i := range maxOpenOutcomes {
+			s.add(skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: "a", Attempt: i, Kind: skalds.OutcomeArtifact}})
+		}
+		list := s.list()
+		if len(list) > maxOpenOutcomes || list[0].Kind != skalds.OutcomeExit || list[1].Attempt != s.takeLost() {
+			t.Errorf("%d are left, the oldest artifact is number %d", len(list), list[1].Attempt)
+		}
+	})
+	t.Run("large results", func(t *testing.T) {
+		s := newOpenOutcomes()
+		value := json.RawMessage(strconv.Quote(strings.Repeat("r", 100<<10)))
+		for i := range 1000 {
+			task := fmt.Sprint("t", i)
+			s.add(exitOutcome(task, 1, 1))
+			s.add(skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: task, Kind: skalds.OutcomeResult}, Value: value})
+		}
+		list := s.list()
+		sum := 0
+		for _, o := range list {
+			sum += outcomeBytes(o)
+		}
+		if sum != s.bytes || sum > maxOpenBytes || sum < maxOpenBytes/2 || list[len(list)-1].TaskID != "t999" || s.takeLost() == 0 {
+			t.Errorf("%d bytes in %d outcomes, counted as %d", sum, len(list), s.bytes)
+		}
+	})
 }
 
 func FuzzReadJournal(f *testing.F) {
