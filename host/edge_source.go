@@ -234,18 +234,21 @@ func (e *edgeSource) forgetMissing(specs []skalds.Spec, broken map[string]bool) 
 		}
 	})
 	for _, rec := range gone {
-		e.takeOut(rec)
+		e.takeOut(rec.TaskID, rec.Epoch)
 		e.announceRemoved(rec.TaskID) // a file that could not be used at first is read for the first time when all is online
 	}
 }
 
 // takeOut remembers that an entry stands in the file no more.
-func (e *edgeSource) takeOut(rec edgeRecord) {
-	e.removed[rec.TaskID] = rec.Epoch
-	if rec.Removed == 0 {
-		rec.State, rec.Removed, rec.Told = skalds.Cancelled, time.Now().UnixMilli(), false
-		e.journal.add(record{Edge: &rec})
-	}
+func (e *edgeSource) takeOut(id string, epoch int64) {
+	e.removed[id] = epoch
+	e.journal.changeEdge(id, func(rec *edgeRecord) bool {
+		if rec.Removed > 0 {
+			return false
+		}
+		rec.Epoch, rec.State, rec.Removed, rec.Told = epoch, skalds.Cancelled, time.Now().UnixMilli(), false
+		return true
+	})
 }
 
 // carryOut does one step of a plan.
@@ -255,10 +258,7 @@ func (e *edgeSource) carryOut(s edgeStep) {
 		e.log.Info("entry removed: its task is cancelled", "task_id", s.id)
 		t := e.tasks[s.id]
 		e.forget(s.id)
-		if rec, ok := e.journal.edge(s.id); ok {
-			rec.Epoch = t.epoch
-			e.takeOut(rec)
-		}
+		e.takeOut(s.id, t.epoch)
 		e.roster.assign(skalds.Command{TaskID: s.id, Epoch: t.epoch, Generation: t.gen, Desired: skalds.DesiredGone, Reason: string(skalds.ExitCancelled)}, fromFile)
 		e.announceRemoved(s.id)
 	case edgeAdded:
@@ -293,8 +293,10 @@ func (e *edgeSource) add(spec skalds.Spec) {
 	if rec.Removed > 0 {
 		run, retry = true, true // put back
 		delete(e.removed, spec.ID)
-		rec.Removed, rec.Told = 0, false
-		e.journal.add(record{Edge: &rec})
+		e.journal.changeEdge(spec.ID, func(rec *edgeRecord) bool {
+			rec.Removed, rec.Told = 0, false
+			return true
+		})
 	}
 	if !run {
 		e.log.Info("not run again: it has ended and is not persistent, or was cancelled; change the entry to run it", "task_id", spec.ID, "state", rec.State)
@@ -319,12 +321,11 @@ func (e *edgeSource) hand(t *edgeTask, fresh bool) {
 	rec, _ := e.journal.edge(id)
 	m, _ := e.journal.mark(id)
 	t.epoch = max(t.epoch, rec.Epoch, m.Epoch, e.higher[id]) + 1
-	if fresh {
-		rec.Stages = nil
-	}
-	rec.TaskID = id
-	e.journal.add(record{Edge: &rec})
-	e.remember(t, skalds.Running)
+	e.remember(t, skalds.Running, func(rec *edgeRecord) {
+		if fresh {
+			rec.Stages = nil
+		}
+	})
 	if err := e.journal.sync(); err != nil {
 		e.log.Warn("the new epoch of a task is not durable", "task_id", id, "epoch", t.epoch, "err", err)
 	}
@@ -353,14 +354,19 @@ func (e *edgeSource) effective(t *edgeTask) skalds.Spec {
 	return spec
 }
 
-// remember keeps what must outlive the host.
-func (e *edgeSource) remember(t *edgeTask, state skalds.State) {
-	rec, _ := e.journal.edge(t.spec.ID)
-	rec.TaskID, rec.Epoch, rec.State, rec.EntryHash = t.spec.ID, t.epoch, state, entryHash(e.effective(t))
-	if !state.Final() {
-		rec.Exit = nil
-	}
-	e.journal.add(record{Edge: &rec})
+// remember keeps what must outlive the host, and what more there is to change about it.
+func (e *edgeSource) remember(t *edgeTask, state skalds.State, more ...func(*edgeRecord)) {
+	hash := entryHash(e.effective(t))
+	e.journal.changeEdge(t.spec.ID, func(rec *edgeRecord) bool {
+		rec.Epoch, rec.State, rec.EntryHash = t.epoch, state, hash
+		if !state.Final() {
+			rec.Exit = nil
+		}
+		for _, change := range more {
+			change(rec)
+		}
+		return true
+	})
 }
 
 func (e *edgeSource) forget(id string) {
@@ -380,12 +386,12 @@ func (e *edgeSource) ended(taskID string, epoch int64, state skalds.State, exit 
 		if t == nil || t.epoch != epoch {
 			return
 		}
-		if rec, ok := e.journal.edge(taskID); ok && exit != nil {
-			short := *exit
-			short.Stack = ""
-			rec.Exit = &short
-			e.journal.add(record{Edge: &rec})
-		}
-		e.remember(t, state)
+		e.remember(t, state, func(rec *edgeRecord) {
+			if exit != nil {
+				short := *exit
+				short.Stack = ""
+				rec.Exit = &short
+			}
+		})
 	})
 }

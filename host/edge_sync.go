@@ -53,10 +53,10 @@ func (e *edgeSource) answered(a skalds.EdgeAnswer) {
 func (e *edgeSource) settle(a skalds.EdgeAnswer) {
 	if _, gone := e.removed[a.TaskID]; gone {
 		delete(e.removed, a.TaskID)
-		if rec, ok := e.journal.edge(a.TaskID); ok {
+		e.journal.changeEdge(a.TaskID, func(rec *edgeRecord) bool {
 			rec.Told = true
-			e.journal.add(record{Edge: &rec})
-		}
+			return rec.Removed > 0
+		})
 		return
 	}
 	t := e.tasks[a.TaskID]
@@ -160,10 +160,12 @@ func (e *edgeSource) align(t *edgeTask, stored json.RawMessage) {
 	case syncFileWins:
 		return // the store follows
 	case syncAlike:
-		if h := skalds.ContentHash(stored); rec.BaseHash != h {
+		e.journal.changeEdge(id, func(rec *edgeRecord) bool {
+			h := skalds.ContentHash(stored)
+			changed := rec.BaseHash != h
 			rec.BaseHash = h
-			e.journal.add(record{Edge: &rec})
-		}
+			return changed
+		})
 		return
 	case syncConflict:
 		if err := conf.WriteConflict(e.path, id, mine); err != nil {
@@ -171,16 +173,19 @@ func (e *edgeSource) align(t *edgeTask, stored json.RawMessage) {
 		}
 		e.log.Warn("attachments differ in file and store: the store's hold, the file's are kept", "task_id", id, "kept_in", e.path+".conflict")
 	}
+	var overlay json.RawMessage
+	var fileHash string
 	if err := conf.WriteAttachments(e.path, id, stored); err != nil {
-		rec.Overlay, rec.FileHash = stored, skalds.ContentHash(t.spec.Attachments)
+		overlay, fileHash = stored, skalds.ContentHash(t.spec.Attachments)
 		e.log.Warn("the store's attachments cannot be written to the workers file: they hold as an overlay until the entry is changed there", "task_id", id, "err", err)
 	} else {
-		rec.Overlay, rec.FileHash = nil, ""
 		t.spec.Attachments = stored
 		e.lastStat = fileStamp(e.path)
 	}
-	rec.BaseHash = skalds.ContentHash(stored)
-	e.journal.add(record{Edge: &rec})
+	e.journal.changeEdge(id, func(rec *edgeRecord) bool {
+		rec.Overlay, rec.FileHash, rec.BaseHash = overlay, fileHash, skalds.ContentHash(stored)
+		return true
+	})
 	e.remember(t, rec.State)
 	if e.roster.active(id) {
 		e.put(t)
@@ -226,10 +231,7 @@ func (e *edgeSource) obey(c skalds.Command) {
 		return
 	}
 	if newer {
-		rec, _ := e.journal.edge(c.TaskID)
-		rec.Stages = nil
-		e.journal.add(record{Edge: &rec})
-		e.remember(t, skalds.Running)
+		e.remember(t, skalds.Running, func(rec *edgeRecord) { rec.Stages = nil })
 		if err := e.journal.sync(); err != nil {
 			e.log.Warn("the new epoch of a task is not durable", "task_id", c.TaskID, "epoch", c.Epoch, "err", err)
 		}

@@ -118,6 +118,10 @@ func keepTail(f *os.File, from int64, path string) (int64, error) {
 func (j *journal) add(rs ...record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.addLocked(rs...)
+}
+
+func (j *journal) addLocked(rs ...record) {
 	var buf []byte
 	for _, r := range rs {
 		j.state.apply(r)
@@ -306,6 +310,18 @@ func (j *journal) mark(taskID string) (m mark, ok bool) {
 func (j *journal) edge(taskID string) (e edgeRecord, ok bool) {
 	j.read(func(s *journalState) { e, ok = s.edges[taskID] })
 	return e, ok
+}
+
+// changeEdge reads, changes and writes an edge record in one step: a task's runner and the source of its entry both do. It
+// is made where there is none; change returns false to leave everything as it was.
+func (j *journal) changeEdge(taskID string, change func(e *edgeRecord) bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := j.state.edges[taskID]
+	e.TaskID = taskID
+	if change(&e) {
+		j.addLocked(record{Edge: &e})
+	}
 }
 
 // hasFinal reports whether the end of an assignment waits for a controller.

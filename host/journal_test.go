@@ -178,6 +178,46 @@ func TestJournalLeavesOutWhatCannotBeEncoded(t *testing.T) {
 	}
 }
 
+// TestEdgeRecordsLoseNoUpdate has the source of an entry number epochs while its task finishes stages.
+func TestEdgeRecordsLoseNoUpdate(t *testing.T) {
+	j := openTestJournal(t, t.TempDir())
+	e := newEdgeSource(Config{}, "n1", j, nil, nil, hclog.NewNullLogger())
+	task := &edgeTask{spec: skalds.Spec{ID: "cam"}, epoch: 1}
+	e.remember(task, skalds.Running)
+	r := &taskRunner{taskID: "cam", origin: fromFile, deps: &runnerDeps{journal: j}, stages: map[string]json.RawMessage{}}
+	r.cmd.Epoch = 1
+	const n = 2000
+	back := make(chan int64, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range n {
+			task.epoch++
+			e.remember(task, skalds.Running)
+			if rec, _ := j.edge("cam"); rec.Epoch < task.epoch {
+				select {
+				case back <- rec.Epoch:
+				default:
+				}
+			}
+		}
+	})
+	wg.Go(func() {
+		for i := range n {
+			r.stages["s"] = json.RawMessage(strconv.Itoa(i))
+			r.keepStages()
+		}
+	})
+	wg.Wait()
+	if len(back) > 0 {
+		t.Errorf("an older epoch (%d) was put back", <-back)
+	}
+	r.cmd.Epoch = task.epoch
+	r.keepStages()
+	if rec, _ := j.edge("cam"); rec.Epoch != task.epoch || string(rec.Stages["s"]) != strconv.Itoa(n-1) {
+		t.Errorf("epoch %d of %d, stages %s", rec.Epoch, task.epoch, rec.Stages)
+	}
+}
+
 func TestJournalSharesOneSyncAmongMany(t *testing.T) {
 	j := openTestJournal(t, t.TempDir())
 	var wg sync.WaitGroup

@@ -80,11 +80,14 @@ func firstEntry(cfg Config) (conf.WorkerEntry, skalds.Spec, error) {
 
 // nextSingleEpoch numbers the runs of a task in this data folder.
 func (s *session) nextSingleEpoch(taskID string) int64 {
-	rec, _ := s.journal.edge(taskID)
-	rec.TaskID, rec.State = taskID, skalds.Running
-	rec.Epoch++
-	s.journal.add(record{Edge: &rec})
-	return rec.Epoch
+	var epoch int64
+	s.journal.changeEdge(taskID, func(rec *edgeRecord) bool {
+		rec.State = skalds.Running
+		rec.Epoch++
+		epoch = rec.Epoch
+		return true
+	})
+	return epoch
 }
 
 // fate is how the one task ended.

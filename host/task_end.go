@@ -3,6 +3,7 @@ package host
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -210,13 +211,13 @@ func (r *taskRunner) keepStages() {
 	if r.origin != fromFile {
 		return
 	}
-	if e, ok := r.deps.journal.edge(r.taskID); ok {
-		e.Stages = make(map[string]json.RawMessage, len(r.stages))
-		for name, v := range r.stages {
-			e.Stages[name] = v
+	r.deps.journal.changeEdge(r.taskID, func(e *edgeRecord) bool {
+		if e.Epoch != r.cmd.Epoch {
+			return false // handed out anew meanwhile, perhaps to begin at the beginning
 		}
-		r.deps.journal.add(record{Edge: &e})
-	}
+		e.Stages = maps.Clone(r.stages)
+		return true
+	})
 }
 
 // exitLine is an exit in one line.

@@ -247,6 +247,7 @@ func (r *taskRunner) takeWishes() {
 		if r.attempt != nil {
 			r.attempt.epoch.Store(renewed)
 		}
+		r.keepStages() // those that came before it knew
 	}
 	if nudged && r.waiting != "" && r.attempt == nil {
 		r.backoff = time.Time{}
