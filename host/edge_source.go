@@ -290,6 +290,7 @@ func (e *edgeSource) add(spec skalds.Spec) {
 	e.ids[spec.ID] = true
 	e.mu.Unlock()
 	run, retry := edgeStart(rec, known, e.effective(t))
+	t.retry = rec.Retry // no controller has heard of it
 	if rec.Removed > 0 {
 		run, retry = true, true // put back
 		delete(e.removed, spec.ID)
@@ -303,7 +304,7 @@ func (e *edgeSource) add(spec skalds.Spec) {
 		e.announce(t)
 		return
 	}
-	t.retry = retry
+	t.retry = t.retry || retry
 	e.hand(t, retry || rec.State.Final())
 }
 
@@ -311,7 +312,7 @@ func (e *edgeSource) add(spec skalds.Spec) {
 func (e *edgeSource) again(t *edgeTask, why string) {
 	e.log.Info(why+": the task is run anew", "task_id", t.spec.ID)
 	ended := !e.roster.active(t.spec.ID)
-	t.retry, t.desired = ended, skalds.DesiredRunning
+	t.retry, t.desired = t.retry || ended, skalds.DesiredRunning
 	e.hand(t, ended)
 }
 
@@ -322,6 +323,7 @@ func (e *edgeSource) hand(t *edgeTask, fresh bool) {
 	m, _ := e.journal.mark(id)
 	t.epoch = max(t.epoch, rec.Epoch, m.Epoch, e.higher[id]) + 1
 	e.remember(t, skalds.Running, func(rec *edgeRecord) {
+		rec.Retry = t.retry
 		if fresh {
 			rec.Stages = nil
 		}

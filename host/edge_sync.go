@@ -78,12 +78,22 @@ func (e *edgeSource) settle(a skalds.EdgeAnswer) {
 	if !a.Accepted {
 		e.log.Error("the controller does not take an entry of the workers file", "task_id", a.TaskID, "reason", a.Reason)
 	}
-	t.retry = false
+	e.retryHeard(t)
 	if a.DesiredRevision >= t.revision { // else a command that came before it says more
 		t.revision = a.DesiredRevision
 		e.followStore(t, a)
 	}
 	e.tell(t, a.State)
+}
+
+// retryHeard forgets that a retry has to be told: a controller has answered, or retried by itself.
+func (e *edgeSource) retryHeard(t *edgeTask) {
+	t.retry = false
+	e.journal.changeEdge(t.spec.ID, func(rec *edgeRecord) bool {
+		was := rec.Retry
+		rec.Retry = false
+		return was
+	})
 }
 
 // followStore takes over what the store wants of a task.
@@ -231,6 +241,7 @@ func (e *edgeSource) obey(c skalds.Command) {
 		return
 	}
 	if newer {
+		e.retryHeard(t)
 		e.remember(t, skalds.Running, func(rec *edgeRecord) { rec.Stages = nil })
 		if err := e.journal.sync(); err != nil {
 			e.log.Warn("the new epoch of a task is not durable", "task_id", c.TaskID, "epoch", c.Epoch, "err", err)

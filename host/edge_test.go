@@ -179,6 +179,34 @@ func TestAFileEmptiedWhileTheHostIsDownChangesNothing(t *testing.T) {
 	})
 }
 
+func TestARetryThatNoControllerHasHeardOfIsToldAfterARestart(t *testing.T) {
+	m := newEdgeMachine(t, workersYML(entry("a", "finish", "", "isPersistent: false")))
+	h := m.start(nil)
+	eventually(t, "a has finished", soon, func() bool { return m.edgeState("a") == skalds.Finished })
+	m.write(workersYML(entry("a", "wait", "changed", "isPersistent: false")))
+	eventually(t, "the changed entry runs", soon, func() bool { return len(m.attempts("a")) == 2 })
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	b := newMemoryBus()
+	h = m.start(b)
+	eventually(t, "announced", soon, func() bool { return len(b.edgeEntries("a")) > 0 })
+	if e := b.edgeEntries("a")[0]; !e.Retry {
+		t.Errorf("a controller that holds it for cancelled would cancel it again: %+v", e)
+	}
+	b.answerEdge(skalds.EdgeAnswer{TaskID: "a", Desired: skalds.DesiredRunning, Epoch: b.edgeEntries("a")[0].Epoch, Attachments: attachmentsOf("wait", "changed")})
+	eventually(t, "answered", soon, func() bool { return b.last("a").State == skalds.Running })
+	told := len(b.edgeEntries("a"))
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	m.start(b)
+	eventually(t, "announced again", soon, func() bool { return len(b.edgeEntries("a")) > told })
+	if e := b.edgeEntries("a")[told]; e.Retry {
+		t.Errorf("told again: %+v", e)
+	}
+}
+
 // edgeState reads a copy of the journal.
 func (m *edgeMachine) edgeState(task string) (state skalds.State) {
 	f, err := os.Open(filepath.Join(m.dir, "host", "journal"))

@@ -62,6 +62,8 @@ type edgeRecord struct {
 	// heard of it. Put back, it is a retry.
 	Removed int64 `json:"removed,omitempty"`
 	Told    bool  `json:"told,omitempty"`
+	// Retry is set from a retry by the file (an entry changed or put back after its end) until a controller has answered it.
+	Retry bool `json:"retry,omitempty"`
 	// Overlay holds the store's attachments where the file cannot be written; it holds as long as the file's own value
 	// has FileHash.
 	Overlay  json.RawMessage `json:"overlay,omitempty"`
