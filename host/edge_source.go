@@ -267,7 +267,7 @@ func (e *edgeSource) carryOut(s edgeStep) {
 		t := e.tasks[s.id]
 		t.spec = s.spec
 		if !e.roster.active(s.id) {
-			e.again(t, "entry changed")
+			e.again(t, "entry changed", true)
 			return
 		}
 		e.log.Info("entry changed: its attachments are handed to the running worker", "task_id", s.id)
@@ -276,8 +276,9 @@ func (e *edgeSource) carryOut(s edgeStep) {
 		e.announce(t)
 	case edgeAltered:
 		t := e.tasks[s.id]
+		other := otherWork(t.spec, s.spec)
 		t.spec = s.spec
-		e.again(t, "entry changed")
+		e.again(t, "entry changed", other)
 	}
 }
 
@@ -308,12 +309,17 @@ func (e *edgeSource) add(spec skalds.Spec) {
 	e.hand(t, retry || rec.State.Final())
 }
 
-// again runs a task anew under a new epoch.
-func (e *edgeSource) again(t *edgeTask, why string) {
+// otherWork reports whether an entry asks for other work than before, so that finished stages say nothing about it.
+func otherWork(was, now skalds.Spec) bool {
+	return was.ClassName != now.ClassName || skalds.ContentHash(was.Attachments) != skalds.ContentHash(now.Attachments)
+}
+
+// again runs a task anew under a new epoch, from its beginning where fresh.
+func (e *edgeSource) again(t *edgeTask, why string, fresh bool) {
 	e.log.Info(why+": the task is run anew", "task_id", t.spec.ID)
 	ended := !e.roster.active(t.spec.ID)
 	t.retry, t.desired = t.retry || ended, skalds.DesiredRunning
-	e.hand(t, ended)
+	e.hand(t, ended || fresh)
 }
 
 // hand gives a task out anew: a new epoch, durable before anything is started.

@@ -119,6 +119,25 @@ func TestAnEdgeTaskThatCannotStartWaitsOrFails(t *testing.T) {
 	})
 }
 
+func TestAnEntryThatAsksForOtherWorkBeginsAtTheBeginning(t *testing.T) {
+	m := newEdgeMachine(t, workersYML(entry("a", "stage then wait", "one")))
+	m.start(nil)
+	kept := func(epoch int64) func() bool {
+		return func() bool { e := m.edgeRecord("a"); return e.Epoch == epoch && len(e.Stages) == 1 }
+	}
+	eventually(t, "the stage is kept", soon, kept(1))
+	m.write(workersYML(entry("a", "stage then wait", "one", "priority: 7")))
+	eventually(t, "the second run", soon, func() bool { return len(m.attempts("a")) == 2 })
+	if !kept(2)() || m.exists("a", "stage-2") {
+		t.Error("a stage of the same work was run again")
+	}
+	m.write(workersYML(entry("a", "stage then wait", "two", "priority: 8")))
+	eventually(t, "the stage is run for other attachments", soon, func() bool { return m.exists("a", "stage-3") })
+	m.write(workersYML(strings.Replace(entry("a", "stage then wait", "two", "priority: 8"), "className: Script", "className: Single", 1)))
+	eventually(t, "the stage is run by another class", soon, func() bool { return m.exists("a", "stage-4") })
+	eventually(t, "the stage is kept again", soon, kept(4))
+}
+
 func TestAnEdgeHostStartsAgain(t *testing.T) {
 	persistent, once := entry("p", "finish", ""), entry("o", "finish", "", "isPersistent: false")
 	m := newEdgeMachine(t, workersYML(persistent, once, entry("w", "wait", "")))
@@ -207,17 +226,19 @@ func TestARetryThatNoControllerHasHeardOfIsToldAfterARestart(t *testing.T) {
 	}
 }
 
-// edgeState reads a copy of the journal.
-func (m *edgeMachine) edgeState(task string) (state skalds.State) {
+// edgeRecord reads a copy of the journal.
+func (m *edgeMachine) edgeRecord(task string) edgeRecord {
 	f, err := os.Open(filepath.Join(m.dir, "host", "journal"))
 	if err != nil {
-		return ""
+		return edgeRecord{}
 	}
 	defer f.Close()
 	s := newJournalState()
 	_, _ = readJournal(f, s.apply)
-	return s.edges[task].State
+	return s.edges[task]
 }
+
+func (m *edgeMachine) edgeState(task string) skalds.State { return m.edgeRecord(task).State }
 
 // edgeAnswers answers every entry as the function says, like a controller.
 func (b *memoryBus) edgeEntries(task string) (out []skalds.EdgeEntry) {

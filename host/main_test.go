@@ -111,6 +111,14 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 			return errors.New("after the stage")
 		}
 		return nil
+	case "stage then wait":
+		if err := t.Stage(ctx, "once", func(context.Context) error {
+			return os.WriteFile(filepath.Join(t.DataDir(), fmt.Sprintf("stage-%d", t.Epoch())), nil, 0o644)
+		}); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
 	case "stall":
 		t.Promise("frames", 300*time.Millisecond)
 		t.AddUnits("frames", 1)

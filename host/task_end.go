@@ -44,6 +44,9 @@ func (r *taskRunner) handle(m any) {
 			r.report(skalds.Report{State: r.state})
 		}
 	case attemptStage:
+		if r.origin == fromFile && m.attempt.epoch.Load() != r.cmd.Epoch {
+			break // of what the entry asked for before
+		}
 		r.stages[m.name] = m.value
 		r.keepStages()
 	case attemptContract:

@@ -278,6 +278,9 @@ func (r *taskRunner) take(cmd skalds.Command) {
 		cmd.Spec = &spec
 	}
 	r.cmd, r.unpaused = cmd, false
+	if fresh && r.origin == fromFile {
+		clear(r.stages) // the journal has those that still count
+	}
 	for name, v := range cmd.Stages {
 		r.stages[name] = v
 	}
