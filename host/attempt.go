@@ -46,6 +46,8 @@ type attempt struct {
 	mu       sync.Mutex // guards what heartbeats read while the attempt runs
 	progress skalds.Progress
 	lastUnit time.Time
+	promised string // the unit that is the proof of life; empty: any progress
+	counted  int64  // units of that name
 	trouble  string // the last error that did not end the task
 }
 
@@ -155,7 +157,9 @@ func (a *attempt) onEvent(e protocol.RunEvent) {
 		}
 		a.deps.reporter.outcome(skalds.Outcome{OutcomeKey: a.key(skalds.OutcomeResult, ""), Value: e.Value})
 	case protocol.EventContract:
-		a.tell(attemptContract{a, cut(e.Unit, maxName), e.Budget})
+		unit := cut(e.Unit, maxName)
+		a.promise(unit)
+		a.tell(attemptContract{a, unit, e.Budget})
 	case protocol.EventFinished:
 		f := e.Finished
 		a.finished = &f
@@ -182,10 +186,36 @@ func (a *attempt) onProgress(p protocol.Progress) {
 	now := a.deps.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if p.Units > a.progress.Units || p.Percent > a.progress.Percent {
+	if a.keepsPromise(p) {
 		a.lastUnit = now
 	}
 	a.progress = skalds.Progress{Percent: p.Percent, Units: p.Units, Unit: p.Unit, Stage: p.Stage, At: now.UnixMilli()}
+}
+
+// promise notes which unit is the proof of life.
+func (a *attempt) promise(unit string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if unit == a.promised {
+		return
+	}
+	a.promised, a.counted = unit, 0
+	if a.progress.Unit == unit {
+		a.counted = a.progress.Units
+	}
+}
+
+// keepsPromise reports whether progress is a new unit of the kind that was promised; where none was named, any progress is.
+// The mutex is held.
+func (a *attempt) keepsPromise(p protocol.Progress) bool {
+	if a.promised == "" {
+		return p.Unit != a.progress.Unit || p.Units > a.progress.Units || p.Percent > a.progress.Percent
+	}
+	if p.Unit != a.promised || p.Units <= a.counted {
+		return false
+	}
+	a.counted = p.Units
+	return true
 }
 
 func (a *attempt) key(kind skalds.OutcomeKind, name string) skalds.OutcomeKey {

@@ -86,7 +86,8 @@ func TestHowFailuresEnd(t *testing.T) {
 			do: script{Do: "wait"}, spec: func(s *skalds.Spec) { s.Timeouts.Run = skalds.Duration(200 * time.Millisecond) },
 			state: skalds.Failed, attempts: 2, kind: skalds.ExitRunTimeout, message: "200ms",
 		},
-		"stall": {do: script{Do: "stall"}, state: skalds.Failed, attempts: 2, kind: skalds.ExitStall, message: "frames"},
+		"stall":        {do: script{Do: "stall"}, state: skalds.Failed, attempts: 2, kind: skalds.ExitStall, message: "frames"},
+		"another unit": {do: script{Do: "stall beside"}, state: skalds.Failed, attempts: 2, kind: skalds.ExitStall, message: "frames"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := strings.ReplaceAll(name, " ", "-")

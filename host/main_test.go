@@ -124,6 +124,15 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		t.AddUnits("frames", 1)
 		<-ctx.Done()
 		return ctx.Err()
+	case "stall beside": // promises one thing and does others
+		t.Promise("frames", 300*time.Millisecond)
+		for i := 0; ; i++ {
+			t.Progress(float64(i) / 1e6)
+			t.AddUnits("looks", 1)
+			if err := t.Sleep(ctx, 5*time.Millisecond); err != nil {
+				return err
+			}
+		}
 	case "trouble":
 		t.Error("camera does not answer")
 		<-ctx.Done()

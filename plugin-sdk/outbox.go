@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -13,10 +14,9 @@ const progressInterval = 100 * time.Millisecond
 // outbox holds events until the stream takes them: the worker never waits for the host, and progress is merged, so a
 // worker that counts a million units a second costs ten messages.
 type outbox struct {
-	mu       sync.Mutex // guards queue, progress and have
+	mu       sync.Mutex // guards queue and progress
 	queue    []protocol.RunEvent
-	progress protocol.Progress
-	have     bool
+	progress []protocol.Progress // the last of each unit: one unit must not hide that another goes on
 
 	wake chan struct{} // holds one token when there may be something to send
 }
@@ -26,11 +26,17 @@ func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 // maxBacklog bounds the queue of a host that does not read: beyond it, runs of equal kinds keep their last event only.
 const maxBacklog = 1024
 
+// maxUnits bounds the units whose progress waits at the same time.
+const maxUnits = 16
+
 // put adds an event. Progress seen before it is sent before it.
 func (o *outbox) put(e protocol.RunEvent) {
 	o.mu.Lock()
 	if e.Kind == protocol.EventProgress {
-		o.progress, o.have = e.Progress, true
+		o.progress = append(slices.DeleteFunc(o.progress, func(p protocol.Progress) bool { return p.Unit == e.Progress.Unit }), e.Progress)
+		if len(o.progress) > maxUnits {
+			o.progress = slices.Delete(o.progress, 0, 1)
+		}
 	} else {
 		o.flushProgressLocked()
 		if n := len(o.queue); n >= maxBacklog && o.queue[n-1].Kind == e.Kind && e.Kind != protocol.EventStageFinished {
@@ -47,10 +53,10 @@ func (o *outbox) put(e protocol.RunEvent) {
 }
 
 func (o *outbox) flushProgressLocked() {
-	if o.have {
-		o.queue = append(o.queue, protocol.RunEvent{Kind: protocol.EventProgress, Progress: o.progress})
-		o.have = false
+	for _, p := range o.progress {
+		o.queue = append(o.queue, protocol.RunEvent{Kind: protocol.EventProgress, Progress: p})
 	}
+	o.progress = o.progress[:0]
 }
 
 // take removes what is due. withProgress also takes merged progress.
@@ -61,7 +67,7 @@ func (o *outbox) take(withProgress bool) (events []protocol.RunEvent, progressLe
 		o.flushProgressLocked()
 	}
 	events, o.queue = o.queue, nil
-	return events, o.have
+	return events, len(o.progress) > 0
 }
 
 // pump emits events in order until the finished one has been emitted.

@@ -24,8 +24,9 @@ type Task[A any] struct {
 
 	attachments atomic.Pointer[A]
 
-	mu       sync.Mutex // guards progress, stages and results
+	mu       sync.Mutex // guards progress, units and stages
 	progress protocol.Progress
+	units    map[string]int64 // counted so far, of each name
 	stages   map[string]json.RawMessage
 
 	pausedMu sync.Mutex // guards resumed
@@ -69,18 +70,30 @@ func (t *Task[A]) Progress(percent float64) {
 	t.change(func(p *protocol.Progress) { p.Percent = min(max(percent, 0), 100) })
 }
 
-// AddUnits counts n more units of work ("frames", "items"): the unit that Promise names is the proof of life.
+// AddUnits counts n more units of work ("frames", "items"). Each name has a count of its own: the one that Promise names is
+// the proof of life.
 func (t *Task[A]) AddUnits(unit string, n int64) {
-	t.change(func(p *protocol.Progress) { p.Unit, p.Units = unit, p.Units+n })
+	t.count(unit, func(so int64) int64 { return so + n })
 }
 
 // Units sets the count of units to n, for work that knows its total; it never counts backwards.
 func (t *Task[A]) Units(unit string, n int64) {
-	t.change(func(p *protocol.Progress) { p.Unit, p.Units = unit, max(p.Units, n) })
+	t.count(unit, func(so int64) int64 { return max(so, n) })
 }
 
-// Promise is a contract: at least one new unit per budget, from the first unit on. A task that breaks it is stalled: its
-// host ends the attempt with a report. A budget of 0 withdraws it.
+func (t *Task[A]) count(unit string, next func(so int64) int64) {
+	t.change(func(p *protocol.Progress) {
+		if t.units == nil {
+			t.units = map[string]int64{}
+		}
+		t.units[unit] = next(t.units[unit])
+		p.Unit, p.Units = unit, t.units[unit]
+	})
+}
+
+// Promise is a contract: at least one new unit of that name per budget, counted from now on. Neither other units nor percent
+// keep it; where the unit is "", any progress does. A task that breaks it is stalled: its host ends the attempt with a
+// report. A new promise takes the place of the last; a budget of 0 withdraws it.
 func (t *Task[A]) Promise(unit string, budget time.Duration) {
 	t.out.put(protocol.RunEvent{Kind: protocol.EventContract, Unit: unit, Budget: budget})
 }

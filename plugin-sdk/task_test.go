@@ -39,6 +39,24 @@ func TestTaskFacts(t *testing.T) {
 	}
 }
 
+func TestUnitsOfEachNameAreCountedAndTold(t *testing.T) {
+	task, end := run(t, func(_ context.Context, k *sdk.Task[attachments]) error {
+		for range 500 {
+			k.AddUnits("frames", 1)
+			k.AddUnits("looks", 2)
+		}
+		return nil
+	})
+	if end.Kind != protocol.FinishedCompleted {
+		t.Fatal(end.Message)
+	}
+	for unit, want := range map[string]int64{"frames": 500, "looks": 1000} {
+		task.WaitFor(unit, func(e protocol.RunEvent) bool {
+			return e.Kind == protocol.EventProgress && e.Progress.Unit == unit && e.Progress.Units == want
+		})
+	}
+}
+
 func TestAnArtifactThatNoHostTakesIsRefusedAtOnce(t *testing.T) {
 	host := sdktest.NewHost(nil)
 	_, end := run(t, func(ctx context.Context, k *sdk.Task[attachments]) error {
