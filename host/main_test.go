@@ -133,6 +133,9 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 				return err
 			}
 		}
+	case "leave": // quietly
+		<-ctx.Done()
+		return nil
 	case "trouble":
 		t.Error("camera does not answer")
 		<-ctx.Done()

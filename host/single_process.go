@@ -17,8 +17,8 @@ const exitTerminated = 128 + int(syscall.SIGTERM)
 
 // RunSingle runs the first entry of the workers file to its end and returns the exit code that tells its fate: 0
 // finished, the worker's own code where it ended with one, 128 plus the signal that killed it, 1 otherwise. When ctx ends
-// first, the worker is stopped within the grace and the code is that of SIGTERM; a worker that finishes while it is being
-// stopped has finished.
+// first, the worker is stopped within the grace and the code is that of SIGTERM, also where its Main returns nil then: the SDK
+// cannot tell work that is done from work that was cut short. Only a worker that says itself that it has completed has.
 //
 // A task that says nothing about retries gets skalds.DefaultMaxAttempts attempts. No controller takes part.
 func RunSingle(ctx context.Context, cfg Config, d Deps, log hclog.Logger) (exitCode int, err error) {

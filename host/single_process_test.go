@@ -35,23 +35,9 @@ func TestRunSingle(t *testing.T) {
 			}
 		})
 	}
-	t.Run("terminated", func(t *testing.T) {
-		m := newEdgeMachine(t, workersYML(entry("a", "wait", "")))
-		cfg := m.config()
-		cfg.WorkersFile = m.file
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan string, 1)
-		d := m.deps(t)
-		go func() {
-			code, err := RunSingle(ctx, cfg, d, testLog(t))
-			done <- fmt.Sprint(code, err)
-		}()
-		eventually(t, "it runs", soon, func() bool { return len(m.attempts("a")) == 1 })
-		cancel()
-		if got := <-done; got != "143 <nil>" {
-			t.Errorf("%s", got)
-		}
-	})
+	for name, do := range map[string]string{"terminated": "wait", "terminated, and its Main returns nil": "leave"} {
+		t.Run(name, func(t *testing.T) { runSingleTerminated(t, do) })
+	}
 	t.Run("a file that cannot be used", func(t *testing.T) {
 		m := newEdgeMachine(t, "TaskWorkers: [")
 		cfg := m.config()
@@ -64,4 +50,22 @@ func TestRunSingle(t *testing.T) {
 			t.Errorf("%d %v", code, err)
 		}
 	})
+}
+
+func runSingleTerminated(t *testing.T, do string) {
+	m := newEdgeMachine(t, workersYML(entry("a", do, "")))
+	cfg := m.config()
+	cfg.WorkersFile = m.file
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan string, 1)
+	d := m.deps(t)
+	go func() {
+		code, err := RunSingle(ctx, cfg, d, testLog(t))
+		done <- fmt.Sprint(code, err)
+	}()
+	eventually(t, "it runs", soon, func() bool { return len(m.attempts("a")) == 1 })
+	cancel()
+	if got := <-done; got != "143 <nil>" {
+		t.Errorf("%s", got)
+	}
 }
