@@ -53,6 +53,9 @@ func hostCommand() *cobra.Command {
 		}
 		o.settings, o.log = loaded.Settings, newLogger(loaded.Settings, c)
 		o.from = loaded.From
+		if o.tied && !c.Flags().Changed("workers") {
+			o.settings.YAMLFile = "" // what file and environment say is meant for the first of the hosts, which has the flag
+		}
 		for _, w := range loaded.Warnings {
 			o.log.Warn(w)
 		}

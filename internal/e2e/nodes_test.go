@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -128,4 +129,46 @@ func TestNodesAsProcesses(t *testing.T) {
 	// The whole program is killed: the other hosts go with it, and their workers.
 	p.kill()
 	waitGone(t)
+}
+
+// TestNodesShareNoWorkersFile names the workers file in each way in which the hosts' processes get it too: only the first
+// of them runs it.
+func TestNodesShareNoWorkersFile(t *testing.T) {
+	workers := filepath.Join(t.TempDir(), "workers.yml")
+	writeFile(t, workers, "TaskWorkers:\n  a:\n    className: Script\n    attachments: {do: wait}\n  b:\n    className: Script\n    attachments: {do: wait}\n", 0o644)
+	settings := filepath.Join(t.TempDir(), "settings.yml")
+	writeFile(t, settings, "yaml_file: "+workers+"\n", 0o600)
+	for name, tt := range map[string]struct {
+		variable string
+		args     []string
+	}{
+		"flag":          {args: []string{"--workers", workers}},
+		"settings file": {args: []string{"--config", settings}},
+		"variable":      {variable: workers},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("YAML_FILE", tt.variable)
+			dir := t.TempDir()
+			p := standalone(t, dir, append(tt.args, "--nodes", "2")...)
+			p.until("two nodes are online", func(ctx context.Context) bool {
+				nodes, err := p.Nodes(ctx, "", "online")
+				return err == nil && len(nodes.Items) == 2
+			})
+			first, err := os.ReadFile(filepath.Join(dir, "host", "node-id"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"a", "b"} {
+				if r := p.runs(id); *r.Executor != strings.TrimSpace(string(first)) {
+					t.Errorf("task %s runs on %s, the first node is %s", id, *r.Executor, first)
+				}
+			}
+			if code := p.stop(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if n := strings.Count(p.log.String(), "workers file read"); n != 1 || strings.Contains(p.log.String(), "[ERROR]") {
+				t.Errorf("%d hosts have read the workers file, or one complains\n%s", n, p.log.String())
+			}
+		})
+	}
 }
