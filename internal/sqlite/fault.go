@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/skalds-go/skalds"
 )
+
+// leastRoom is the free space below which a write that failed is taken to have failed for want of it.
+const leastRoom = 1 << 20
 
 // fault says what failed and, where the file is to blame, what to do about it.
 func (s *Store) fault(what string, err error) error {
@@ -30,7 +34,8 @@ func (s *Store) fault(what string, err error) error {
 	}
 	advice := ""
 	code := e.Code() & 0xff
-	if e.Code() == lib.SQLITE_IOERR_SHMSIZE { // the file beside the store that cannot grow: so SQLite says it
+	shm := e.Code() == lib.SQLITE_IOERR_SHMSIZE // the file beside the store that cannot grow: so SQLite says it
+	if shm || (code == lib.SQLITE_IOERR || code == lib.SQLITE_CANTOPEN) && full(filepath.Dir(s.path)) {
 		code = lib.SQLITE_FULL
 	}
 	switch code {
@@ -50,4 +55,14 @@ func (s *Store) fault(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return &skalds.Error{Code: skalds.CodeUnavailable, Message: advice, Err: err}
+}
+
+// full reports whether a disk has no room left, for data or for another file. SQLite has no word for it where a file beside
+// the store cannot be made or cannot grow: it says that it cannot open or that the disk fails.
+func full(dir string) bool {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return false
+	}
+	return uint64(st.Bavail)*uint64(st.Bsize) < leastRoom || st.Files > 0 && st.Ffree == 0
 }
