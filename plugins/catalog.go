@@ -28,8 +28,9 @@ type Catalog struct {
 	cfg CatalogConfig
 	log hclog.Logger
 
-	scanning sync.Mutex // one scan at a time; guards known
+	scanning sync.Mutex // one scan at a time; guards known and bare
 	known    map[string]described
+	bare     bool // the last scan found nothing, and it was said
 
 	mu       sync.RWMutex // guards what follows
 	plugins  []*Plugin

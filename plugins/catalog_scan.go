@@ -37,6 +37,7 @@ func (c *Catalog) Scan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("folder of workers: %w", err)
 	}
@@ -94,7 +95,20 @@ func (c *Catalog) Scan(ctx context.Context) error {
 	}
 	c.known = next
 	c.tell(next, problems)
+	c.tellBare(dir, missing != nil, len(next)+len(problems) == 0)
 	return nil
+}
+
+// tellBare warns once of a folder that holds nothing: its name may be mistyped.
+func (c *Catalog) tellBare(dir string, made, bare bool) {
+	if bare && !c.bare {
+		found := "the folder of workers holds no worker"
+		if made {
+			found = "there was no folder of workers"
+		}
+		c.log.Warn(found+": copy one to "+filepath.Join(dir, "<name>", "<version>", "<name>"), "dir", dir)
+	}
+	c.bare = bare
 }
 
 // tell publishes what was learned.
