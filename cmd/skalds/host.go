@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -153,7 +154,13 @@ func (o *hostOptions) services() (*services, time.Duration, error) {
 			}
 		}
 		return &at, lease, nil
-	case o.said("kafka_host") && o.said("redis_host"):
+	case o.said("kafka_host") != o.said("redis_host"):
+		have, lacks := "KAFKA_HOST", "REDIS_HOST"
+		if o.said("redis_host") {
+			have, lacks = lacks, have
+		}
+		return nil, 0, wrongSettings(fmt.Errorf("%s is set and %s is missing: a host needs both to reach its controllers, or neither to work alone", have, lacks))
+	case o.said("kafka_host"):
 		return &services{
 			kafka: kafka.Config{
 				Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(),

@@ -72,6 +72,8 @@ func TestWrongStart(t *testing.T) {
 		"host without mode":    {"host --mode wat", 2, `flag --mode: "wat" is none of node, edge, single_process`},
 		"edge without file":    {"host --mode edge --data-dir NEW", 2, "name one with --workers"},
 		"node without servers": {"host --mode node --data-dir NEW", 2, "name the join file of a standalone with --join"},
+		"bus alone":            {"host --mode edge --workers w.yml --data-dir NEW --config " + file("s.yml", "kafka_host: 127.0.0.1\n"), 2, "KAFKA_HOST is set and REDIS_HOST is missing: a host needs both"},
+		"Redis alone":          {"host --mode node --data-dir NEW --config " + file("s.yml", "redis_host: 127.0.0.1\n"), 2, "REDIS_HOST is set and KAFKA_HOST is missing: a host needs both"},
 		"join file missing":    {"host --mode node --data-dir NEW --join /nowhere/join.json", 2, "cannot read /nowhere/join.json: name the join.json in the data folder of a running `skalds standalone`"},
 		"join file rubbish":    {"host --mode node --data-dir NEW --join " + file("j.json", "rubbish"), 2, "j.json is no join file of skalds"},
 		"join file empty":      {"host --mode node --data-dir NEW --join " + file("j.json", "{}"), 2, "it names no kafkaBrokers or no redisAddr"},
