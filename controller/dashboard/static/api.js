@@ -1,11 +1,5 @@
 // The API of the controller: calls, and streams that come back by themselves.
-
-const tokenKey = "skalds-token";
-
-function headers(more = {}) {
-  const token = sessionStorage.getItem(tokenKey);
-  return token ? { ...more, Authorization: `Bearer ${token}` } : more;
-}
+import { another, token } from "./token.js";
 
 export class Problem extends Error {
   constructor(status, detail, errors) {
@@ -14,23 +8,30 @@ export class Problem extends Error {
   }
 }
 
-async function checked(response) {
-  if (response.ok) return response;
-  const text = await response.text();
-  let problem = {};
-  try { problem = JSON.parse(text); } catch { problem = { detail: text.slice(0, 200) }; }
-  if (response.status === 401) {
-    const token = window.prompt("This server asks for a token:");
-    if (token) sessionStorage.setItem(tokenKey, token.trim());
+// send repeats a request that the server refuses for its token as soon as there is another.
+async function send(path, { headers, ...options }) {
+  for (;;) {
+    const used = token();
+    const response = await fetch(path, { ...options, headers: used ? { ...headers, Authorization: `Bearer ${used}` } : headers });
+    if (response.ok) return response;
+    const refused = await problem(response);
+    if (response.status !== 401) throw refused;
+    await another(used, options.signal);
   }
-  throw new Problem(response.status, problem.detail || `the server answered ${response.status}`, problem.errors);
+}
+
+async function problem(response) {
+  const text = await response.text();
+  let said = {};
+  try { said = JSON.parse(text); } catch { said = { detail: text.slice(0, 200) }; }
+  return new Problem(response.status, said.detail || `the server answered ${response.status}`, said.errors);
 }
 
 export async function call(method, path, body, signal) {
-  const response = await checked(await fetch(path, {
-    method, signal, headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
+  const response = await send(path, {
+    method, signal, headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
-  }));
+  });
   return response.json();
 }
 
@@ -50,9 +51,9 @@ export async function stream(path, { onEvent, onState = () => {}, signal, again 
   let last = "";
   for (let pause = 500; !signal.aborted; pause = Math.min(pause * 2, 8000)) {
     try {
-      const more = { Accept: "text/event-stream" };
-      if (last) more["Last-Event-ID"] = last;
-      const response = await checked(await fetch(path, { headers: headers(more), signal }));
+      const headers = { Accept: "text/event-stream" };
+      if (last) headers["Last-Event-ID"] = last;
+      const response = await send(path, { headers, signal });
       onState("live");
       await readEvents(response.body, (id, data) => {
         pause = 500;

@@ -1,6 +1,7 @@
 // The page: which view is shown, and when it is read again: at every event of the stream, and every second for usage.
 import { $, setText } from "./dom.js";
 import { stream } from "./api.js";
+import { given } from "./token.js";
 import * as overview from "./overview.js";
 import * as task from "./task.js";
 
@@ -25,6 +26,7 @@ async function refresh() {
   if (running) { again = true; return; }
   running = true;
   clearTimeout(timer);
+  await given();
   const id = route();
   $("#overview").hidden = id !== "";
   $("#task").hidden = id === "";
