@@ -15,10 +15,14 @@ import (
 // exitTerminated is the exit code of a host that was told to end before its task had: 128 + SIGTERM, as shells say it.
 const exitTerminated = 128 + int(syscall.SIGTERM)
 
+// exitWorkersFile is the exit code where the workers file names no task that could be run: no task had a fate.
+const exitWorkersFile = 2
+
 // RunSingle runs the first entry of the workers file to its end and returns the exit code that tells its fate: 0
-// finished, the worker's own code where it ended with one, 128 plus the signal that killed it, 1 otherwise. When ctx ends
-// first, the worker is stopped within the grace and the code is that of SIGTERM, also where its Main returns nil then: the SDK
-// cannot tell work that is done from work that was cut short. Only a worker that says itself that it has completed has.
+// finished, the worker's own code where it ended with one, 128 plus the signal that killed it, 1 otherwise; and 2, with an
+// error, where the file cannot be used. When ctx ends first, the worker is stopped within the grace and the code is that of
+// SIGTERM, also where its Main returns nil then: the SDK cannot tell work that is done from work that was cut short. Only a
+// worker that says itself that it has completed has.
 //
 // A task that says nothing about retries gets skalds.DefaultMaxAttempts attempts. No controller takes part.
 func RunSingle(ctx context.Context, cfg Config, d Deps, log hclog.Logger) (exitCode int, err error) {
@@ -30,7 +34,7 @@ func RunSingle(ctx context.Context, cfg Config, d Deps, log hclog.Logger) (exitC
 	}
 	entry, spec, err := firstEntry(cfg)
 	if err != nil {
-		return 1, errors.Join(err, endLauncher(ctx, d.Launcher))
+		return exitWorkersFile, errors.Join(err, endLauncher(ctx, d.Launcher))
 	}
 	s, err := h.open()
 	if err != nil {
@@ -63,7 +67,7 @@ func firstEntry(cfg Config) (conf.WorkerEntry, skalds.Spec, error) {
 	}
 	file, err := conf.LoadWorkers(cfg.WorkersFile)
 	if err != nil {
-		return conf.WorkerEntry{}, skalds.Spec{}, err
+		return conf.WorkerEntry{}, skalds.Spec{}, fmt.Errorf("the workers file (--workers) cannot be used: %w", err)
 	}
 	if len(file.Entries) == 0 {
 		return conf.WorkerEntry{}, skalds.Spec{}, skalds.Errorf(skalds.CodeInvalid, "%s names no task under TaskWorkers", cfg.WorkersFile)

@@ -42,11 +42,11 @@ func TestRunSingle(t *testing.T) {
 		m := newEdgeMachine(t, "TaskWorkers: [")
 		cfg := m.config()
 		cfg.WorkersFile = m.file
-		if code, err := RunSingle(t.Context(), cfg, m.deps(t), testLog(t)); code != 1 || err == nil {
+		if code, err := RunSingle(t.Context(), cfg, m.deps(t), testLog(t)); code != 2 || err == nil {
 			t.Errorf("%d %v", code, err)
 		}
 		m.write("TaskWorkers: {}\n")
-		if code, err := RunSingle(t.Context(), cfg, m.deps(t), testLog(t)); code != 1 || err == nil || !strings.Contains(err.Error(), "names no task") {
+		if code, err := RunSingle(t.Context(), cfg, m.deps(t), testLog(t)); code != 2 || err == nil || !strings.Contains(err.Error(), "names no task") {
 			t.Errorf("%d %v", code, err)
 		}
 	})

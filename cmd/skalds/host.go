@@ -60,6 +60,9 @@ func hostCommand() *cobra.Command {
 		for _, w := range loaded.Warnings {
 			o.log.Warn(w)
 		}
+		if !(o.share > 0 && o.share <= 1) { // nor NaN
+			return wrongSettings(fmt.Errorf("flag --capacity-share: %g is no part of the machine: use above 0 and at most 1", o.share))
+		}
 		return o.run(c)
 	}
 	return c
@@ -95,8 +98,8 @@ func (o *hostOptions) run(c *cobra.Command) (err error) {
 	cfg.Node = mode == modeNode
 	cfg.Edge = mode == modeEdge || o.settings.YAMLFile != ""
 	cfg.CapacityShare = o.share
-	if mode == modeEdge && o.settings.YAMLFile == "" {
-		return wrongSettings(errors.New("a host in edge mode needs a workers file: name one with --workers (YAML_FILE)"))
+	if mode != modeNode && o.settings.YAMLFile == "" {
+		return wrongSettings(fmt.Errorf("a host in %s mode needs a workers file: name one with --workers (YAML_FILE)", mode))
 	}
 	if mode == modeSingle {
 		deps, err := hostDeps(cfg, o.settings.PluginsDir(), nil, o.log)
