@@ -22,7 +22,7 @@ func TestABrowserAsksForTheTokenOnce(t *testing.T) {
 	}
 	asked := `String(document.querySelector("#token")?.checkVisibility())`
 	b.becomes(asked, "true")
-	b.becomes(refusals, "5") // four reads and the stream
+	b.becomes(refusals, "5")                                      // four reads and the stream
 	b.eval(`new Promise((resolve) => setTimeout(resolve, 2500))`) // in which it could have asked twice more
 	if got := b.eval(refusals); got != "5" {
 		t.Errorf("while somebody looks for the token the server was asked %s times", got)

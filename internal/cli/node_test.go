@@ -90,13 +90,14 @@ func TestLogs(t *testing.T) {
 	w.run(t, "task", "create", "Demo", "--id", "a").check(t, 0, "task a created\n", "")
 	w.running(t, "a")
 	w.log(t, "one\nrtsp://u:geheim@h\n", func() { w.run(t, "task", "logs", "a", "--tail", "5").check(t, 0, "one\nrtsp://u:***@h\n", "") })
-	w.log(t, "one\ntwo\n", func() { w.run(t, "task", "logs", "a", "-f").check(t, 0, "one\ntwo\n", "") })
 	w.log(t, "", func() {
 		w.run(t, "task", "logs", "a", "-o", "json").check(t, 0, "{\n  \"taskId\": \"a\",\n  \"lines\": []\n}\n", "")
 	})
 	w.log(t, "one\n\ntwo\n", func() {
 		w.run(t, "task", "logs", "a", "-o", "json").check(t, 0, "…\"one\",\n    \"\",\n    \"two\"\n", "")
 	})
+	w.run(t, "task", "cancel", "a").check(t, 0, "…", "")
+	w.log(t, "one\ntwo\n", func() { w.run(t, "task", "logs", "a", "-f").check(t, 0, "one\ntwo\n", "") })
 }
 
 // log posts lines to the next request for a log, as a host does, while fn runs.

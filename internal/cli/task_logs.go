@@ -21,7 +21,7 @@ func (c *commands) taskLogs() *cobra.Command {
 	cmd := &cobra.Command{Use: "logs ID", Short: "Show the last lines of a task's log, and those to come", Args: oneID("task"), ValidArgsFunction: c.completeTask}
 	f := cmd.Flags()
 	tail := f.Int("tail", 200, "how many of the last lines")
-	follow := f.BoolP("follow", "f", false, "go on with new lines until interrupted")
+	follow := f.BoolP("follow", "f", false, "go on with new lines until the task has ended, also over a restart of the controller")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		asJSON := formOf(cmd) == jsonForm
 		if *tail < 0 {
@@ -31,7 +31,11 @@ func (c *commands) taskLogs() *cobra.Command {
 			return usage(cmd, errors.New("--follow has no end and cannot be one JSON document: leave out one of both"))
 		}
 		return c.with(cmd, func(cl *client.Client) (err error) {
-			log, err := cl.Logs(cmd.Context(), ids[0], *tail, *follow)
+			if *follow {
+				f := logFollower{id: ids[0], out: c.Out, say: func(text string) { fmt.Fprintln(c.Err, text) }}
+				return f.run(cmd.Context(), cl, *tail)
+			}
+			log, err := cl.Logs(cmd.Context(), ids[0], *tail, false)
 			if err != nil {
 				return err
 			}
