@@ -26,7 +26,7 @@ func ParseConstraint(s string) (Constraint, error) {
 func constraint(src, key, op, value string) (Constraint, error) {
 	c := Constraint{Key: strings.TrimSpace(key), Op: op, Value: strings.TrimSpace(value)}
 	if c.Key == "" || strings.ContainsAny(c.Key, "!=") || (op != "" && c.Value == "") {
-		return c, fmt.Errorf("%q is no constraint: write key=value, key!=value or key", src)
+		return c, fmt.Errorf("%s is no constraint: write key=value, key!=value or key", quoted(src))
 	}
 	return c, nil
 }

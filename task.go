@@ -27,15 +27,6 @@ const (
 	OnDisconnectKeep OnDisconnect = "keep" // goes on, and is never run elsewhere; default for edge tasks
 )
 
-// Sizes that every reader enforces.
-const (
-	MaxAttachmentsBytes = 128 << 10
-	MaxResultBytes      = 128 << 10
-	MaxBusMessageBytes  = 256 << 10
-	MaxBodyBytes        = 1 << 20
-	MaxPriority         = 10 // the most urgent
-)
-
 // Spec is what a user asks for: the part of a task that travels to a node.
 type Spec struct {
 	ID               string            `json:"id"`
@@ -156,7 +147,7 @@ func (s *Spec) Validate() error {
 	switch s.Mode {
 	case "", ModeActive, ModePassive, ModePassiveProcess:
 	default:
-		errs = append(errs, Field("mode", fmt.Sprintf("%q is none of Active, Passive, PassiveProcess", s.Mode)))
+		errs = append(errs, Field("mode", quoted(s.Mode)+" is none of Active, Passive, PassiveProcess"))
 	}
 	if s.Priority < 0 || s.Priority > MaxPriority {
 		errs = append(errs, Field("priority", fmt.Sprintf("%d is outside 0–10 (10 is the most urgent)", s.Priority)))
@@ -179,11 +170,9 @@ func (s *Spec) Validate() error {
 	switch s.OnDisconnect {
 	case "", OnDisconnectStop, OnDisconnectKeep:
 	default:
-		errs = append(errs, Field("onDisconnect", fmt.Sprintf("%q is neither stop nor keep", s.OnDisconnect)))
+		errs = append(errs, Field("onDisconnect", quoted(s.OnDisconnect)+" is neither stop nor keep"))
 	}
-	if len(s.Attachments) > MaxAttachmentsBytes {
-		errs = append(errs, Field("attachments", fmt.Sprintf("%d bytes are more than the %d allowed: pass large data by reference", len(s.Attachments), MaxAttachmentsBytes)))
-	}
+	errs = append(errs, s.bounds()...)
 	errs = append(errs, s.Retry.Validate(), s.Timeouts.Validate())
 	for _, c := range s.Constraints {
 		if _, err := ParseConstraint(c); err != nil {

@@ -151,7 +151,3 @@ func unknownClass(className string, workers []skalds.WorkerInfo) string {
 	}
 	return fmt.Sprintf("%q is unknown; known classes: %s", className, strings.Join(names, ", "))
 }
-
-func attachmentsTooLarge(n int) error {
-	return skalds.Field("attachments", fmt.Sprintf("%d bytes are more than the %d allowed: pass large data by reference", n, skalds.MaxAttachmentsBytes))
-}

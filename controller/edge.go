@@ -14,7 +14,7 @@ func (d *desk) edge(ctx context.Context, node string, e *skalds.EdgeEntry) error
 	id := e.Spec.ID
 	if !e.Removed {
 		if err := e.Spec.Validate(); err != nil {
-			d.answerEdge(node, skalds.EdgeAnswer{TaskID: id, Owner: node, Epoch: e.Epoch, Reason: err.Error()})
+			d.answerEdge(node, skalds.EdgeAnswer{TaskID: id, Owner: node, Epoch: e.Epoch, Reason: shortened(err.Error())})
 			return nil
 		}
 	}
@@ -54,6 +54,16 @@ func (d *desk) edge(ctx context.Context, node string, e *skalds.EdgeEntry) error
 	}
 	d.answerEdge(node, edgeAnswer(t, node))
 	return nil
+}
+
+// maxReasonBytes bounds what a node is told of an entry that cannot be used.
+const maxReasonBytes = 4 << 10
+
+func shortened(reason string) string {
+	if len(reason) > maxReasonBytes {
+		return reason[:maxReasonBytes] + "…"
+	}
+	return reason
 }
 
 // ownerOf names the node whose file may name a task; a task that was created otherwise belongs to the controller.

@@ -54,7 +54,7 @@ func commandFor(t *skalds.Task, generation int64) skalds.Command {
 	}
 	spec := t.Spec
 	c.Spec, c.Stages = &spec, t.Stages
-	if size := commandSize(&c); size > maxCommandBytes {
+	if len(c.Stages) > 0 && !fits(&c) {
 		c.Stages = nil // they are run again: a command that does not arrive is worse
 	}
 	return c
@@ -63,19 +63,9 @@ func commandFor(t *skalds.Task, generation int64) skalds.Command {
 // maxCommandBytes leaves room for the envelope of a bus message.
 const maxCommandBytes = skalds.MaxBusMessageBytes - 4<<10
 
-func commandSize(c *skalds.Command) int {
-	size := len(c.Spec.Attachments) + 4096
-	for name, v := range c.Stages {
-		size += len(name) + len(v) + 8
-	}
-	if size <= maxCommandBytes {
-		return size
-	}
+func fits(c *skalds.Command) bool {
 	b, err := json.Marshal(c)
-	if err != nil {
-		return size
-	}
-	return len(b)
+	return err == nil && len(b) <= maxCommandBytes
 }
 
 // goneCommand ends what a node runs of a task and should not. It outranks what the node knows.

@@ -73,6 +73,7 @@ func (o *outbox) Run(ctx context.Context) error {
 	}
 }
 
+// deliver sends messages in order.
 func (o *outbox) deliver(ctx context.Context, partition int32, msgs []skalds.NodeMessage) {
 	for len(msgs) > 0 {
 		n := min(len(msgs), sendBatch)
@@ -95,12 +96,22 @@ func (o *outbox) deliver(ctx context.Context, partition int32, msgs []skalds.Nod
 // leaveOut names the messages of a batch that can never be sent.
 func (o *outbox) leaveOut(batch []skalds.NodeMessage, e *skalds.UnsendableError) {
 	for _, m := range e.Messages {
-		taskID := ""
-		if c := batch[m.Index].Command; c != nil {
-			taskID = c.TaskID
-		}
-		o.log.Error("a message to a node cannot be sent and is dropped", "node_id", batch[m.Index].NodeID, "task_id", taskID, "err", m.Err)
+		msg := &batch[m.Index]
+		o.log.Error("a message to a node cannot be sent and is dropped", "node_id", msg.NodeID, "task_id", subject(msg), "err", m.Err)
 	}
+}
+
+// subject is the task that a message is about; empty: none, or several.
+func subject(m *skalds.NodeMessage) string {
+	switch {
+	case m.Command != nil:
+		return m.Command.TaskID
+	case m.Edge != nil:
+		return m.Edge.TaskID
+	case m.Answer != nil && len(m.Answer.Commands) == 1:
+		return m.Answer.Commands[0].TaskID
+	}
+	return ""
 }
 
 func (o *outbox) note(ctx context.Context, err error, lost int) {

@@ -196,8 +196,8 @@ func (s *TaskService) Retry(ctx context.Context, id, who string) (TaskView, erro
 
 // UpdateAttachments exchanges a task's parameters, while it runs where its worker can do that.
 func (s *TaskService) UpdateAttachments(ctx context.Context, u AttachmentsUpdate) (TaskView, error) {
-	if len(u.Attachments) > skalds.MaxAttachmentsBytes {
-		return TaskView{}, skalds.Invalid("the attachments do not fit", attachmentsTooLarge(len(u.Attachments)))
+	if err := skalds.ValidateAttachments(u.Attachments); err != nil {
+		return TaskView{}, skalds.Invalid("the attachments do not fit", err)
 	}
 	var before json.RawMessage
 	t, err := s.change(ctx, u.TaskID, func(t *skalds.Task, _ int64) error {

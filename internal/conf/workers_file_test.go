@@ -278,3 +278,15 @@ TaskWorkers:
 		t.Errorf("an entry of no file: %s", got)
 	}
 }
+
+// What no message to a controller can hold is found when the file is read, with its place.
+func TestLoadWorkersBoundsEveryField(t *testing.T) {
+	path := write(t, "TaskWorkers:\n  a:\n    className: X\n    description: "+strings.Repeat("x", 300<<10)+"\n  b: {className: X}\n")
+	f, err := conf.LoadWorkers(path)
+	if err != nil || len(f.Entries) != 2 || f.Entries[1].Err != nil {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if err := f.Entries[0].Err; err == nil || !strings.HasPrefix(err.Error(), path+":4:18: TaskWorkers.a.description: 307202 bytes") {
+		t.Errorf("%.200v", err)
+	}
+}
