@@ -322,6 +322,20 @@ func (c *cluster) release(taskID string) {
 	c.ledger.Release(taskID)
 }
 
+// entries and releaseEntries take off the ledger what the store does not have on a node: those of before it was read, as far
+// as they have not been entered anew since.
+func (c *cluster) entries(id string) map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.Entries(id)
+}
+
+func (c *cluster) releaseEntries(entries map[string]uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger.ReleaseEntries(entries)
+}
+
 // place finds a node for a task and reserves its share there.
 func (c *cluster) place(r *dispatch.Request, now time.Time) (dispatch.Verdict, bool) {
 	c.mu.Lock()

@@ -19,6 +19,7 @@ type world struct {
 	store *controllertest.Store
 	bus   *controllertest.Bus
 	cfg   controller.Config
+	wrap  func(controller.Store) controller.Store // nil: the store as it is
 	*controller.Controller
 	stop  func()
 	hosts []*controllertest.Host
@@ -44,7 +45,11 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 // start starts a controller over what the store holds.
 func (w *world) start() {
 	w.t.Helper()
-	c, err := controller.New(w.cfg, w.store, w.bus, w.bus.Beats(), nil, nil)
+	var store controller.Store = w.store
+	if w.wrap != nil {
+		store = w.wrap(store)
+	}
+	c, err := controller.New(w.cfg, store, w.bus, w.bus.Beats(), nil, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

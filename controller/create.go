@@ -34,7 +34,7 @@ func (s *TaskService) Create(ctx context.Context, r CreateRequest) (v TaskView, 
 	}
 	t := newTask(spec.WithDefaults(s.cfg.TaskWorkerRetry), now)
 	t.IdempotencyKey, t.IdempotencyHash = r.IdempotencyKey, r.BodyHash
-	stored, created, err := s.store.Create(ctx, t)
+	stored, created, err := s.add(ctx, t)
 	switch {
 	case errors.Is(err, skalds.ErrConflict):
 		return TaskView{}, false, &skalds.Error{
@@ -48,7 +48,6 @@ func (s *TaskService) Create(ctx context.Context, r CreateRequest) (v TaskView, 
 	case !created:
 		return s.view(stored), false, nil
 	}
-	s.committed(nil, stored)
 	s.audit(ctx, AuditEntry{Who: r.Who, Action: "create", TaskID: stored.ID, After: stateJSON(stored)})
 	return s.view(stored), true, nil
 }

@@ -88,15 +88,12 @@ func (d *desk) adopt(ctx context.Context, node string, e *skalds.EdgeEntry) erro
 	t := newTask(spec.WithDefaults(d.tasks.cfg.TaskWorkerRetry), now)
 	t.LifecycleStatus, t.Executor, t.BoundTo = skalds.Assigning, node, node
 	t.Epoch, t.RunEpoch = e.Epoch, e.Epoch
-	stored, created, err := d.store.Create(ctx, t)
+	stored, _, err := d.tasks.add(ctx, t)
 	if errors.Is(err, skalds.ErrConflict) {
 		return d.edge(ctx, node, e) // somebody was faster
 	}
 	if err != nil {
 		return err
-	}
-	if created {
-		d.tasks.committed(nil, stored)
 	}
 	d.answerEdge(node, edgeAnswer(stored, node))
 	return nil

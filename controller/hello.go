@@ -94,10 +94,15 @@ func helloStep(node string, same bool, t *skalds.Task, m *skalds.TaskMark) step 
 
 // settle goes through everything that the node has by the hello or by the store.
 func (d *desk) settle(ctx context.Context, from origin, h *skalds.Hello, generation int64) (commands []skalds.Command, epochs map[string]int64, err error) {
+	entries := d.cluster.entries(from.node)
 	mine, err := d.store.OnNode(ctx, from.node)
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, t := range mine {
+		delete(entries, t.ID)
+	}
+	d.cluster.releaseEntries(entries) // of changes that were stored though the store said otherwise
 	same := d.cluster.nodeRecord(from.node).Incarnation == from.incarnation
 	tasks := map[string]*skalds.Task{}
 	for _, t := range mine {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -45,23 +46,35 @@ func (s *NodeService) Node(ctx context.Context, id string) (NodeView, error) {
 
 // Cordon keeps new tasks away from a node, or lets them come again.
 func (s *NodeService) Cordon(ctx context.Context, id string, cordoned bool, who string) (NodeView, error) {
-	return s.amend(ctx, id, who, map[bool]string{true: "cordon", false: "uncordon"}[cordoned], func(n *skalds.Node) { n.Cordoned = cordoned })
+	action := map[bool]string{true: "cordon", false: "uncordon"}[cordoned]
+	if err := s.amend(ctx, id, who, action, func(n *skalds.Node) { n.Cordoned = cordoned }); err != nil {
+		return NodeView{}, err
+	}
+	return s.Node(ctx, id)
 }
 
 // Drain moves a node's tasks elsewhere and keeps new ones away, or lets them come again. It never cancels a task; those of
 // the node's own workers file stay.
 func (s *NodeService) Drain(ctx context.Context, id string, draining bool, who string) (NodeView, error) {
-	v, err := s.amend(ctx, id, who, map[bool]string{true: "drain", false: "undrain"}[draining], func(n *skalds.Node) { n.Draining = draining })
-	if err != nil || !draining {
-		return v, err
+	action := map[bool]string{true: "drain", false: "undrain"}[draining]
+	if err := s.amend(ctx, id, who, action, func(n *skalds.Node) { n.Draining = draining }); err != nil {
+		return NodeView{}, err
 	}
-	if err := s.evict(ctx, id); err != nil {
-		return v, err
+	if draining {
+		if err := s.evict(ctx, id); err != nil {
+			return NodeView{}, err
+		}
 	}
 	return s.Node(ctx, id)
 }
 
+// evictTimeout bounds the moving of all tasks of a node.
+const evictTimeout = time.Minute
+
+// evict takes the tasks of a node away, all of them even where the client leaves.
 func (s *NodeService) evict(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), evictTimeout)
+	defer cancel()
 	list, err := s.store.OnNode(ctx, id)
 	if err != nil {
 		return err
@@ -81,26 +94,31 @@ func (s *NodeService) evict(ctx context.Context, id string) error {
 	return errors.Join(errs...)
 }
 
-func (s *NodeService) amend(ctx context.Context, id, who, action string, change func(*skalds.Node)) (NodeView, error) {
+func (s *NodeService) amend(ctx context.Context, id, who, action string, change func(*skalds.Node)) error {
 	n, freed, ok := s.cluster.amend(id, change)
 	if !ok {
-		return NodeView{}, skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
+		return skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
 	}
-	if err := s.store.SaveNode(ctx, n); err != nil {
-		return NodeView{}, err
+	if err := s.save(ctx, n); err != nil {
+		return err
 	}
 	s.tasks.audit(ctx, AuditEntry{Who: who, Action: action, NodeID: id})
 	s.log.Info("node changed", "node_id", id, "action", action, "who", who)
 	status := "offline"
-	v, err := s.Node(ctx, id)
-	if v.Online {
+	if v, ok := s.cluster.view(id); ok && v.Online {
 		status = "online"
 	}
 	s.tasks.publishNode(id, status)
 	if freed {
 		s.tasks.dispatcher.freed()
 	}
-	return v, err
+	return nil
+}
+
+func (s *NodeService) save(ctx context.Context, n skalds.Node) error {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	return s.store.SaveNode(ctx, n)
 }
 
 // Workers lists the plugins that were ever seen and the nodes that have them: exactly those by which tasks are accepted.

@@ -50,7 +50,7 @@ func (s *TaskService) change(ctx context.Context, id string, decide func(t *skal
 			return before, err
 		}
 		after.UpdateDateTime = now
-		err = s.store.Save(ctx, after)
+		err = s.save(ctx, after)
 		if errors.Is(err, skalds.ErrRevision) {
 			continue
 		}
@@ -61,6 +61,28 @@ func (s *TaskService) change(ctx context.Context, id string, decide func(t *skal
 		return after, nil
 	}
 	return nil, skalds.Errorf(skalds.CodeUnavailable, "task %s is being changed by others all the time: try again", id)
+}
+
+// lasting is for what must not be left half done because a client leaves or a service ends: it has a time-out instead.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+}
+
+func (s *TaskService) save(ctx context.Context, t *skalds.Task) error {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	return s.store.Save(ctx, t)
+}
+
+// add stores a new task and carries out what follows; created is false where its idempotency key is that of the stored one.
+func (s *TaskService) add(ctx context.Context, t *skalds.Task) (stored *skalds.Task, created bool, err error) {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	stored, created, err = s.store.Create(ctx, t)
+	if err == nil && created {
+		s.committed(nil, stored)
+	}
+	return stored, created, err
 }
 
 // committed carries out what follows from a stored change; before is nil for a new task.
@@ -161,6 +183,8 @@ func (s *TaskService) audit(ctx context.Context, e AuditEntry) {
 	if e.Who == "" {
 		e.Who = "unknown"
 	}
+	ctx, cancel := lasting(ctx)
+	defer cancel()
 	if err := s.store.Audit(ctx, e); err != nil {
 		s.log.Error("cannot write the audit", "action", e.Action, "task_id", e.TaskID, "who", e.Who, "err", err)
 	}
@@ -295,6 +319,8 @@ func (s *TaskService) recordLoss(ctx context.Context, t *skalds.Task, exit *skal
 		a.Peak, a.LastUsage = in.Peak, in.Usage
 	}
 	o := skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Kind: skalds.OutcomeExit}, Exit: a}
+	ctx, cancel := lasting(ctx)
+	defer cancel()
 	if err := s.store.PutOutcome(ctx, o); err != nil {
 		s.log.Error("cannot write down how an attempt ended", "task_id", t.ID, "epoch", t.Epoch, "attempt", t.Attempt, "reason", exit.Kind, "err", err)
 	}

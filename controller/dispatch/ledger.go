@@ -57,6 +57,7 @@ type Ledger struct {
 	tasks    map[string]*held
 	profiles map[profileKey]*Profile
 	cursor   int
+	numbers  uint64 // given to entries so far
 }
 
 type profileKey struct{ className, worker string }
@@ -88,6 +89,7 @@ type held struct {
 	attempt   [2]int64         // (epoch, attempt) that the last measurement was of
 	seen      bool             // a heartbeat has shown it
 	missing   int              // heartbeats since that have not
+	number    uint64           // of the store's word that it is here; 0: reserved only
 }
 
 // NewLedger makes an empty one.
@@ -267,8 +269,10 @@ func (n *node) drop(h *held) {
 // Hold enters a task that belongs to a node, as the store says. A task is on one node at most.
 func (l *Ledger) Hold(t *skalds.Task, now time.Time) {
 	n := l.node(t.Executor)
+	l.numbers++
 	if h := l.tasks[t.ID]; h != nil {
 		if h.node == n {
+			h.number = l.numbers
 			return
 		}
 		l.Release(t.ID)
@@ -279,10 +283,10 @@ func (l *Ledger) Hold(t *skalds.Task, now time.Time) {
 	if o := r.Versions.pick(n.offers[t.ClassName]); o != nil {
 		class, p = &o.class, l.profiles[profileKey{t.ClassName, o.ref}]
 	}
-	l.hold(n, t.ID, t.ClassName, needs(&r, class, p, now).Resources)
+	l.hold(n, t.ID, t.ClassName, needs(&r, class, p, now).Resources).number = l.numbers
 }
 
-func (l *Ledger) hold(n *node, taskID, className string, expected skalds.Resources) {
+func (l *Ledger) hold(n *node, taskID, className string, expected skalds.Resources) *held {
 	if s := n.strangers[taskID]; s != nil {
 		delete(n.strangers, taskID)
 		n.drop(s)
@@ -291,6 +295,30 @@ func (l *Ledger) hold(n *node, taskID, className string, expected skalds.Resourc
 	l.tasks[taskID], n.tasks[taskID] = h, h
 	n.perClass[className]++
 	n.recount(h)
+	return h
+}
+
+// Entries are the tasks that were entered on a node by the store's word, each with the number of that entry. What is only
+// reserved is not among them.
+func (l *Ledger) Entries(nodeID string) map[string]uint64 {
+	out := map[string]uint64{}
+	if n := l.nodes[nodeID]; n != nil {
+		for id, h := range n.tasks {
+			if h.number != 0 {
+				out[id] = h.number
+			}
+		}
+	}
+	return out
+}
+
+// ReleaseEntries releases tasks whose entries still have the numbers given.
+func (l *Ledger) ReleaseEntries(entries map[string]uint64) {
+	for id, number := range entries {
+		if h := l.tasks[id]; h != nil && h.number == number {
+			l.Release(id)
+		}
+	}
 }
 
 // Release takes a task off its node; it reports whether it was on one.
