@@ -59,3 +59,6 @@ type StreamRequest struct {
 	Tail   int    `json:"tail,omitempty"` // lines
 	Follow bool   `json:"follow,omitempty"`
 }
+
+// StreamRefusedHeader is the header with which a host that cannot serve a StreamRequest posts the reason to its URL.
+const StreamRefusedHeader = "X-Skalds-Refused"

@@ -13,8 +13,12 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
-// maxStreams bounds how many streams a host serves at once.
-const maxStreams = 64
+// Bounds of streams.
+const (
+	maxStreams    = 64              // served at once
+	maxRefusals   = 16              // told at once
+	refuseTimeout = 5 * time.Second // for telling one
+)
 
 // streams posts logs to the controller that asks for them: the host dials, so that it may stand behind NAT.
 type streams struct {
@@ -22,11 +26,12 @@ type streams struct {
 	client *http.Client
 	log    hclog.Logger
 	slots  chan struct{}
+	noes   chan struct{} // slots of refusals
 	wg     sync.WaitGroup
 }
 
 func newStreams(logs *taskLogs, log hclog.Logger) *streams {
-	return &streams{logs: logs, log: log, slots: make(chan struct{}, maxStreams), client: &http.Client{
+	return &streams{logs: logs, log: log, slots: make(chan struct{}, maxStreams), noes: make(chan struct{}, maxRefusals), client: &http.Client{
 		Transport: &http.Transport{ResponseHeaderTimeout: 0, TLSHandshakeTimeout: 5 * time.Second, MaxIdleConns: 4, IdleConnTimeout: 10 * time.Second},
 	}}
 }
@@ -37,12 +42,35 @@ func (s *streams) serve(ctx context.Context, req skalds.StreamRequest) {
 	case s.slots <- struct{}{}:
 	default:
 		s.log.Warn("too many streams are asked for at once", "task_id", req.TaskID, "limit", maxStreams)
+		s.refuse(ctx, req, fmt.Sprintf("%d logs are being read there already, more are not served: end some", maxStreams))
 		return
 	}
 	s.wg.Go(func() {
 		defer func() { <-s.slots }()
 		if err := s.post(ctx, req); err != nil && ctx.Err() == nil {
 			s.log.Debug("a stream ended early", "task_id", req.TaskID, "kind", req.Kind, "err", err)
+		}
+	})
+}
+
+// refuse tells the controller beside why it does not get a stream; without the word it would wait in vain.
+func (s *streams) refuse(ctx context.Context, req skalds.StreamRequest, reason string) {
+	select {
+	case s.noes <- struct{}{}:
+	default:
+		return
+	}
+	s.wg.Go(func() {
+		defer func() { <-s.noes }()
+		ctx, cancel := context.WithTimeout(ctx, refuseTimeout)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, req.URL, nil)
+		if err == nil {
+			r.Header.Set(skalds.StreamRefusedHeader, reason)
+			err = s.send(r, req)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Debug("cannot refuse a stream", "task_id", req.TaskID, "err", err)
 		}
 	})
 }
@@ -64,8 +92,13 @@ func (s *streams) post(ctx context.Context, req skalds.StreamRequest) error {
 	if err != nil {
 		return fmt.Errorf("post stream: %w", err)
 	}
-	r.Header.Set("Authorization", "Bearer "+req.Token)
 	r.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	return s.send(r, req)
+}
+
+// send posts to the controller that waits.
+func (s *streams) send(r *http.Request, req skalds.StreamRequest) error {
+	r.Header.Set("Authorization", "Bearer "+req.Token)
 	resp, err := s.client.Do(r)
 	if err != nil {
 		return fmt.Errorf("post stream: %w", err)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/skalds-go/skalds"
 )
 
@@ -70,4 +72,20 @@ func TestLogsAreStreamedToTheControllerThatAsks(t *testing.T) {
 	if !strings.Contains(all, "doing") {
 		t.Errorf("the log of an ended task: %q", all)
 	}
+}
+
+func TestAHostThatServesTooManyLogsSaysSo(t *testing.T) {
+	refused := make(chan http.Header, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { refused <- r.Header }))
+	t.Cleanup(srv.Close)
+	s := newStreams(nil, hclog.NewNullLogger())
+	for range maxStreams {
+		s.slots <- struct{}{}
+	}
+	s.serve(t.Context(), skalds.StreamRequest{ID: "s1", URL: srv.URL, Token: "t0ken", Kind: "logs", TaskID: "a"})
+	h := <-refused
+	if h.Get("Authorization") != "Bearer t0ken" || !strings.HasPrefix(h.Get(skalds.StreamRefusedHeader), "64 logs are being read there already") {
+		t.Errorf("came %v", h)
+	}
+	s.close()
 }

@@ -335,9 +335,11 @@ func (f *fake) subscribers() int {
 	return len(f.subs)
 }
 
-func (f *fake) Deliver(_ context.Context, id, token string, body io.Reader) error {
+func (f *fake) Deliver(_ context.Context, id, token string, body io.ReadCloser) error {
 	return f.deliver(id, token, body)
 }
+
+func (f *fake) Refuse(string, string, string) error { return nil }
 
 func (f *fake) Ready(context.Context) map[string]string {
 	f.mu.Lock()

@@ -47,8 +47,11 @@ type Events interface {
 
 // StreamSink takes what hosts post for a stream that a client waits for (see skalds.StreamRequest).
 type StreamSink interface {
-	// Deliver hands body to whoever waits for the id, and returns when it has been read or nobody waits any more.
-	Deliver(ctx context.Context, id, token string, body io.Reader) error
+	// Deliver hands body to whoever waits for the id, and returns when it has been read or nobody waits any more. It closes
+	// body to wake a Read.
+	Deliver(ctx context.Context, id, token string, body io.ReadCloser) error
+	// Refuse tells whoever waits for the id why its host does not deliver.
+	Refuse(id, token, reason string) error
 }
 
 // Health says which services answer.
