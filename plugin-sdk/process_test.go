@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -387,6 +388,29 @@ func TestProcessDiesWithItsHost(t *testing.T) {
 		t.Error("the stream ended well")
 	}
 	eventually(t, "the worker is gone", l.client.Exited)
+	eventually(t, "its child is gone", func() bool { return !alive(child) })
+}
+
+func TestAChildDiesWithAKilledWorker(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a child of its parent's death")
+	}
+	l := launch(t)
+	dir := t.TempDir()
+	events, end := l.run(t, dir, `{"do":"child"}`)
+	eventually(t, "the child runs", units(events, 2))
+	b, err := os.ReadFile(filepath.Join(dir, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.cmd.Process.Kill(); err != nil { // the worker alone: nobody kills its group
+		t.Fatal(err)
+	}
+	<-end
 	eventually(t, "its child is gone", func() bool { return !alive(child) })
 }
 

@@ -47,22 +47,33 @@ func watchLiveness() {
 				continue
 			}
 			if err != nil {
-				if pgid, perr := unix.Getpgid(0); perr == nil && pgid == os.Getpid() {
-					_ = unix.Kill(-pgid, unix.SIGKILL) // takes this process along
-				}
-				os.Exit(1)
+				endGroup()
 			}
 		}
 	}()
 }
 
+// endGroup ends this process and all of its process group at once.
+func endGroup() {
+	if pgid, err := unix.Getpgid(0); err == nil && pgid == os.Getpid() {
+		_ = unix.Kill(-pgid, unix.SIGKILL) // takes this process along
+	}
+	os.Exit(1)
+}
+
 // Command is exec.CommandContext for children of a worker: its output goes to the task's log unless Stdout and Stderr are
 // set, it is ended when ctx ends (SIGTERM, then SIGKILL after 2 s), and it stays in the worker's process group, so that it
-// dies with the worker however that dies: the host kills the group, and so does the worker when its host has died.
+// dies with the worker however that dies: the host kills the group, and so does the worker when its host has died. On Linux
+// the kernel kills the child, too, when the worker is gone, in case both were killed at once.
+//
+// SysProcAttr is set: add to it instead of replacing it, and leave Setpgid and Setsid alone. The kernel takes the end of the
+// thread that started the child for the worker's, so on a goroutine that is locked to its thread this watch is left out;
+// do not lock a goroutine between Command and Start that ends without unlocking.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 2 * time.Second
+	c.SysProcAttr = childAttr()
 	return c
 }

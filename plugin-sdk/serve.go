@@ -117,7 +117,7 @@ func (w *workerProgram) describe() (protocol.Description, error) {
 
 // serve speaks with a host until it ends the process.
 func (w *workerProgram) serve() {
-	stderr := os.Stderr
+	stderr, host := os.Stderr, os.Getppid()
 	redirectStdout(stderr)
 	watchLiveness()
 	log := hclog.New(&hclog.LoggerOptions{Name: w.name, Level: logLevel(), Output: stderr, JSONFormat: true})
@@ -130,7 +130,7 @@ func (w *workerProgram) serve() {
 		func() (protocol.HostServices, error) { return hostServicesFromEnv(token) },
 		// go-plugin replaces both by pipes of its own; what the task prints shall reach the host whatever happens to RPC.
 		func() { os.Stdout, os.Stderr = stderr, stderr })
-	go s.stopOnSignal()
+	go s.stopOnSignal(host)
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: protocol.Handshake(),
 		Plugins:         protocol.Plugins(s, token),

@@ -173,16 +173,23 @@ func (s *session) Pressure(ctx context.Context, _ protocol.PressureLevel, bytesO
 	return a.pressure(ctx, bytesOver)
 }
 
-// stopOnSignal makes SIGTERM a stop; a process without a task ends at once.
-func (s *session) stopOnSignal() {
+// stopOnSignal makes SIGTERM a stop; a process without a task ends at once. SIGTERM is also what the kernel sends when the
+// host has died: then there is nobody to stop for, and the whole process group ends. host is the parent it was born to.
+func (s *session) stopOnSignal(host int) {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, syscall.SIGTERM)
-	<-ch
-	s.mu.Lock()
-	idle := s.task == nil
-	s.mu.Unlock()
-	if idle {
-		os.Exit(128 + int(syscall.SIGTERM))
+	for range ch {
+		if os.Getppid() != host {
+			endGroup()
+		}
+		s.mu.Lock()
+		idle, stopping := s.task == nil, s.bye != nil
+		s.mu.Unlock()
+		if idle {
+			os.Exit(128 + int(syscall.SIGTERM))
+		}
+		if !stopping {
+			_ = s.Stop(context.Background(), "signal", 10*time.Second) // cannot fail
+		}
 	}
-	_ = s.Stop(context.Background(), "signal", 10*time.Second) // cannot fail
 }

@@ -878,6 +878,13 @@ func hostToBeKilled(dir string) int {
 }
 
 func TestNothingOutlivesAKilledHost(t *testing.T) {
+	for _, how := range []string{"running", "frozen"} {
+		t.Run(how, func(t *testing.T) { killAHost(t, how == "frozen") })
+	}
+}
+
+func killAHost(t *testing.T, frozen bool) {
+	t.Helper()
 	dir := t.TempDir()
 	installWorker(t, filepath.Join(dir, "plugins"), scriptName, scriptVersion)
 	self, err := os.Executable()
@@ -886,6 +893,7 @@ func TestNothingOutlivesAKilledHost(t *testing.T) {
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), "SCRIPT_HOST="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as of a service: this test's process may adopt orphans
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -900,11 +908,21 @@ func TestNothingOutlivesAKilledHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	pids := children(t, filepath.Join(dir, "pids"))
+	if frozen {
+		for _, pid := range []string{worker, pids[0]} {
+			n, err := strconv.Atoi(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			freezeFromOutside(t, n)
+		}
+	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // says that it was killed
 	eventually(t, "the worker is gone", 10*time.Second, func() bool { return !alive(t, worker) })
+	eventually(t, "the child in its group is gone", 2*time.Second, func() bool { return !alive(t, pids[0]) })
 	if !alive(t, pids[1]) || !alive(t, pids[2]) {
 		t.Log("even the session of its own is gone") // nothing promises it before the sweep
 	}

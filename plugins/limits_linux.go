@@ -46,9 +46,10 @@ func (processLimits) apply(pid int, l skalds.Limits, nice int) error {
 	return nil // a process that has gone already tells its story by its exit
 }
 
-// procAttr puts the process into a group of its own and has the kernel kill it when our forking thread ends.
+// procAttr puts the process into a group of its own and has the kernel end it when our forking thread ends. Not by SIGKILL:
+// a worker of our SDK takes its whole group along, for which it must hear of it.
 func procAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
 // becomeSubreaper makes orphans of our workers our children, so that they can be found and reaped.
