@@ -22,7 +22,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	plugin "github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 
 	"github.com/skalds-go/skalds"
@@ -33,7 +32,7 @@ import (
 // LauncherConfig is how instances are started.
 type LauncherConfig struct {
 	RunDir      string        // private folders of instances; belongs to one host at a time
-	MaxParallel int           // launches at a time; default 2 × cores
+	MaxParallel int           // launches at a time, but for those that take long; default 2 × cores
 	SampleEvery time.Duration // of measurements; default 1 s
 }
 
@@ -57,7 +56,7 @@ type Launcher struct {
 	log     hclog.Logger
 	limiter limiter
 	forker  *forker
-	slots   *semaphore.Weighted
+	slots   *slots
 	base    string // short folder for sockets
 	prefix  string // of our launch ids
 	nextDir atomic.Int64
@@ -108,7 +107,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	}
 	l := &Launcher{
 		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{}, forker: newForker(),
-		slots: semaphore.NewWeighted(int64(cfg.MaxParallel)), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]*Instance{},
+		slots: newSlots(cfg.MaxParallel), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]*Instance{},
 		zombies: map[procstats.ID]time.Time{}, census: procstats.NewCensus(),
 		oomNow: procstats.OOMKills(),
 	}
@@ -122,10 +121,11 @@ func (l *Launcher) Enforcement() skalds.Enforcement { return l.limiter.enforceme
 // Launch starts an instance and returns when it answers RPC. Its error is a *LaunchError, or ctx's. Whatever happens,
 // nothing of a failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
-	if err := l.slots.Acquire(ctx, 1); err != nil {
+	release, err := l.slots.acquire(ctx, spec.Plugin.Info.Name)
+	if err != nil {
 		return nil, context.Cause(ctx)
 	}
-	defer l.slots.Release(1)
+	defer release()
 	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
 	if err := spec.Plugin.verify(); err != nil {
 		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err}

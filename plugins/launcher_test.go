@@ -645,6 +645,33 @@ func TestLaunchFailures(t *testing.T) {
 	})
 }
 
+// Launches that hang do not keep others from starting, be they of another worker or of the same.
+func TestHangingLaunchesDelayNobody(t *testing.T) {
+	l, p := setup(t)
+	l.slots = newSlots(2)
+	other := &Plugin{Info: skalds.WorkerInfo{Name: "other", Version: "1.0.0"}, Path: installWorker(t, t.TempDir(), "other", "1.0.0")}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var hanging sync.WaitGroup
+	for range 4 {
+		hanging.Go(func() {
+			_, err := l.Launch(ctx, LaunchSpec{Plugin: p, TaskID: "hangs", StartTimeout: time.Hour, Env: []string{"SCRIPT_START=hang"}})
+			if !errors.Is(err, skalds.ErrTaskCancelled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	eventually(t, "one hangs", 20*time.Second, func() bool { return len(l.all()) > 0 })
+	good := launch(t, l, other, script{Do: "finish"}, LaunchSpec{StartTimeout: time.Minute})
+	if x := good.end(t); x.Kind != skalds.ExitCompleted {
+		t.Errorf("got %+v", x)
+	}
+	if x := launch(t, l, p, script{Do: "finish"}, LaunchSpec{StartTimeout: time.Minute}).end(t); x.Kind != skalds.ExitCompleted {
+		t.Errorf("of the same worker: %+v", x)
+	}
+	cancel(skalds.ErrTaskCancelled)
+	hanging.Wait()
+}
+
 func TestLaunchOfAFileThatIsNotTheVerifiedOne(t *testing.T) {
 	l, p := setup(t)
 	dir := filepath.Dir(p.Path)
