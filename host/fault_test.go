@@ -1,14 +1,18 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/procstats"
 )
 
 // waitRunning waits until a task's Main has been entered under the attempt, and returns its process.
@@ -188,6 +192,50 @@ func TestWhatCannotBeStartedIsRefused(t *testing.T) {
 				t.Errorf("%+v", refused)
 			}
 		})
+	}
+}
+
+// What this node lacks for a moment costs a task nothing: it waits, says why, and runs; in the long run another node gets it.
+func TestANodeThatCannotStartProcesses(t *testing.T) {
+	b, m, _ := nodeHost(t)
+	b.send(command(scriptSpec("first", "Script", script{Do: "wait"}), 1, 1))
+	dir, ok := procstats.Environ(waitRunning(t, b, "first", 1).PID, protocol.EnvInstanceDir)
+	if !ok {
+		t.Skip("no environment of other processes here")
+	}
+	base := filepath.Dir(dir)
+	if err := errors.Join(os.Rename(base, base+"~"), os.WriteFile(base, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(base + "~") })
+	b.send(command(scriptSpec("moves", "Script", script{Do: "wait"}), 1, 1))
+	eventually(t, "given back", soon, func() bool { return b.last("moves").State == skalds.Created })
+	waits := 0
+	for _, r := range b.reports("moves") {
+		if r.Phase == skalds.PhaseBackoff && r.NextAttemptAt > r.At && strings.Contains(r.Error, "this node cannot start scripted@1.0.0") {
+			waits++
+		}
+		if r.BudgetUsed != 0 || r.RowFailures != 0 {
+			t.Errorf("it cost the task: %+v", r)
+		}
+	}
+	if r := b.last("moves"); r.GoneFor != "move" || !strings.Contains(r.Exception, "private folder") || waits != unluckyLimit-1 {
+		t.Errorf("after %d waits: %+v", waits, r)
+	}
+
+	b.send(command(scriptSpec("waits", "Script", script{Do: "wait"}), 1, 1))
+	eventually(t, "it waits", soon, func() bool {
+		s, ok := b.live("waits")
+		return ok && s.Phase == skalds.PhaseBackoff && strings.Contains(s.Error, "private folder")
+	})
+	if err := errors.Join(os.Remove(base), os.Rename(base+"~", base)); err != nil {
+		t.Fatal(err)
+	}
+	if r := waitRunning(t, b, "waits", 1); r.BudgetUsed != 0 || r.Error != "" {
+		t.Errorf("%+v", r)
+	}
+	if n := len(m.attempts("moves")); n != 0 {
+		t.Errorf("%d attempts", n)
 	}
 }
 

@@ -26,6 +26,7 @@ func attemptHooks() []hook {
 type refusal struct {
 	reason    string
 	permanent bool // no other node would do better
+	passing   bool // this node may do better in a moment
 	fields    []string
 }
 

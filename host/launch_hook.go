@@ -23,9 +23,12 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 		Limits: a.limits, StartTimeout: timeout, Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
 	})
-	var failed *plugins.LaunchError
-	if errors.As(err, &failed) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) { // not the worker's fault
-		return &refusal{reason: fmt.Sprintf("make the process's folder: %v: free some space on this node, or give it another data folder", failed.Err)}
+	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {
+		reason := lacking.Error()
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			reason += ": free some space on this node, or give it another data folder"
+		}
+		return &refusal{reason: reason, passing: true}
 	}
 	if err != nil {
 		return fmt.Errorf("launch %s: %w", a.plugin.Info.Ref(), err)

@@ -22,7 +22,7 @@ func (r *taskRunner) handle(m any) {
 	case attemptResolved:
 		r.resolved = true
 	case attemptLaunched:
-		r.live = true
+		r.live, r.unlucky = true, 0
 		r.deadline.launched = r.deps.now()
 		if s := r.stopping; s != nil {
 			r.stopping = nil
@@ -130,13 +130,34 @@ func (r *taskRunner) decide(exit skalds.Exit, healthy time.Duration, rec skalds.
 	}
 }
 
-// refused handles an attempt that was not even launched for a reason that is no fault of the task's run: a controller
-// gets the task back; a task from a file fails where nothing can cure it, and waits otherwise.
+// unluckyLimit is how many starts in a row this node may fail to make before another node gets the task.
+const unluckyLimit = 5
+
+// unluckyDelay is how long to wait after n of them.
+func unluckyDelay(n int, jitter float64) time.Duration {
+	d := min(250*time.Millisecond<<min(n-1, 10), refusedRetry)
+	return time.Duration(float64(d) * (0.75 + 0.5*jitter))
+}
+
+// refused handles an attempt that was not even launched for a reason that is no fault of the task's run: where this node
+// may do better in a moment, it tries again for a while; else a controller gets the task back, and a task from a file fails
+// where nothing can cure it, and waits otherwise.
 func (r *taskRunner) refused(refused *refusal, rec skalds.Attempt) {
 	why := *refused
 	why.reason = cut(why.reason, maxText) // it quotes what a user has written
 	r.log.Warn("the task cannot be started", "reason", why.reason)
 	r.taskLog.write(r.deps.now(), hclog.Error, r.number, why.reason)
+	if why.passing {
+		r.unlucky++
+		if r.origin == fromFile || r.unlucky < unluckyLimit {
+			r.wait(why.reason, unluckyDelay(r.unlucky, r.deps.random()))
+			return
+		}
+		if r.origin == fromController {
+			r.end("", skalds.Report{State: skalds.Created, GoneFor: "move", Exception: why.reason}, nil)
+			return
+		}
+	}
 	if r.origin == fromController {
 		r.end("", skalds.Report{Ack: skalds.AckRefused, Reason: why.reason, Permanent: why.permanent, Exception: why.reason}, nil)
 		return
@@ -148,10 +169,15 @@ func (r *taskRunner) refused(refused *refusal, rec skalds.Attempt) {
 		r.end(skalds.Failed, skalds.Report{Exit: &exit, Exception: why.reason}, &rec)
 		return
 	}
-	r.waiting = why.reason
-	r.backoff = r.deps.now().Add(refusedRetry)
+	r.wait(why.reason, refusedRetry)
+}
+
+// wait plans another start after one that did not come about.
+func (r *taskRunner) wait(reason string, delay time.Duration) {
+	r.waiting = reason
+	r.backoff = r.deps.now().Add(delay)
 	r.number-- // it was none
-	r.report(skalds.Report{State: skalds.Running, Phase: skalds.PhaseBackoff, NextAttemptAt: r.backoff.UnixMilli(), Error: why.reason})
+	r.report(skalds.Report{State: skalds.Running, Phase: skalds.PhaseBackoff, NextAttemptAt: r.backoff.UnixMilli(), Error: reason})
 }
 
 // departed is the end of the leave-taking: the process is dead.

@@ -90,6 +90,7 @@ type taskRunner struct {
 	cancel   context.CancelCauseFunc
 	backoff  time.Time // no attempt before; zero: none planned
 	waiting  string    // why nothing is started
+	unlucky  int       // starts in a row that this node could not make
 	lastExit *skalds.Exit
 	state    skalds.State // as last reported
 	finished bool
@@ -285,7 +286,7 @@ func (r *taskRunner) take(cmd skalds.Command) {
 		r.stages[name] = v
 	}
 	if fresh {
-		r.number, r.applied, r.backoff, r.waiting = 0, 0, time.Time{}, ""
+		r.number, r.applied, r.backoff, r.waiting, r.unlucky = 0, 0, time.Time{}, "", 0
 		r.restart = restartState{BudgetUsed: cmd.BudgetUsed}
 	}
 	if cmd.Desired == skalds.DesiredGone {

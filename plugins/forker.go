@@ -49,6 +49,21 @@ func (f *forker) loop() {
 	}
 }
 
+// limitError says that a process was forked, but not made to keep its limits.
+type limitError struct{ err error }
+
+func (e *limitError) Error() string { return "set limits: " + e.err.Error() }
+
+func (e *limitError) Unwrap() error { return e.err }
+
+// isUnusable reports whether a fork failed because of the file, so that it will fail again.
+func isUnusable(err error) bool {
+	if limit := (*limitError)(nil); errors.As(err, &limit) {
+		return false
+	}
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOEXEC)
+}
+
 // close ends the thread.
 func (f *forker) close() { f.once.Do(func() { close(f.done) }) }
 
@@ -61,6 +76,7 @@ func (f *forker) start(path string, argv []string, attr *os.ProcAttr, after func
 			return
 		}
 		if err = after(p.Pid); err != nil {
+			err = &limitError{err}
 			_ = syscall.Kill(-p.Pid, syscall.SIGKILL) // its group
 			_, _ = p.Wait()
 			p = nil

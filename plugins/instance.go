@@ -28,6 +28,8 @@ type Instance struct {
 	client   *plugin.Client
 	done     chan struct{}
 
+	unusable bool // no process can be made of the file; belongs to the launch
+
 	startedAt time.Time
 
 	mu     sync.Mutex      // guards what follows

@@ -93,14 +93,8 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	if len(base) > 40 { // a socket's path has at most 107 bytes, of which we add about 60
 		base = filepath.Join(os.TempDir(), "skalds-"+prefix)
 	}
-	if err := os.MkdirAll(base, 0o700); err != nil {
-		return nil, fmt.Errorf("run folder: %w", err)
-	}
-	if err := checkOwner(base); err != nil {
-		return nil, fmt.Errorf("run folder: %w", err)
-	}
-	if err := os.Chmod(base, 0o700); err != nil {
-		return nil, fmt.Errorf("run folder: %w", err)
+	if err := makeRunDir(base); err != nil {
+		return nil, err
 	}
 	if err := becomeSubreaper(); err != nil {
 		log.Warn("orphans of workers cannot be adopted", "err", err)
@@ -118,8 +112,8 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 // Enforcement says which limits hold here, by what, and what they are worth.
 func (l *Launcher) Enforcement() skalds.Enforcement { return l.limiter.enforcement() }
 
-// Launch starts an instance and returns when it answers RPC. Its error is a *LaunchError, or ctx's. Whatever happens,
-// nothing of a failed launch is left.
+// Launch starts an instance and returns when it answers RPC. Its error is a *LaunchError, a *HostError where this machine
+// could not even start the process, or ctx's. Whatever happens, nothing of a failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
 	release, err := l.slots.acquire(ctx, spec.Plugin.Info.Name)
 	if err != nil {
@@ -128,15 +122,19 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	defer release()
 	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
 	if err := spec.Plugin.verify(); err != nil {
-		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err}
+		return nil, &HostError{spec.Plugin.Info.Ref(), err}
+	}
+	closed := &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHostStop, Message: errForkerClosed.Error(), Err: errForkerClosed}
+	if l.isClosed() {
+		return nil, closed
 	}
 	i, err := l.prepare(spec)
 	if err != nil {
-		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err}
+		return nil, &HostError{spec.Plugin.Info.Ref(), err}
 	}
 	if !l.begin(i) {
 		i.finish()
-		return nil, &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHostStop, Message: errForkerClosed.Error(), Err: errForkerClosed}
+		return nil, closed
 	}
 	defer l.end(i)
 	stop := context.AfterFunc(ctx, func() { i.Kill(skalds.ExitCancelled, "the launch was cancelled") })
@@ -162,6 +160,12 @@ func (l *Launcher) begin(i *Instance) bool {
 	l.launching[i.launchID] = i
 	l.launches.Add(1)
 	return true
+}
+
+func (l *Launcher) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
 }
 
 func (l *Launcher) end(i *Instance) {
@@ -196,10 +200,10 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return &LaunchError{
-			Plugin: i.spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err,
-			Permanent: errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
+		if !i.unusable {
+			return &HostError{i.spec.Plugin.Info.Ref(), err}
 		}
+		return &LaunchError{Plugin: i.spec.Plugin.Info.Ref(), Kind: skalds.ExitHandshake, Message: err.Error(), Err: err, Permanent: true}
 	}
 	<-i.Done()
 	if ctx.Err() != nil {
@@ -236,7 +240,13 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 	_, _ = rand.Read(b[:])
 	launchID := l.prefix + "-" + hex.EncodeToString(b[:8])
 	dir := filepath.Join(l.base, strconv.FormatInt(l.nextDir.Add(1), 36)+"-"+hex.EncodeToString(b[:2]))
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, os.ErrNotExist) { // somebody has cleared up: the folder often lies among temporary files
+		if err = makeRunDir(l.base); err == nil {
+			err = os.Mkdir(dir, 0o700)
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("private folder: %w", err)
 	}
 	token := hex.EncodeToString(b[8:])
@@ -314,7 +324,11 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.fork = i.l.forker.start
+	p.fork = func(path string, argv []string, attr *os.ProcAttr, after func(int) error) (*os.Process, error) {
+		proc, err := i.l.forker.start(path, argv, attr, after)
+		i.unusable = isUnusable(err)
+		return proc, err
+	}
 	p.after = func(pid int) error { return i.l.limiter.apply(pid, i.spec.Limits, i.spec.Nice) }
 	p.onKill = func() { i.setReason(skalds.ExitHandshake, "the launch failed") }
 	p.onExit = i.exited

@@ -684,16 +684,47 @@ func TestLaunchOfAFileThatIsNotTheVerifiedOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	var le *LaunchError
-	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"}); !errors.As(err, &le) || le.Permanent || !contains(err.Error(), "gone") {
+	var he *HostError
+	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"}); !errors.As(err, &he) || !contains(err.Error(), "gone") {
 		t.Errorf("removed: %v", err)
 	}
 	put(t, p.Path, "#!/bin/sh\n", 0o755)
-	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"}); !errors.Is(err, errExchanged) {
+	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "x"}); !errors.As(err, &he) || !errors.Is(err, errExchanged) {
 		t.Errorf("exchanged: %v", err)
 	}
 	blind := &Plugin{Info: p.Info, Path: filepath.Join(dir, "nothing-here")}
 	if _, err := l.Launch(t.Context(), LaunchSpec{Plugin: blind, TaskID: "x"}); !errors.As(err, &le) || !le.Permanent || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// What the machine lacks is told apart from what is wrong with a worker.
+func TestAMachineThatCannotStartAProcess(t *testing.T) {
+	l, p := setup(t)
+	refused := func(name string, spec LaunchSpec, want ...string) {
+		t.Helper()
+		spec.Plugin, spec.TaskID = p, "x"
+		_, err := l.Launch(t.Context(), spec)
+		var he *HostError
+		if !errors.As(err, &he) || he.Plugin != p.Info.Ref() || !contains(err.Error(), want...) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	refused("no fork", LaunchSpec{Env: []string{"LARGE=" + strings.Repeat("x", 1<<20)}}, "this node cannot start", "argument list too long")
+	if err := os.Remove(l.base); err != nil {
+		t.Fatal(err)
+	}
+	put(t, l.base, "", 0o600)
+	refused("no folder", LaunchSpec{}, "private folder")
+	if err := os.Remove(l.base); err != nil {
+		t.Fatal(err)
+	}
+	a := launch(t, l, p, script{Do: "finish"}, LaunchSpec{}) // the folder has gone: it is made anew
+	if info, err := os.Stat(l.base); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("run folder: %v %v", info, err)
+	}
+	if x := a.end(t); x.Kind != skalds.ExitCompleted {
+		t.Errorf("got %+v", x)
 	}
 }
 

@@ -8,6 +8,21 @@ import (
 	"syscall"
 )
 
+// makeRunDir makes the run folder where it is missing, for this user alone.
+func makeRunDir(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = checkOwner(dir)
+	}
+	if err == nil {
+		err = os.Chmod(dir, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	return nil
+}
+
 // checkOwner refuses a run folder that is a link or belongs to somebody else, who could then read tokens.
 func checkOwner(dir string) error {
 	info, err := os.Lstat(dir)

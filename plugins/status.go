@@ -74,3 +74,16 @@ func (e *LaunchError) Exit() skalds.Exit {
 	}
 	return x
 }
+
+// HostError says that this machine could not start a process for the moment: no memory, no descriptor, no space, or a file
+// that was exchanged just now. The worker is not to blame.
+type HostError struct {
+	Plugin string // name@version
+	Err    error
+}
+
+func (e *HostError) Error() string {
+	return fmt.Sprintf("this node cannot start %s at the moment: %v", e.Plugin, e.Err)
+}
+
+func (e *HostError) Unwrap() error { return e.Err }
