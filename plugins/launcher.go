@@ -100,7 +100,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 		log.Warn("orphans of workers cannot be adopted", "err", err)
 	}
 	l := &Launcher{
-		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{}, forker: newForker(),
+		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{log.Named("launcher")}, forker: newForker(),
 		slots: newSlots(cfg.MaxParallel), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]*Instance{},
 		zombies: map[procstats.ID]time.Time{}, census: procstats.NewCensus(),
 		oomNow: procstats.OOMKills(),

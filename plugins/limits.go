@@ -1,9 +1,13 @@
 package plugins
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
 )
@@ -20,7 +24,7 @@ type limiter interface {
 }
 
 // processLimits is the layer that needs no privilege: environment, rlimits, niceness and the memory watchdog.
-type processLimits struct{}
+type processLimits struct{ log hclog.Logger }
 
 var _ limiter = processLimits{}
 
@@ -33,6 +37,16 @@ func (processLimits) env(l skalds.Limits) []string {
 		env = append(env, "GOMAXPROCS="+strconv.Itoa(int(math.Ceil(l.CPUCores))))
 	}
 	return env
+}
+
+// refine takes the outcome of what only makes a process a better neighbour: where this system does not allow it, the
+// process runs without.
+func (p processLimits) refine(pid int, what string, err error) error {
+	if err == nil || !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	p.log.Debug("not allowed here", "what", what, "pid", pid, "err", err)
+	return nil
 }
 
 // goMemLimit leaves a fifth to what Go's collector does not see, so that it works harder before the wall.

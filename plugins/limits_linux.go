@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ const oomScore = 500
 // noFile is RLIMIT_NOFILE of a worker.
 const noFile = 65536
 
-func (processLimits) apply(pid int, l skalds.Limits, nice int) error {
+func (p processLimits) apply(pid int, l skalds.Limits, nice int) error {
 	set := func(what string, resource int, v uint64) error {
 		var old unix.Rlimit
 		if err := unix.Prlimit(pid, resource, nil, &old); err != nil {
@@ -34,17 +35,33 @@ func (processLimits) apply(pid int, l skalds.Limits, nice int) error {
 	if l.MemoryBytes > 0 {
 		errs = append(errs, set("RLIMIT_DATA", unix.RLIMIT_DATA, dataBackstop(l.MemoryBytes)))
 	}
-	if err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(oomScore)), 0); err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(errs, p.refine(pid, "oom_score_adj", raiseOOMScore(pid)))
 	if nice != 0 {
-		errs = append(errs, unix.Setpriority(unix.PRIO_PROCESS, pid, nice))
+		errs = append(errs, p.refine(pid, "niceness", unix.Setpriority(unix.PRIO_PROCESS, pid, nice)))
 	}
 	if err := errors.Join(errs...); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil // a process that has gone already tells its story by its exit
 }
+
+// raiseOOMScore raises the score of a process to oomScore, unless it has inherited a higher one, which must not be lowered.
+func raiseOOMScore(pid int) error {
+	if has, err := readOOMScore(pid); err != nil || has >= oomScore {
+		return err
+	}
+	return os.WriteFile(oomScoreFile(pid), []byte(strconv.Itoa(oomScore)), 0)
+}
+
+func readOOMScore(pid int) (int, error) {
+	b, err := os.ReadFile(oomScoreFile(pid))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}
+
+func oomScoreFile(pid int) string { return "/proc/" + strconv.Itoa(pid) + "/oom_score_adj" }
 
 // procAttr puts the process into a group of its own and has the kernel end it when our forking thread ends. Not by SIGKILL:
 // a worker of our SDK takes its whole group along, for which it must hear of it.

@@ -11,11 +11,11 @@ import (
 )
 
 // apply sets the niceness: limits of another process can only be set on Linux.
-func (processLimits) apply(pid int, _ skalds.Limits, nice int) error {
+func (p processLimits) apply(pid int, _ skalds.Limits, nice int) error {
 	if nice == 0 {
 		return nil
 	}
-	return unix.Setpriority(unix.PRIO_PROCESS, pid, nice)
+	return p.refine(pid, "niceness", unix.Setpriority(unix.PRIO_PROCESS, pid, nice))
 }
 
 func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
