@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -18,22 +19,47 @@ const (
 	maxStreams    = 64              // served at once
 	maxRefusals   = 16              // told at once
 	refuseTimeout = 5 * time.Second // for telling one
+	dialTimeout   = 5 * time.Second
 )
 
 // streams posts logs to the controller that asks for them: the host dials, so that it may stand behind NAT.
 type streams struct {
-	logs   *taskLogs
-	client *http.Client
-	log    hclog.Logger
-	slots  chan struct{}
-	noes   chan struct{} // slots of refusals
-	wg     sync.WaitGroup
+	logs  *taskLogs
+	log   hclog.Logger
+	slots chan struct{}
+	noes  chan struct{} // slots of refusals
+	wg    sync.WaitGroup
 }
 
 func newStreams(logs *taskLogs, log hclog.Logger) *streams {
-	return &streams{logs: logs, log: log, slots: make(chan struct{}, maxStreams), noes: make(chan struct{}, maxRefusals), client: &http.Client{
-		Transport: &http.Transport{ResponseHeaderTimeout: 0, TLSHandshakeTimeout: 5 * time.Second, MaxIdleConns: 4, IdleConnTimeout: 10 * time.Second},
+	return &streams{logs: logs, log: log, slots: make(chan struct{}, maxStreams), noes: make(chan struct{}, maxRefusals)}
+}
+
+// transport is for one post. It calls broken when the connection breaks: net/http itself finds out at the next line of the
+// body, which may be hours away.
+func transport(broken func()) *http.Transport {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return &http.Transport{TLSHandshakeTimeout: dialTimeout, DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &watchedConn{c, broken}, nil
 	}}
+}
+
+// watchedConn tells when nothing can be read from it any more.
+type watchedConn struct {
+	net.Conn
+	broken func()
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.broken()
+	}
+	return n, err
 }
 
 // serve answers one request on a goroutine of its own, until ctx ends.
@@ -67,7 +93,7 @@ func (s *streams) refuse(ctx context.Context, req skalds.StreamRequest, reason s
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, req.URL, nil)
 		if err == nil {
 			r.Header.Set(skalds.StreamRefusedHeader, reason)
-			err = s.send(r, req)
+			err = s.send(r, req, func() {})
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Debug("cannot refuse a stream", "task_id", req.TaskID, "err", err)
@@ -93,13 +119,15 @@ func (s *streams) post(ctx context.Context, req skalds.StreamRequest) error {
 		return fmt.Errorf("post stream: %w", err)
 	}
 	r.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	return s.send(r, req)
+	return s.send(r, req, func() { _ = body.Close() })
 }
 
 // send posts to the controller that waits.
-func (s *streams) send(r *http.Request, req skalds.StreamRequest) error {
+func (s *streams) send(r *http.Request, req skalds.StreamRequest, broken func()) error {
+	t := transport(broken)
+	defer t.CloseIdleConnections()
 	r.Header.Set("Authorization", "Bearer "+req.Token)
-	resp, err := s.client.Do(r)
+	resp, err := (&http.Client{Transport: t}).Do(r)
 	if err != nil {
 		return fmt.Errorf("post stream: %w", err)
 	}
@@ -158,5 +186,4 @@ func writeLines(w io.Writer, lines []string, err error) error {
 // close waits until every stream has ended; their context must have ended before.
 func (s *streams) close() {
 	s.wg.Wait()
-	s.client.CloseIdleConnections()
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -88,4 +89,36 @@ func TestAHostThatServesTooManyLogsSaysSo(t *testing.T) {
 		t.Errorf("came %v", h)
 	}
 	s.close()
+}
+
+// A controller that dies must not keep a stream of a task that says nothing.
+func TestAStreamEndsWithItsConnection(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = bufio.NewReader(r.Body).ReadString('\n')
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = c.Close()
+	}))
+	t.Cleanup(srv.Close)
+	s := newStreams(nil, hclog.NewNullLogger())
+	body, lines := io.Pipe()
+	go func() { _, _ = io.WriteString(lines, "first\n") }()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.send(r, skalds.StreamRequest{}, func() { _ = body.Close() }) }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("the end of the connection is no error")
+		}
+	case <-time.After(30 * time.Second):
+		_ = body.Close()
+		t.Error("the stream goes on without its connection")
+	}
 }
