@@ -41,6 +41,7 @@ type NodeMessage struct {
 // HelloAnswer is the full desired set of a node, in numbered parts where it is large.
 type HelloAnswer struct {
 	Incarnation int64            `json:"incarnation"` // of the hello that it answers
+	Number      int64            `json:"number"`      // of that hello
 	Generation  int64            `json:"generation"`
 	Part        int              `json:"part"` // from 1
 	Parts       int              `json:"parts"`

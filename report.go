@@ -101,7 +101,8 @@ type Hello struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 	Tasks     []TaskMark        `json:"tasks"`
 	Workers   []WorkerInfo      `json:"workers"`
-	Part      int               `json:"part"` // from 1: schemas of many plugins do not fit into one message
+	Number    int64             `json:"number"` // of this host's hellos in this incarnation, from 1; the answer echoes it
+	Part      int               `json:"part"`   // from 1: schemas of many plugins do not fit into one message
 	Parts     int               `json:"parts"`
 }
 

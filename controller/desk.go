@@ -146,7 +146,7 @@ func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
 	}
 	now := d.tasks.clock.Now()
 	d.cluster.greet(node, now)
-	for _, a := range answerParts(from.incarnation, generation, commands, epochs) {
+	for _, a := range answerParts(from.incarnation, h.Number, generation, commands, epochs) {
 		d.outbox.send(from.node, skalds.NodeMessage{Answer: &a})
 	}
 	d.log.Info("node says hello", "node_id", from.node, "incarnation", from.incarnation, "tasks", len(h.Tasks), "workers", len(h.Workers), "commands", len(commands))

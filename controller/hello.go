@@ -196,8 +196,8 @@ func (d *desk) epochs(ctx context.Context, node string, tasks map[string]*skalds
 }
 
 // answerParts splits an answer so that every part fits into a message.
-func answerParts(incarnation, generation int64, commands []skalds.Command, epochs map[string]int64) []skalds.HelloAnswer {
-	base := skalds.HelloAnswer{Incarnation: incarnation, Generation: generation}
+func answerParts(incarnation, number, generation int64, commands []skalds.Command, epochs map[string]int64) []skalds.HelloAnswer {
+	base := skalds.HelloAnswer{Incarnation: incarnation, Number: number, Generation: generation}
 	parts := []skalds.HelloAnswer{base}
 	room := helloAnswerBytes
 	part := func(size int) *skalds.HelloAnswer {

@@ -70,7 +70,7 @@ func TestAnswersFitIntoMessages(t *testing.T) {
 		commands = append(commands, commandFor(task, 1))
 		epochs[id] = int64(i)
 	}
-	parts := answerParts(7, 2, commands, epochs)
+	parts := answerParts(7, 3, 2, commands, epochs)
 	if len(parts) < 2 {
 		t.Fatalf("%d parts", len(parts))
 	}
@@ -79,8 +79,8 @@ func TestAnswersFitIntoMessages(t *testing.T) {
 		if size := len(mustJSON(t, p)); size > skalds.MaxBusMessageBytes && len(p.Commands) > 1 {
 			t.Errorf("part %d has %d bytes", i+1, size)
 		}
-		if p.Part != i+1 || p.Parts != len(parts) || p.Incarnation != 7 || p.Generation != 2 {
-			t.Errorf("part %d is numbered %d of %d for incarnation %d, generation %d", i+1, p.Part, p.Parts, p.Incarnation, p.Generation)
+		if p.Part != i+1 || p.Parts != len(parts) || p.Incarnation != 7 || p.Number != 3 || p.Generation != 2 {
+			t.Errorf("part %d is numbered %d of %d for incarnation %d, hello %d, generation %d", i+1, p.Part, p.Parts, p.Incarnation, p.Number, p.Generation)
 		}
 		for _, c := range p.Commands {
 			seen[c.TaskID] = true
@@ -90,7 +90,7 @@ func TestAnswersFitIntoMessages(t *testing.T) {
 	if len(seen) != 40 || numbers != 40 {
 		t.Errorf("%d commands and %d epochs of 40", len(seen), numbers)
 	}
-	if empty := answerParts(7, 2, nil, nil); len(empty) != 1 || empty[0].Part != 1 || empty[0].Parts != 1 {
+	if empty := answerParts(7, 3, 2, nil, nil); len(empty) != 1 || empty[0].Part != 1 || empty[0].Parts != 1 {
 		t.Errorf("nothing to say: %+v", empty)
 	}
 }

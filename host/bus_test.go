@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/skalds-go/skalds"
@@ -22,6 +23,7 @@ type memoryBus struct {
 	short    map[string]skalds.ShortHeartbeat
 	ends     map[string]skalds.State
 	noAck    bool // outcomes are not acknowledged
+	mute     bool // hellos are not answered
 	hellos   int
 }
 
@@ -92,7 +94,9 @@ func (b *memoryBus) Report(_ context.Context, msgs ...skalds.HostMessage) error 
 		switch {
 		case m.Hello != nil && m.Hello.Part == m.Hello.Parts:
 			b.hellos++
-			b.commands <- skalds.NodeMessage{NodeID: m.NodeID, Answer: &skalds.HelloAnswer{Incarnation: m.Incarnation, Generation: 1, Part: 1, Parts: 1}}
+			if !b.mute {
+				b.commands <- skalds.NodeMessage{NodeID: m.NodeID, Answer: &skalds.HelloAnswer{Incarnation: m.Incarnation, Number: m.Hello.Number, Generation: 1, Part: 1, Parts: 1}}
+			}
 		case m.Outcome != nil && !b.noAck:
 			b.commands <- skalds.NodeMessage{NodeID: m.NodeID, Acks: []skalds.OutcomeKey{m.Outcome.OutcomeKey}}
 		}
@@ -195,6 +199,12 @@ func (b *memoryBus) live(task string) (skalds.InstanceStatus, bool) {
 		}
 	}
 	return skalds.InstanceStatus{}, false
+}
+
+// greeted waits for a hello after the first n, whose answer comes before whatever is sent from here on.
+func (b *memoryBus) greeted(t testing.TB, n int) {
+	t.Helper()
+	eventually(t, "hello", soon, func() bool { return b.helloCount() > n })
 }
 
 // helloCount is how many whole hellos were said.

@@ -42,7 +42,7 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage, _ string) {
 	case m.Hello != nil && m.Hello.Part == m.Hello.Parts:
 		d.partition = m.Hello.Partition
 		d.hellos++
-		_ = d.bus.Send(ctx, d.partition, skalds.NodeMessage{NodeID: m.NodeID, Answer: &skalds.HelloAnswer{Incarnation: m.Incarnation, Generation: 1, Part: 1, Parts: 1}})
+		_ = d.bus.Send(ctx, d.partition, skalds.NodeMessage{NodeID: m.NodeID, Answer: &skalds.HelloAnswer{Incarnation: m.Incarnation, Number: m.Hello.Number, Generation: 1, Part: 1, Parts: 1}})
 	case m.Report != nil:
 		d.reports = append(d.reports, *m.Report)
 	case m.Outcome != nil:

@@ -136,7 +136,7 @@ func (s *session) wire() {
 		if s.edge != nil {
 			s.node.edge, s.node.command = s.edge.answered, s.edge.commanded
 		}
-		s.beats.partition, s.beats.regained = s.node.position, s.node.hello
+		s.beats.partition, s.beats.regained = s.node.position, s.node.anew
 	}
 }
 
@@ -155,6 +155,9 @@ func (s *session) attached(a skalds.HelloAnswer) {
 
 // leaseLost kills what another node may run from now on.
 func (s *session) leaseLost() {
+	if s.node != nil {
+		s.node.shut() // until a hello after its return is answered
+	}
 	for _, t := range s.roster.all() {
 		if t.stopsWithoutLease() {
 			t.leave(departure{kind: skalds.ExitLeaseLost, message: "no heartbeat of this node got through for the length of its lease", atOnce: true})

@@ -19,10 +19,16 @@ const (
 	helloPartBytes = 180 << 10 // a bus message may have 256 KiB
 	minReconnect   = 200 * time.Millisecond
 	maxReconnect   = 5 * time.Second
+	minInsist      = 2 * time.Second // a hello without an answer for so long is said again, then after twice as long, …
+	maxInsist      = time.Minute
 )
 
 // nodeSource is the host's end of the bus: it takes commands in the order that PROTOCOLS rule (generation, epoch, desired
 // revision), answers those that it knows already, and says hello whenever the bus may have lost something.
+//
+// Until that hello is answered it starts and changes no dispatched task: a command that is read then may be a late one, about
+// a task that has been handed elsewhere since. The answer names everything that holds, and what a controller has sent
+// meanwhile it sends again.
 type nodeSource struct {
 	nodeID   string
 	cfg      Config
@@ -42,10 +48,18 @@ type nodeSource struct {
 	mu        sync.Mutex // guards all below
 	partition int32
 	ready     bool
+	said      int64 // number of the last hello
+	saidAt    time.Time
+	needed    int64         // number of the first hello whose answer counts
+	answered  bool          // it has come
+	insist    time.Duration // how long to wait for it
 }
 
 // Run reads commands until ctx ends, through every outage of the bus.
 func (n *nodeSource) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { n.insistOnAnswer(ctx) })
+	defer wg.Wait()
 	delay, failing := minReconnect, false
 	for {
 		err := n.bus.Commands(ctx, n.nodeID, func(partition int32) {
@@ -56,7 +70,7 @@ func (n *nodeSource) Run(ctx context.Context) error {
 			n.mu.Lock()
 			n.partition, n.ready = partition, true
 			n.mu.Unlock()
-			n.hello()
+			n.anew()
 		}, n.take)
 		if ctx.Err() != nil {
 			return nil
@@ -84,17 +98,69 @@ func (n *nodeSource) position() int32 {
 	return n.partition
 }
 
+// shut takes no dispatched command until a hello that is said from now on has been answered.
+func (n *nodeSource) shut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.needed, n.answered, n.insist = n.said+1, false, minInsist
+}
+
+// open reports whether dispatched commands are taken.
+func (n *nodeSource) open() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.answered
+}
+
+// anew begins again with the controllers: what they have said may be outdated, or lost.
+func (n *nodeSource) anew() {
+	n.shut()
+	n.hello()
+}
+
 // hello tells the controllers what this host runs, knows and offers; it is said again when any of it must be settled.
 func (n *nodeSource) hello() {
-	n.mu.Lock()
-	partition, ready := n.partition, n.ready
-	n.mu.Unlock()
-	if !ready {
-		return
+	if parts := n.compose(); parts != nil {
+		n.reporter.hello(parts)
 	}
-	hostname, _ := os.Hostname()
-	base := skalds.Hello{Mode: n.cfg.mode(), Partition: partition, Hostname: hostname, Labels: n.cfg.Labels}
-	n.reporter.hello(helloParts(base, n.marks(), n.workers()))
+}
+
+func (n *nodeSource) compose() []skalds.Hello {
+	n.mu.Lock()
+	if !n.ready {
+		n.mu.Unlock()
+		return nil
+	}
+	n.said++
+	n.saidAt = time.Now()
+	base := skalds.Hello{Mode: n.cfg.mode(), Partition: n.partition, Labels: n.cfg.Labels, Number: n.said}
+	n.mu.Unlock()
+	base.Hostname, _ = os.Hostname()
+	return helloParts(base, n.marks(), n.workers())
+}
+
+// insistOnAnswer says hello again as long as nobody answers: a controller that cannot reach the bus drops its answers.
+func (n *nodeSource) insistOnAnswer(ctx context.Context) {
+	t := time.NewTicker(minInsist / 4)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		n.mu.Lock()
+		late := n.ready && !n.answered && time.Since(n.saidAt) >= n.insist
+		if late {
+			n.insist = min(2*n.insist, maxInsist)
+		}
+		n.mu.Unlock()
+		if late && !n.reporter.helloWaits() {
+			for _, p := range n.compose() {
+				n.reporter.send(skalds.HostMessage{Hello: &p}) // what goes before and after it has been sent
+			}
+		}
+	}
 }
 
 // marks is what is known here of tasks: those that run, those whose end no controller has acknowledged, and those that a
@@ -199,6 +265,13 @@ func (n *nodeSource) answer(a skalds.HelloAnswer) {
 		n.refuse(fmt.Errorf("the controller refuses this host: %s", a.Refused))
 		return
 	}
+	n.mu.Lock()
+	outdated := a.Number < n.needed
+	n.answered = n.answered || !outdated
+	n.mu.Unlock()
+	if outdated {
+		return // to a hello before the last connection: what it names may have been handed elsewhere
+	}
 	n.journal.raiseGeneration(a.Generation)
 	n.attached(a)
 	for _, c := range a.Commands {
@@ -222,6 +295,10 @@ func (n *nodeSource) order(c skalds.Command) {
 	}
 	if n.command != nil && n.command(c) {
 		n.note(c, false)
+		return
+	}
+	if c.Desired != skalds.DesiredGone && !n.open() {
+		n.log.Debug("a command is not taken before the hello is answered", "task_id", c.TaskID, "epoch", c.Epoch)
 		return
 	}
 	if c.Desired != skalds.DesiredGone && c.Spec.OnDisconnect != skalds.OnDisconnectKeep && !n.leaseOK() {

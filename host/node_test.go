@@ -57,7 +57,9 @@ func nodeHost(t testing.TB) (*memoryBus, *machine, *runningHost) {
 	d.Bus, d.Beats = b, b
 	cfg := m.config()
 	cfg.Edge = false
-	return b, m, startHost(t, cfg, d)
+	h := startHost(t, cfg, d)
+	b.greeted(t, 0)
+	return b, m, h
 }
 
 func scriptSpec(id, class string, s script) skalds.Spec {

@@ -51,6 +51,7 @@ func TestARestartedHostKnowsWhatEnded(t *testing.T) {
 		return startHost(t, cfg, d)
 	}
 	h := start()
+	b.greeted(t, 0)
 	c := command(scriptSpec("a", "Script", script{Do: "finish"}), 5, 2)
 	b.send(c)
 	eventually(t, "finished", soon, func() bool { return b.last("a").State == skalds.Finished })
@@ -123,6 +124,7 @@ func TestALostLeaseKillsWhatOthersMayRun(t *testing.T) {
 	cfg := m.config()
 	cfg.Edge, cfg.Heartbeat, cfg.Lease = false, 100*time.Millisecond, 1500*time.Millisecond
 	startHost(t, cfg, d)
+	b.greeted(t, 0)
 	keep := scriptSpec("keep", "Script", script{Do: "wait"})
 	keep.OnDisconnect = skalds.OnDisconnectKeep
 	b.send(command(scriptSpec("stop", "Script", script{Do: "wait"}), 1, 1))

@@ -137,6 +137,13 @@ func (r *reporter) hello(parts []skalds.Hello) {
 	}
 }
 
+// helloWaits reports whether a hello has not been sent yet.
+func (r *reporter) helloWaits() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.queue, func(m skalds.HostMessage) bool { return m.Hello != nil })
+}
+
 // push appends to the queue. The mutex is held.
 func (r *reporter) push(msgs ...skalds.HostMessage) {
 	for i := range msgs {
