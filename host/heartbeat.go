@@ -69,7 +69,7 @@ func (h *heartbeats) attach() {
 func (h *heartbeats) holds() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.lease.lost
+	return h.lease.holds(bootTime())
 }
 
 // Run beats until ctx ends.
@@ -115,13 +115,18 @@ func (h *heartbeats) watchLease(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		h.mu.Lock()
-		event := h.lease.check(bootTime())
-		h.mu.Unlock()
-		if event == leaseExpired {
-			h.log.Error("the lease is lost: no heartbeat got through; tasks that another node may run are killed now", "reason", skalds.ErrLeaseLost)
-			h.expired()
-		}
+		h.lapsed()
+	}
+}
+
+// lapsed does once what a lost lease demands.
+func (h *heartbeats) lapsed() {
+	h.mu.Lock()
+	event := h.lease.check(bootTime())
+	h.mu.Unlock()
+	if event == leaseExpired {
+		h.log.Error("the lease is lost: no heartbeat got through; tasks that another node may run are killed now", "reason", skalds.ErrLeaseLost)
+		h.expired()
 	}
 }
 
@@ -162,6 +167,7 @@ func (h *heartbeats) outcome(ctx context.Context, channel string, err error, fai
 		h.log.Info("heartbeats get through again", "channel", channel)
 		*failing = false
 	}
+	h.lapsed() // after a sleep of the machine this heartbeat may be faster than the look at the lease
 	h.mu.Lock()
 	event := h.lease.acknowledge(sentAt)
 	h.mu.Unlock()

@@ -50,5 +50,10 @@ func (l *lease) check(now time.Duration) leaseEvent {
 	return leaseExpired
 }
 
+// holds reports whether dispatched tasks may be started. It does not wait for check to find out that they may not.
+func (l *lease) holds(now time.Duration) bool {
+	return !l.lost && (!l.attached || now < l.deadline())
+}
+
 // deadline is when "stop" tasks are killed.
 func (l *lease) deadline() time.Duration { return l.renewed + l.length - leaseMargin }

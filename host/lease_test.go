@@ -1,8 +1,11 @@
 package host
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 func TestLease(t *testing.T) {
@@ -51,4 +54,25 @@ func TestLease(t *testing.T) {
 			t.Error(l.deadline())
 		}
 	})
+}
+
+// TestALeaseThatEndedUnseen is a machine that has slept: nobody has looked at the lease, and the first heartbeat gets through.
+func TestALeaseThatEndedUnseen(t *testing.T) {
+	var events []string
+	h := &heartbeats{
+		log: hclog.NewNullLogger(), expired: func() { events = append(events, "expired") },
+		regained: func() { events = append(events, "regained") },
+	}
+	h.lease = lease{length: 6 * time.Second, attached: true, renewed: bootTime() - 10*time.Second}
+	if h.holds() {
+		t.Error("a task may be started though the lease is over")
+	}
+	failing := false
+	h.outcome(t.Context(), "bus", nil, &failing, bootTime())
+	if !slices.Equal(events, []string{"expired", "regained"}) {
+		t.Errorf("%v: tasks that another node may run by now must be killed first", events)
+	}
+	if !h.holds() {
+		t.Error("the lease is not regained")
+	}
 }
