@@ -52,7 +52,7 @@ func TestWhatIsAcceptedFitsIntoMessages(t *testing.T) {
 			t.Stages = map[string]json.RawMessage{"one": json.RawMessage(`"` + strings.Repeat("y", 60<<10) + `"`)}
 		})
 		command := commandFor(task, 1)
-		answer := answerParts(7, 1, []skalds.Command{command, command}, nil)
+		answer := answerParts(7, 1, 1, []skalds.Command{command, command}, nil)
 		entry := edgeAnswer(task, "n1")
 		for name, m := range map[string]any{
 			"command": skalds.NodeMessage{NodeID: "n1", Command: &command},

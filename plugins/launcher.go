@@ -32,7 +32,7 @@ import (
 // LauncherConfig is how instances are started.
 type LauncherConfig struct {
 	RunDir      string        // private folders of instances; belongs to one host at a time
-	MaxParallel int           // launches at a time, but for those that take long; default 2 × cores
+	MaxParallel int           // launches at a time, but for those that take long; default 2 × cores + 1, of which one plugin gets all but one
 	SampleEvery time.Duration // of measurements; default 1 s
 }
 
@@ -77,7 +77,7 @@ type Launcher struct {
 
 // NewLauncher makes a launcher. Run must be running while there are instances.
 func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
-	cfg.MaxParallel = cmp.Or(cfg.MaxParallel, 2*runtime.NumCPU())
+	cfg.MaxParallel = cmp.Or(cfg.MaxParallel, 2*runtime.NumCPU()+1)
 	cfg.SampleEvery = cmp.Or(cfg.SampleEvery, time.Second)
 	if log == nil {
 		log = hclog.NewNullLogger()
