@@ -62,6 +62,7 @@ func (p panicky) Release(_ context.Context, t *sdk.Task[panics]) error { return 
 func (p panicky) OnError(_ context.Context, t *sdk.Task[panics], _ error) {
 	_ = p.in(t, "OnError")
 }
+
 func (p panicky) Update(_ context.Context, t *sdk.Task[panics], _ panics) error {
 	return p.in(t, "Update")
 }
