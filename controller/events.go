@@ -95,8 +95,9 @@ func (e *Events) spread(ev event) {
 }
 
 // Subscribe calls fn for every change after the id ("" = from now on) until ctx ends; reset is called where the id is
-// unknown, or where changes were missed: read everything anew then. Both are called on this goroutine.
-func (e *Events) Subscribe(ctx context.Context, after string, reset func(), fn func(id string, c skalds.Change)) error {
+// unknown, or where changes were missed: read everything anew then. begun is called first, from when on no change is missed.
+// All are called on this goroutine.
+func (e *Events) Subscribe(ctx context.Context, after string, begun, reset func(), fn func(id string, c skalds.Change)) error {
 	r := &eventReader{queue: make(chan event, eventsPerReader)}
 	e.mu.Lock()
 	missed, known := e.since(after)
@@ -107,9 +108,7 @@ func (e *Events) Subscribe(ctx context.Context, after string, reset func(), fn f
 		delete(e.readers, r)
 		e.mu.Unlock()
 	}()
-	if reset == nil {
-		reset = func() {}
-	}
+	begun()
 	if !known {
 		reset()
 	}

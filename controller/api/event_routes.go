@@ -117,13 +117,17 @@ func (r *routes) serveEvents(ctx context.Context, w *streamWriter, want selectio
 			cancel()
 		}
 	}
-	done := make(chan error, 1)
+	done, listening := make(chan error, 1), make(chan struct{})
 	go func() {
-		done <- r.events.Subscribe(ctx, after, func() { push(idChange{reset: true}) }, func(id string, c skalds.Change) { push(idChange{id: id, change: c}) })
+		done <- r.events.Subscribe(ctx, after, func() { close(listening) }, func() { push(idChange{reset: true}) }, func(id string, c skalds.Change) { push(idChange{id: id, change: c}) })
 		cancel()
 	}()
 
 	translate := newTranslator(want)
+	select {
+	case <-listening: // who is told that it is connected misses nothing from then on
+	case <-ctx.Done():
+	}
 	w.event("", Event{Type: "connection", Message: "connected: events follow as they happen", Timestamp: r.now()})
 	w.flush()
 	beat, look := time.NewTicker(r.cfg.KeepAlive), time.NewTicker(r.cfg.Pulse)

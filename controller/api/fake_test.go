@@ -306,10 +306,12 @@ func (f *fake) Summary(context.Context) (controller.Summary, error) {
 	return s, nil
 }
 
-func (f *fake) Subscribe(ctx context.Context, after string, reset func(), fn func(string, skalds.Change)) error {
+func (f *fake) Subscribe(ctx context.Context, after string, begun, reset func(), fn func(string, skalds.Change)) error {
 	f.mu.Lock()
 	id := f.nextSub
 	f.nextSub++
+	f.subs[id] = fn
+	begun()
 	if after != "" {
 		n := 0
 		if _, err := fmt.Sscan(after, &n); err != nil || n > len(f.changes) {
@@ -320,7 +322,6 @@ func (f *fake) Subscribe(ctx context.Context, after string, reset func(), fn fun
 			}
 		}
 	}
-	f.subs[id] = fn
 	f.mu.Unlock()
 	<-ctx.Done()
 	f.mu.Lock()

@@ -42,7 +42,7 @@ type NodeService interface {
 type Events interface {
 	// Subscribe calls fn for every change after the id ("" = from now on) until ctx ends; reset is called where the id is
 	// unknown. fn must not block.
-	Subscribe(ctx context.Context, after string, reset func(), fn func(id string, c skalds.Change)) error
+	Subscribe(ctx context.Context, after string, begun, reset func(), fn func(id string, c skalds.Change)) error
 }
 
 // StreamSink takes what hosts post for a stream that a client waits for (see skalds.StreamRequest).

@@ -191,6 +191,9 @@ func frames(list []movie) (n int) {
 // regular says that no picture is missing in the middle: each lasts as long as the camera said.
 func regular(t testing.TB, m movie, fps int) {
 	t.Helper()
+	if len(m.durations) == 1 {
+		return // how long it lasts is said by the picture after it
+	}
 	for i, d := range m.durations {
 		if d != m.scale/uint32(fps) {
 			t.Errorf("%s: picture %d of %d lasts %d ticks, want %d: some are missing", m.name(), i, len(m.durations), d, m.scale/uint32(fps))
