@@ -189,7 +189,7 @@ func (c *Catalog) publish(plugins []*Plugin, problems []Problem) {
 	}
 }
 
-// Run scans now and whenever the folder changes, until ctx ends.
+// Run scans now and whenever the folder changes, until ctx ends. A system that cannot watch it is no error.
 func (c *Catalog) Run(ctx context.Context) error {
 	if err := c.watch(ctx); err != nil {
 		return fmt.Errorf("watch %s: %w", c.cfg.Dir, err)

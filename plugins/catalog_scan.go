@@ -322,14 +322,22 @@ func owners(plugins, before []*Plugin) map[string]string {
 	return owner
 }
 
+// rescanUnwatched is how often the folder is scanned where the system cannot announce changes.
+const rescanUnwatched = 5 * time.Second
+
 // watch scans now and after changes. Folders are watched, not files: a copy ends with a rename or a write into one of them.
+// Where nothing can be watched, for all of this user's watches are in use, it looks more often until one is free.
 func (c *Catalog) watch(ctx context.Context) error {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Close() }()
-	rescan := time.NewTicker(c.cfg.Rescan)
+	var w *fsnotify.Watcher
+	defer func() {
+		if w != nil {
+			_ = w.Close()
+		}
+	}()
+	var events chan fsnotify.Event // nil while nothing is watched
+	var faults chan error
+	blind := false
+	rescan := time.NewTimer(c.cfg.Rescan)
 	defer rescan.Stop()
 	quiet := time.NewTimer(0) // the first scan comes at once
 	defer quiet.Stop()
@@ -337,20 +345,35 @@ func (c *Catalog) watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case _, ok := <-w.Events:
+		case _, ok := <-events:
 			if !ok {
 				return errors.New("the watch has ended")
 			}
 			quiet.Reset(debounce)
 			continue
-		case err := <-w.Errors:
+		case err := <-faults:
 			c.log.Warn("watching the folder of workers", "err", err)
 			quiet.Reset(debounce)
 			continue
 		case <-quiet.C:
 		case <-rescan.C:
 		}
-		c.addFolders(w) // before the scan: what comes after it is an event
+		var err error
+		if w == nil {
+			if w, err = fsnotify.NewWatcher(); err == nil {
+				events, faults = w.Events, w.Errors
+			} else {
+				w = nil
+			}
+		}
+		if w != nil {
+			err = c.addFolders(w) // before the scan: what comes after it is an event
+		}
+		if err != nil && !blind {
+			c.log.Warn("changes of the folder of workers are not announced: it is looked at every few seconds", "dir", c.cfg.Dir, "every", c.every(true), "err", err)
+		}
+		blind = err != nil
+		rescan.Reset(c.every(blind))
 		if err := c.Scan(ctx); err != nil && ctx.Err() == nil {
 			c.log.Error("cannot scan the folder of workers", "dir", c.cfg.Dir, "err", err)
 		}
@@ -358,6 +381,14 @@ func (c *Catalog) watch(ctx context.Context) error {
 			quiet.Reset(time.Second)
 		}
 	}
+}
+
+// every is the time between two scans.
+func (c *Catalog) every(blind bool) time.Duration {
+	if blind {
+		return min(c.cfg.Rescan, rescanUnwatched)
+	}
+	return c.cfg.Rescan
 }
 
 func (c *Catalog) unsettled() bool {
@@ -372,31 +403,35 @@ func (c *Catalog) unsettled() bool {
 }
 
 // addFolders watches the folder and two levels below it; what is watched already stays so. Each folder is watched before
-// it is listed, so that nothing can come into it unseen.
-func (c *Catalog) addFolders(w *fsnotify.Watcher) {
+// it is listed, so that nothing can come into it unseen. Its error is the first folder that cannot be watched.
+func (c *Catalog) addFolders(w *fsnotify.Watcher) error {
 	if err := os.MkdirAll(c.cfg.Dir, 0o755); err != nil {
-		return // the scan says so
+		return nil // the scan says so
 	}
-	c.addFolder(w, c.cfg.Dir, 2)
+	return addFolder(w, c.cfg.Dir, 2)
 }
 
-func (c *Catalog) addFolder(w *fsnotify.Watcher, dir string, below int) {
+func addFolder(w *fsnotify.Watcher, dir string, below int) error {
 	if err := w.Add(dir); err != nil {
-		if !errors.Is(err, os.ErrNotExist) {
-			c.log.Warn("cannot watch", "dir", dir, "err", err)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
 		}
-		return
+		return fmt.Errorf("%s: %w", dir, err)
 	}
 	if below == 0 {
-		return
+		return nil
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return
+		return nil // the scan says so
 	}
+	var first error
 	for _, e := range entries {
 		if sub := filepath.Join(dir, e.Name()); isDir(sub) && !strings.HasPrefix(e.Name(), ".") {
-			c.addFolder(w, sub, below-1)
+			if err := addFolder(w, sub, below-1); err != nil && first == nil {
+				first = err
+			}
 		}
 	}
+	return first
 }

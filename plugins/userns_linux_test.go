@@ -1,11 +1,17 @@
 package plugins
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/hashicorp/go-hclog"
 )
 
 // inUserNamespace runs the calling test in a process without privileges over this machine, and is true there.
@@ -34,6 +40,75 @@ func inUserNamespace(t *testing.T) bool {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	return false
+}
+
+func TestACatalogWithoutInotifyLooksOften(t *testing.T) {
+	if !inUserNamespace(t) {
+		return
+	}
+	const limit = "/proc/sys/user/max_inotify_instances"
+	if err := os.WriteFile(limit, []byte("0"), 0); err != nil {
+		t.Skip("cannot take inotify away: ", err)
+	}
+	if w, err := fsnotify.NewWatcher(); err == nil {
+		t.Fatal(w.Close(), "nothing was taken away")
+	}
+	var said lockedBuffer
+	dir := t.TempDir()
+	c := NewCatalog(CatalogConfig{Dir: dir, Rescan: 100 * time.Millisecond}, hclog.New(&hclog.LoggerOptions{Output: &said}))
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- c.Run(ctx) }()
+	eventually(t, "it says so", 20*time.Second, func() bool { return strings.Contains(said.String(), "not announced") })
+	installWorker(t, dir, scriptName, scriptVersion)
+	eventually(t, "it finds a worker", 20*time.Second, func() bool { return len(c.Workers()) == 1 })
+	if n := strings.Count(said.String(), "not announced"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+	if err := os.WriteFile(limit, []byte("100"), 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it watches", 20*time.Second, func() bool { return descriptorsOf(t, "inotify") == 1 })
+	cancel()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	if long := NewCatalog(CatalogConfig{}, nil); long.every(true) != rescanUnwatched || long.every(false) <= rescanUnwatched {
+		t.Errorf("every %s, unwatched every %s", long.every(false), long.every(true))
+	}
+}
+
+// descriptorsOf counts open files of this process by a part of what they are.
+func descriptorsOf(t *testing.T, what string) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.Contains(to, what) {
+			n++
+		}
+	}
+	return n
+}
+
+// lockedBuffer is a writer that a test may read meanwhile.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestANicenessThatIsNotAllowedIsNoObstacle(t *testing.T) {
