@@ -6,8 +6,9 @@ import (
 	"syscall"
 )
 
-// childAttr has the kernel kill a child whose worker is gone. The signal fires when the thread that forked ends, which
-// threads of Go's pool never do; one that a goroutine has locked ends with the goroutine, so its children do without.
+// childAttr has the kernel kill a child whose worker is gone. The signal fires when the thread that forked ends, and a
+// thread that a goroutine has locked may end with it, so its children do without. Others end only where such a goroutine
+// gets them later.
 func childAttr() *syscall.SysProcAttr {
 	if lockedToThread() {
 		return &syscall.SysProcAttr{}

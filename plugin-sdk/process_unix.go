@@ -67,8 +67,9 @@ func endGroup() {
 // the kernel kills the child, too, when the worker is gone, in case both were killed at once.
 //
 // SysProcAttr is set: add to it instead of replacing it, and leave Setpgid and Setsid alone. The kernel takes the end of the
-// thread that started the child for the worker's, so on a goroutine that is locked to its thread this watch is left out;
-// do not lock a goroutine between Command and Start that ends without unlocking.
+// thread that started the child for the worker's. Go ends a thread only with a goroutine that has locked it and does not
+// unlock it; on a goroutine that is locked this watch is left out. A worker in which others end threads so sets
+// SysProcAttr.Pdeathsig to 0.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr

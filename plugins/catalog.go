@@ -20,6 +20,7 @@ import (
 type CatalogConfig struct {
 	Dir             string        // holds <name>/<version>/<name>; created when missing
 	DescribeTimeout time.Duration // for one `describe`; default 10 s
+	LaunchID        string        // Launcher.DescribeID, so that the next host's Sweep ends a `describe` that outlives this one
 	Rescan          time.Duration // in case the system's watch misses something; default 30 s
 }
 

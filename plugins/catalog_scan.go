@@ -236,7 +236,7 @@ func (c *Catalog) learn(ctx context.Context, path string) described {
 		d.reason = "is not executable: run chmod +x on it"
 		return d
 	}
-	desc, err := describe(ctx, path, c.cfg.DescribeTimeout)
+	desc, err := describe(ctx, path, c.cfg.LaunchID, c.cfg.DescribeTimeout)
 	if err != nil {
 		d.reason = err.Error()
 		d.retry = ctx.Err() != nil || isBusy(err) || time.Since(time.Unix(0, max(id.mtime, id.ctime))) < settleTime

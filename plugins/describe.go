@@ -26,11 +26,14 @@ import (
 const maxDescription = 4 << 20
 
 // describe asks an executable what it is. The process group is gone when it returns.
-func describe(ctx context.Context, path string, timeout time.Duration) (protocol.Description, error) {
+func describe(ctx context.Context, path, launchID string, timeout time.Duration) (protocol.Description, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "describe")
 	cmd.Env = workerEnv(os.Environ())
+	if launchID != "" {
+		cmd.Env = append(cmd.Env, protocol.EnvLaunchID+"="+launchID)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second

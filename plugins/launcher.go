@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,6 +60,7 @@ type Launcher struct {
 	slots   *slots
 	base    string // short folder for sockets
 	prefix  string // of our launch ids
+	askID   string // launch id of what is asked to describe itself
 	nextDir atomic.Int64
 
 	oomKills atomic.Int64      // the machine's count one round of measurements ago
@@ -101,7 +103,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	}
 	l := &Launcher{
 		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{log.Named("launcher")}, forker: newForker(),
-		slots: newSlots(cfg.MaxParallel), base: base, prefix: prefix, instances: map[string]*Instance{}, launching: map[string]*Instance{},
+		slots: newSlots(cfg.MaxParallel), base: base, prefix: prefix, askID: prefix + "-describe-" + strings.ToLower(rand.Text()), instances: map[string]*Instance{}, launching: map[string]*Instance{},
 		zombies: map[procstats.ID]time.Time{}, census: procstats.NewCensus(),
 		oomNow: procstats.OOMKills(),
 	}
@@ -111,6 +113,9 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 
 // Enforcement says which limits hold here, by what, and what they are worth.
 func (l *Launcher) Enforcement() skalds.Enforcement { return l.limiter.enforcement() }
+
+// DescribeID is the launch id for processes of this host that are asked to describe themselves, see CatalogConfig.
+func (l *Launcher) DescribeID() string { return l.askID }
 
 // Launch starts an instance and returns when it answers RPC. Its error is a *LaunchError, a *HostError where this machine
 // could not even start the process, or ctx's. Whatever happens, nothing of a failed launch is left.

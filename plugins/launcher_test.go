@@ -914,12 +914,13 @@ func TestWorkersDoNotSeeTheHostsSettings(t *testing.T) {
 func hostToBeKilled(dir string) int {
 	ctx := context.Background()
 	_ = os.Unsetenv("SCRIPT_HOST") // its workers are none
-	c := NewCatalog(CatalogConfig{Dir: filepath.Join(dir, "plugins")}, nil)
 	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run")}, nil)
-	if err == nil {
-		err = c.Scan(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "host:", err)
+		return 1
 	}
-	if err == nil {
+	c := NewCatalog(CatalogConfig{Dir: filepath.Join(dir, "plugins"), LaunchID: l.DescribeID()}, nil)
+	if err = c.Scan(ctx); err == nil {
 		go func() { _ = l.Run(ctx) }()
 		var p *Plugin
 		if p, err = c.Resolve("Script", ""); err == nil {
@@ -1003,6 +1004,54 @@ func killAHost(t *testing.T, frozen bool) {
 	if n, err := l.Sweep(t.Context()); n != 0 || err != nil {
 		t.Errorf("second sweep: %d, %v", n, err)
 	}
+}
+
+func TestAHangingDescribeIsSwept(t *testing.T) {
+	dir := t.TempDir()
+	installWorker(t, filepath.Join(dir, "plugins"), scriptName, scriptVersion)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "SCRIPT_HOST="+dir, "SCRIPT_START=hang")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.forker.close(); _ = os.Remove(l.base) })
+	asked := func() []procstats.ID {
+		left, err := l.foreign()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	eventually(t, "it is asked", 10*time.Second, func() bool { return len(asked()) == 1 })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // says that it was killed
+	t.Setenv("SCRIPT_START", "hang")
+	ctx, cancel := context.WithCancel(t.Context())
+	c := NewCatalog(CatalogConfig{Dir: filepath.Join(dir, "plugins"), LaunchID: l.DescribeID(), DescribeTimeout: time.Minute}, nil)
+	over := make(chan error, 1)
+	go func() { over <- c.Scan(ctx) }()
+	eventually(t, "another one is asked by the new host", 10*time.Second, func() bool { return len(childrenOfThisProcess(t)) > 0 })
+	if n, err := l.Sweep(t.Context()); err != nil || n != 1 {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	select {
+	case err := <-over:
+		t.Errorf("its own was swept, too: %v", err)
+	default:
+	}
+	cancel()
+	<-over
 }
 
 func TestSweepSparesTheLiving(t *testing.T) {

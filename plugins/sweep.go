@@ -75,7 +75,7 @@ func (l *Launcher) foreign() ([]procstats.ID, error) {
 			continue
 		}
 		id, ok := procstats.Environ(p.PID, protocol.EnvLaunchID)
-		if !ok || !strings.HasPrefix(id, l.prefix+"-") {
+		if !ok || id == l.askID || !strings.HasPrefix(id, l.prefix+"-") {
 			continue
 		}
 		l.mu.Lock()

@@ -67,7 +67,7 @@ func hostDeps(cfg host.Config, pluginDir string, l *links, log hclog.Logger) (ho
 		return host.Deps{}, err
 	}
 	deps := host.Deps{
-		Catalog:  plugins.NewCatalog(plugins.CatalogConfig{Dir: pluginDir}, log),
+		Catalog:  plugins.NewCatalog(plugins.CatalogConfig{Dir: pluginDir, LaunchID: launcher.DescribeID()}, log),
 		Launcher: launcher, Sampler: procstats.New(),
 	}
 	if l != nil {
