@@ -38,7 +38,7 @@ type Config struct {
 	LogSplit bool `yaml:"log_split"`
 	// LogRotationMB is the size at which a task's log file is rotated; default 10.
 	LogRotationMB int `yaml:"log_rotation_mb"`
-	// LogRetention is how long rotated log files are kept, in whole days; default 72h.
+	// LogRetention is how long rotated log files are kept, in whole days, five of each task at most; default 72h.
 	LogRetention time.Duration `yaml:"log_retention"`
 	// WorkerRetry is TASK_WORKER_RETRY: retries of tasks that say nothing and are not persistent; -1, the default, means
 	// skalds.DefaultMaxAttempts attempts in all.

@@ -22,6 +22,9 @@ const (
 	attemptLogTail = 16 << 10 // of an exit report
 )
 
+// rotatedKept is how many rotated files of one task are kept, however young they are: nobody shall fill the disk by talking.
+const rotatedKept = 5
+
 // taskLogs keeps the logs of this host's tasks: a file each, rotated and removed by age, or only the last lines in memory.
 type taskLogs struct {
 	dir       string // empty: no files
@@ -55,7 +58,7 @@ func (l *taskLogs) open(taskID string) (*taskLog, error) {
 			return nil, fmt.Errorf("open the log of task %s: %w", taskID, err)
 		}
 		t.file = &timberjack.Logger{
-			// Age is our sweep's affair: with a MaxAge the logger would read the whole folder for every task's first line.
+			// Age is our sweep's affair, and number write's: the logger would read the whole folder for every task's first line.
 			Filename: l.path(taskID), MaxSize: max(l.rotateMB, 1), FileMode: 0o644,
 		}
 	}
@@ -126,6 +129,7 @@ type taskLog struct {
 	mu      sync.Mutex // guards all below, and the order of lines
 	file    *timberjack.Logger
 	failed  bool // the last write to the file failed; said once
+	written int  // bytes, since rotated files were counted
 	ring    []string
 	ringLen int
 	readers map[*logReader]struct{}
@@ -153,7 +157,11 @@ func (t *taskLog) write(at time.Time, level hclog.Level, attempt int, text strin
 			if shown < hclog.Warn {
 				shown = hclog.Debug // the file has it
 			}
-			_, err := t.file.Write([]byte(line + "\n"))
+			n, err := t.file.Write([]byte(line + "\n"))
+			if t.written += n; t.written >= t.file.MaxSize<<20 { // it was rotated, once at most
+				t.written = 0
+				removeOldBackups(t.file.Filename)
+			}
 			if err != nil && !t.failed {
 				t.console.Warn("cannot write the log file of the task", "task_id", t.taskID, "err", err)
 			}
@@ -279,28 +287,41 @@ func tailFiles(path string, n int) ([]string, error) {
 	return lines, nil
 }
 
-// newestBackup finds the rotated file; its name is <name>-<time>-<reason>.log, and another task's name may start alike.
+// newestBackup finds the file that was rotated last.
 func newestBackup(path string) string {
+	if all := backups(path); len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
+}
+
+// removeOldBackups keeps the newest rotated files.
+func removeOldBackups(path string) {
+	all := backups(path)
+	for _, old := range all[:max(0, len(all)-rotatedKept)] {
+		_ = os.Remove(old) // else the sweep does, when it is old enough
+	}
+}
+
+// backups lists the rotated files, oldest first; their names are <name>-<time>-<reason>.log, and another task's name may
+// start alike.
+func backups(path string) (all []string) {
 	const layout = "2006-01-02T15-04-05.000"
 	stem := strings.TrimSuffix(filepath.Base(path), ".log") + "-"
-	entries, err := os.ReadDir(filepath.Dir(path))
+	entries, err := os.ReadDir(filepath.Dir(path)) // sorted
 	if err != nil {
-		return ""
+		return nil
 	}
-	newest := ""
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), stem)
-		if !ok || len(rest) < len(layout) || e.Name() <= newest {
+		if !ok || len(rest) < len(layout) {
 			continue
 		}
 		if _, err := time.Parse(layout, rest[:len(layout)]); err == nil {
-			newest = e.Name()
+			all = append(all, filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}
-	if newest == "" {
-		return ""
-	}
-	return filepath.Join(filepath.Dir(path), newest)
+	return all
 }
 
 func tailFile(path string, n int) ([]string, error) {

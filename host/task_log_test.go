@@ -122,3 +122,34 @@ func TestSweepRemovesOldLogsOfTasksThatDoNotRun(t *testing.T) {
 		t.Error("the old file is still there")
 	}
 }
+
+func TestALogThatGrowsIsRotatedAndBounded(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.DataDir, cfg.LogRotationMB = t.TempDir(), 1
+	logs := newTaskLogs(cfg, hclog.NewNullLogger())
+	l, err := logs.open("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	text := strings.Repeat("x", 32<<10)
+	most := 0
+	seen := map[string]bool{}
+	for i := 0; len(seen) < rotatedKept+4; i++ {
+		l.write(time.Now(), hclog.Info, 1, fmt.Sprint(i, " ", text))
+		rotated := backups(logs.path("a"))
+		for _, f := range rotated {
+			seen[f] = true
+			if st, err := os.Stat(f); err != nil || st.Size() > 1<<20 {
+				t.Fatalf("%s: %v %v", f, st, err)
+			}
+		}
+		most = max(most, len(rotated))
+	}
+	if most < rotatedKept || most > rotatedKept+1 {
+		t.Errorf("%d rotated files", most)
+	}
+	if lines, err := logs.tail("a", 40); err != nil || len(lines) < 31 {
+		t.Errorf("%d lines over the last rotation, %v", len(lines), err)
+	}
+}

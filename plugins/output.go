@@ -20,6 +20,8 @@ const (
 	tailBytes    = 64 << 10 // of the last output, kept for reports
 	linesPerSec  = 2000     // of one instance; more are dropped and counted
 	burstOfLines = 8000
+	bytesPerSec  = 1 << 20 // likewise
+	burstOfBytes = 8 << 20
 )
 
 // Line is one line that a worker wrote.
@@ -36,7 +38,8 @@ type output struct {
 
 	mu      sync.Mutex // guards what follows
 	tail    []byte
-	tokens  float64
+	lines   float64 // that may come at once
+	bytes   float64 // likewise; below zero after a long line
 	filled  time.Time
 	dropped int
 }
@@ -45,7 +48,7 @@ func newOutput(log func(Line)) *output {
 	if log == nil {
 		log = func(Line) {}
 	}
-	return &output{log: log, tokens: burstOfLines, filled: time.Now()}
+	return &output{log: log, lines: burstOfLines, bytes: burstOfBytes, filled: time.Now()}
 }
 
 // read takes lines until the end of r.
@@ -80,13 +83,16 @@ func (o *output) line(b []byte) {
 	if over := len(o.tail) - tailBytes; over > tailBytes/4 {
 		o.tail = append(o.tail[:0], o.tail[over:]...)
 	}
-	o.tokens = min(burstOfLines, o.tokens+now.Sub(o.filled).Seconds()*linesPerSec)
+	passed := now.Sub(o.filled).Seconds()
+	o.lines = min(burstOfLines, o.lines+passed*linesPerSec)
+	o.bytes = min(burstOfBytes, o.bytes+passed*bytesPerSec)
 	o.filled = now
-	if o.tokens < 1 {
+	if o.lines < 1 || o.bytes <= 0 {
 		o.dropped++
 		return
 	}
-	o.tokens--
+	o.lines--
+	o.bytes -= float64(len(raw))
 	o.flushDroppedLocked(now)
 	o.log(parseLine(now, raw))
 }
@@ -95,7 +101,7 @@ func (o *output) flushDroppedLocked(now time.Time) {
 	if o.dropped == 0 {
 		return
 	}
-	text := fmt.Sprintf("%d lines were dropped: the worker writes more than %d lines a second", o.dropped, linesPerSec)
+	text := fmt.Sprintf("%d lines were dropped: the worker writes more than %d lines or 1 MiB a second", o.dropped, linesPerSec)
 	o.dropped = 0
 	o.log(Line{At: now, Level: hclog.Warn, Text: text, Raw: text})
 }

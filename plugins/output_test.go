@@ -112,3 +112,35 @@ func TestFloodRate(t *testing.T) {
 		}
 	})
 }
+
+func TestFloodOfBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var through int
+		var told []string
+		o := newOutput(func(l Line) {
+			if l.Level == hclog.Warn {
+				told = append(told, l.Text)
+			} else {
+				through += len(l.Raw)
+			}
+		})
+		flood := func() {
+			through = 0
+			for range 1000 {
+				o.line([]byte(strings.Repeat("x", maxLine)))
+			}
+		}
+		flood()
+		if through < burstOfBytes || through > burstOfBytes+maxLine {
+			t.Errorf("%d bytes of the burst came through", through)
+		}
+		time.Sleep(time.Second) // fake
+		flood()
+		if through < bytesPerSec || through > bytesPerSec+maxLine {
+			t.Errorf("%d bytes came through a second later", through)
+		}
+		if want := "872 lines were dropped: the worker writes more than 2000 lines or 1 MiB a second"; len(told) != 1 || told[0] != want {
+			t.Errorf("told %q", told)
+		}
+	})
+}
