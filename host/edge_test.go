@@ -71,7 +71,7 @@ func entry(id, do, text string, more ...string) string {
 
 func workersYML(entries ...string) string { return "TaskWorkers:\n" + strings.Join(entries, "") }
 
-func (m *edgeMachine) hasUpdated(task, want string) func() bool {
+func (m *machine) hasUpdated(task, want string) func() bool {
 	return func() bool {
 		b, _ := os.ReadFile(filepath.Join(m.dir, "recordings", task, "updated"))
 		return string(b) == want

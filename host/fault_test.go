@@ -281,6 +281,19 @@ func TestPause(t *testing.T) {
 		b.send(c)
 		eventually(t, "resumed", soon, func() bool { return b.last("own").State == skalds.Running && m.exists("own", "resumed") })
 	})
+	t.Run("by a hook that takes too long", func(t *testing.T) {
+		c := command(scriptSpec("slow", "Pausing", script{Do: "watch", Text: "too late"}), 1, 1)
+		b.send(c)
+		waitRunning(t, b, "slow", 1)
+		b.send(pause2(c, 2))
+		eventually(t, "frozen instead", 2*rpcTimeout+soon, func() bool { return b.last("slow").State == skalds.Paused })
+		c.DesiredRevision = 3
+		b.send(c)
+		eventually(t, "running again", soon, func() bool { return b.last("slow").State == skalds.Running && b.last("slow").DesiredRevision == 3 })
+		c = command(scriptSpec("slow", "Pausing", script{Do: "watch", Text: "moves"}), 1, 4)
+		b.send(c)
+		eventually(t, "it moves", soon, m.hasUpdated("slow", "moves"))
+	})
 	t.Run("a task that comes paused is not launched", func(t *testing.T) {
 		c := command(scriptSpec("moved", "Script", script{Do: "wait"}), 1, 1)
 		b.send(pause2(c, 1))

@@ -179,7 +179,10 @@ type pausing struct{}
 
 func (pausing) Main(ctx context.Context, t *sdk.Task[script]) error { return scripted{}.Main(ctx, t) }
 
-func (pausing) Pause(_ context.Context, t *sdk.Task[script]) error {
+func (pausing) Pause(ctx context.Context, t *sdk.Task[script]) error {
+	if t.Attachments().Text == "too late" {
+		<-ctx.Done()
+	}
 	return os.WriteFile(filepath.Join(t.DataDir(), "paused"), nil, 0o644)
 }
 

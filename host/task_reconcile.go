@@ -151,7 +151,7 @@ func (r *taskRunner) operate(what string, do func(ctx context.Context) error, th
 // pauseAttempt pauses by the worker's own hook where it has one, else, or where that fails, by freezing its tree.
 func (r *taskRunner) pauseAttempt() {
 	a := r.attempt
-	byWorker := slices.Contains(a.class.Capabilities, protocol.CapabilityPause)
+	byWorker, unsure := slices.Contains(a.class.Capabilities, protocol.CapabilityPause), false
 	r.operate("pause", func(ctx context.Context) error {
 		if byWorker {
 			err := a.instance.Worker().Pause(ctx)
@@ -159,7 +159,7 @@ func (r *taskRunner) pauseAttempt() {
 				return nil
 			}
 			a.log.Warn("the worker did not pause: its processes are frozen instead", "err", err)
-			byWorker = false
+			byWorker, unsure = false, ctx.Err() != nil
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rpcTimeout)
 			defer cancel()
 			return a.instance.Freeze(ctx)
@@ -171,19 +171,24 @@ func (r *taskRunner) pauseAttempt() {
 			r.refuse("the task cannot be paused: " + err.Error())
 			return
 		}
-		r.frozen, r.byWorker = true, byWorker
+		r.frozen, r.byWorker, r.unsure = true, byWorker, unsure
 		r.deadline.pause(r.deps.now())
 		r.report(skalds.Report{State: skalds.Paused, Ack: skalds.AckApplied})
 	})
 }
 
 func (r *taskRunner) resumeAttempt() {
-	a, byWorker := r.attempt, r.byWorker
+	a, byWorker, unsure := r.attempt, r.byWorker, r.unsure
 	r.operate("resume", func(ctx context.Context) error {
 		if byWorker {
 			return a.instance.Worker().Resume(ctx)
 		}
 		a.instance.Thaw(ctx)
+		if unsure {
+			if err := a.instance.Worker().Resume(ctx); err != nil {
+				a.log.Debug("the worker did not resume: it may not have paused either", "err", err)
+			}
+		}
 		return nil
 	}, func(err error) {
 		if err != nil {

@@ -79,6 +79,7 @@ type taskRunner struct {
 	inMain   bool     // Main has been entered
 	frozen   bool     // paused, by the worker or by freezing its tree
 	byWorker bool     // the pause is the worker's own
+	unsure   bool     // frozen because its own pause was not answered in time: it may have paused as well
 	unpaused bool     // the pause that is wanted has failed: not tried again until another command comes
 	busy     string   // the operation that is under way on the instance
 	deadline *deadlines

@@ -43,6 +43,7 @@ type taskAttempt[A any] struct {
 	mail       *mailbox
 	decoded    chan struct{} // closed when the first attachments are in place
 	hooks      sync.Mutex    // held by a concurrent hook: they run beside Main, but one at a time
+	paused     bool          // by the hook; belongs to whoever runs hooks
 
 	mu      sync.Mutex // guards cancel, stopped and grace
 	cancel  context.CancelCauseFunc
@@ -198,6 +199,11 @@ func (a *taskAttempt[A]) pause(ctx context.Context) error {
 		if err := guard(func() error { return h.Pause(ctx, a.task) }); err != nil {
 			return err
 		}
+		if err := ctx.Err(); err != nil { // the host waits no more and has frozen us instead: what it resumes shall run
+			err = fmt.Errorf("the hook Pause came back too late: %w", err)
+			return errors.Join(err, guard(func() error { return h.Resume(context.WithoutCancel(ctx), a.task) }))
+		}
+		a.paused = true
 		if !a.concurrent {
 			a.task.hold()
 		}
@@ -211,9 +217,13 @@ func (a *taskAttempt[A]) resume(ctx context.Context) error {
 		return protocol.ErrUnsupported
 	}
 	return a.atSafePoint(ctx, func() error {
+		if !a.paused {
+			return nil // a host that does not know how its pause has ended asks all the same
+		}
 		if err := guard(func() error { return h.Resume(ctx, a.task) }); err != nil {
 			return err
 		}
+		a.paused = false
 		a.task.release()
 		return nil
 	})

@@ -43,7 +43,8 @@ type Updater[A any] interface {
 }
 
 // Pauser is asked to pause and resume: after Pause returns the task must use no CPU worth the name. It runs where Update
-// runs. Without ConcurrentHooks the task's goroutine is held between Pause and Resume. A class without it is frozen by the
+// runs. Without ConcurrentHooks the task's goroutine is held between Pause and Resume. A Pause that takes longer than the
+// host waits (10 s; ctx ends then) is followed by Resume at once, since the host has frozen the process instead. A class without it is frozen by the
 // host from outside, which needs no code at all.
 type Pauser[A any] interface {
 	Pause(ctx context.Context, t *Task[A]) error

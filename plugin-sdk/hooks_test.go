@@ -234,6 +234,43 @@ func TestPausedTaskDoesNotMove(t *testing.T) {
 	}
 }
 
+// latePauser returns from Pause when nobody waits for it any more.
+type latePauser struct{ *everything }
+
+func (w latePauser) Pause(ctx context.Context, t *sdk.Task[attachments]) error {
+	<-ctx.Done()
+	return w.everything.Pause(ctx, t)
+}
+
+// A host that waits no longer freezes the process; what it thaws must not stand still.
+func TestAPauseThatComesTooLateIsTakenBack(t *testing.T) {
+	for _, concurrent := range []bool{false, true} {
+		t.Run(fmt.Sprintf("concurrent=%v", concurrent), func(t *testing.T) {
+			d := &diary{}
+			w := latePauser{&everything{d: d, main: untilStopped}}
+			var opts []sdk.ClassOption
+			if concurrent {
+				opts = append(opts, sdk.ConcurrentHooks())
+			}
+			task := sdktest.Run(t, class(w, opts...), attachments{}, sdktest.Options{Deadline: 500 * time.Millisecond})
+			task.WaitUnits(1)
+			if err := task.Pause(); err == nil {
+				t.Error("paused in time")
+			}
+			for deadline := time.Now().Add(20 * time.Second); !slices.Contains(d.read(), "Resume") && time.Now().Before(deadline); {
+				time.Sleep(time.Millisecond)
+			}
+			task.WaitUnits(task.Progress().Units + 3) // it goes on
+			if err := task.Resume(); err != nil {
+				t.Error(err)
+			}
+			if got, want := d.read(), []string{"Before", "Main", "Pause", "Resume"}; !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // onlyMain has no hook at all.
 type onlyMain func(ctx context.Context, t *sdk.Task[attachments]) error
 
