@@ -14,30 +14,16 @@ import (
 	"github.com/skalds-go/skalds/plugins/procstats"
 )
 
+// sweepWithin is how long Sweep waits for what it has killed: a process in uninterruptible sleep (a dead network file
+// system, a broken disk) may not go for days, and shall not keep the host from starting.
+const sweepWithin = 5 * time.Second
+
 // Sweep kills what an earlier host with this run folder has left behind, and removes its private folders. Processes are
-// found by the launch id in their environment, which names the run folder; call it before the first Launch.
+// found by the launch id in their environment, which names the run folder; call it before the first Launch. What does not
+// die within sweepWithin is told in the log and left.
 func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
-	seen := map[procstats.ID]bool{}
-	for {
-		left, err := l.foreign()
-		if err != nil {
-			return killed, fmt.Errorf("sweep: %w", err)
-		}
-		if len(left) == 0 {
-			break
-		}
-		for _, id := range left {
-			signalProcess(id, syscall.SIGKILL)
-			if !seen[id] {
-				seen[id] = true
-				killed++
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return killed, fmt.Errorf("sweep: %d processes are still there: %w", len(left), context.Cause(ctx))
-		case <-time.After(5 * time.Millisecond):
-		}
+	if killed, err = l.killAll(ctx, l.foreign); err != nil {
+		return killed, fmt.Errorf("sweep: %w", err)
 	}
 	entries, err := os.ReadDir(l.base)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -61,6 +47,35 @@ func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
 		}
 	}
 	return killed, errors.Join(errs...)
+}
+
+// killAll kills what look finds until it finds nothing more, or for sweepWithin.
+func (l *Launcher) killAll(ctx context.Context, look func() ([]procstats.ID, error)) (killed int, err error) {
+	seen := map[procstats.ID]bool{}
+	for deadline := time.Now().Add(sweepWithin); ; {
+		left, err := look()
+		if err != nil || len(left) == 0 {
+			return killed, err
+		}
+		pids := make([]int, 0, len(left))
+		for _, id := range left {
+			signalProcess(id, syscall.SIGKILL)
+			pids = append(pids, id.PID)
+			if !seen[id] {
+				seen[id] = true
+				killed++
+			}
+		}
+		if time.Now().After(deadline) {
+			l.log.Warn("processes of an earlier host do not die: the machine may be short of a disk or of a network file system", "pids", pids)
+			return killed, nil
+		}
+		select {
+		case <-ctx.Done():
+			return killed, fmt.Errorf("%d processes are still there: %w", len(left), context.Cause(ctx))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // foreign lists live processes with a launch id of our run folder and no instance of ours, and what they have started.
