@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,8 +50,13 @@ func (b *syncBuffer) String() string {
 // start runs skalds with args; env is added to the environment.
 func start(t testing.TB, dir string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, dir: dir, log: &syncBuffer{}, exited: make(chan struct{})}
-	p.cmd = exec.Command(built.skalds, args...)
+	return startCommand(t, dir, exec.Command(built.skalds, args...))
+}
+
+// startCommand is start where skalds is wrapped in another command.
+func startCommand(t testing.TB, dir string, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := &program{t: t, dir: dir, cmd: cmd, log: &syncBuffer{}, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Dir = t.TempDir() // no skalds.yml, no .env
 	p.cmd.Env = append(os.Environ(), "SKALDS_PLUGINS="+built.plugins, "TMPDIR="+built.tmp)
@@ -66,7 +70,7 @@ func start(t testing.TB, dir string, args ...string) *program {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %s:\n%s", filepath.Base(built.skalds), strings.Join(args, " "), tail(p.log.String(), 200))
+			t.Logf("%s:\n%s", strings.Join(cmd.Args, " "), tail(p.log.String(), 200))
 		}
 	})
 	return p
