@@ -109,10 +109,21 @@ func TestAnEdgeHostAloneFollowsItsFile(t *testing.T) {
 }
 
 func TestAnEdgeTaskThatCannotStartWaitsOrFails(t *testing.T) {
-	m := newEdgeMachine(t, workersYML(entry("a", "wait", ""), "  b:\n    className: Later\n"))
+	m := newEdgeMachine(t, workersYML(entry("a", "wait", ""), "  b:\n    className: Later\n",
+		"  c:\n    className: Script\n    attachments:\n      doo: wait\n"))
 	b := newMemoryBus()
 	m.start(b)
 	eventually(t, "a runs", soon, func() bool { return len(m.attempts("a")) == 1 })
+	eventually(t, "c, whose attachments miss the schema, has failed", soon, func() bool { return b.last("c").State == skalds.Failed })
+	r := b.last("c")
+	if r.Exit == nil || !r.Exit.Permanent || r.BudgetUsed != 0 || !strings.Contains(r.Exception, "workers.yml:") || !strings.Contains(r.Exception, "attachments.doo") {
+		t.Errorf("%+v %+v", r, r.Exit)
+	}
+	eventually(t, "its exit report", soon, func() bool { return len(b.outcomes("c", skalds.OutcomeExit)) == 1 })
+	eventually(t, "it is remembered", soon, func() bool { return m.edgeState("c") == skalds.Failed })
+	if len(m.attempts("c")) > 0 {
+		t.Error("c was run")
+	}
 	eventually(t, "b says why it waits", soon, func() bool {
 		s, ok := b.live("b")
 		return ok && s.Phase == skalds.PhaseBackoff && strings.Contains(s.Error, "Later")

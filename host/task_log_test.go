@@ -93,6 +93,59 @@ func TestTailReadsOnInTheRotatedFile(t *testing.T) {
 	}
 }
 
+func TestALogIsRotatedBySize(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.DataDir, cfg.LogRotationMB = t.TempDir(), 1
+	logs := newTaskLogs(cfg, hclog.NewNullLogger())
+	l, err := logs.open("cam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := func() (sizes []int64) {
+		entries, err := os.ReadDir(filepath.Join(cfg.DataDir, "logs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			st, err := e.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes = append(sizes, st.Size())
+		}
+		return sizes
+	}
+	text := strings.Repeat("x", 1000)
+	n := 0
+	for ; n == 0 || len(files()) < 2; n++ { // the second file is that of the first rotation
+		if n > 3000 {
+			t.Fatalf("not rotated after %d lines: %v", n, files())
+		}
+		l.write(time.Now(), hclog.Info, 1, fmt.Sprintf("%s line %d", text, n))
+	}
+	l.write(time.Now(), hclog.Info, 1, fmt.Sprintf("%s line %d", text, n))
+	for _, size := range files() {
+		if size > 1<<20 {
+			t.Errorf("a file has %d bytes, at most 1 MiB is wanted", size)
+		}
+	}
+	lines, err := l.tail(100)
+	if err != nil || len(lines) != 100 {
+		t.Fatalf("%d lines (%v)", len(lines), err)
+	}
+	for i, line := range lines {
+		if want := fmt.Sprintf(" line %d", n-99+i); !strings.HasSuffix(line, want) {
+			t.Fatalf("line %d of the last 100 ends in %q, want %q", i, line[len(line)-20:], want)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if lines, err := logs.tail("cam", 100); err != nil || len(lines) != 100 {
+		t.Errorf("%d lines after the end (%v)", len(lines), err)
+	}
+}
+
 func TestSweepRemovesOldLogsOfTasksThatDoNotRun(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.DataDir = t.TempDir()
