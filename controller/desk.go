@@ -26,6 +26,7 @@ type desk struct {
 
 type partialHello struct {
 	incarnation int64
+	number      int64
 	next        int
 	hello       skalds.Hello
 }
@@ -59,7 +60,8 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
 	return nil
 }
 
-// join puts the parts of a hello together. Parts come in order; a new first part begins anew.
+// join puts the parts of a hello together. Parts come in order; a new first part begins anew. Where one is missing the node
+// is asked for another hello, though an earlier one was answered: this one may say what has changed since.
 func (d *desk) join(m skalds.HostMessage) (skalds.Hello, bool) {
 	h := *m.Hello
 	if h.Parts <= 1 {
@@ -68,11 +70,15 @@ func (d *desk) join(m skalds.HostMessage) (skalds.Hello, bool) {
 	p := d.partial[m.NodeID]
 	switch {
 	case h.Part == 1:
-		p = &partialHello{incarnation: m.Incarnation, next: 2, hello: h}
+		p = &partialHello{incarnation: m.Incarnation, number: h.Number, next: 2, hello: h}
 		d.partial[m.NodeID] = p
-	case p == nil || p.incarnation != m.Incarnation || h.Part > p.next:
-		d.log.Warn("a part of a hello is missing: the node is asked for another one", "node_id", m.NodeID, "part", h.Part)
+	case p == nil || p.incarnation != m.Incarnation || p.number != h.Number || h.Part > p.next:
 		delete(d.partial, m.NodeID)
+		if m.Incarnation < d.cluster.incarnation(m.NodeID) {
+			return skalds.Hello{}, false // of a former self
+		}
+		d.log.Warn("a part of a hello is missing: the node is asked for another one", "node_id", m.NodeID, "part", h.Part)
+		d.cluster.distrust(m.NodeID)
 		return skalds.Hello{}, false
 	case h.Part == p.next:
 		p.hello.Tasks = append(p.hello.Tasks, h.Tasks...)

@@ -3,8 +3,10 @@ package controller
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skalds-go/skalds"
 )
@@ -99,6 +101,7 @@ func TestHellosInParts(t *testing.T) {
 	part := func(incarnation int64, n, of int, id string) skalds.HostMessage {
 		return skalds.HostMessage{NodeID: "n1", Incarnation: incarnation, Hello: &skalds.Hello{Part: n, Parts: of, Tasks: []skalds.TaskMark{{TaskID: id}}}}
 	}
+	numbered := func(m skalds.HostMessage, n int64) skalds.HostMessage { m.Hello.Number = n; return m }
 	for _, tt := range []struct {
 		name  string
 		parts []skalds.HostMessage
@@ -110,9 +113,14 @@ func TestHellosInParts(t *testing.T) {
 		{"one missing", []skalds.HostMessage{part(1, 1, 3, "a"), part(1, 3, 3, "c")}, 0},
 		{"begun anew", []skalds.HostMessage{part(1, 1, 3, "a"), part(1, 2, 3, "b"), part(1, 1, 2, "x"), part(1, 2, 2, "y")}, 2},
 		{"of two incarnations", []skalds.HostMessage{part(1, 1, 2, "a"), part(2, 2, 2, "b")}, 0},
+		{"of two hellos", []skalds.HostMessage{part(1, 1, 2, "a"), numbered(part(1, 2, 2, "b"), 9)}, 0},
+		{"one of a former self", []skalds.HostMessage{part(0, 2, 2, "b")}, 0},
 		{"without a beginning", []skalds.HostMessage{part(1, 2, 2, "b")}, 0},
 	} {
-		d := newDesk(nil, nil, nil, nil, nil, quiet)
+		c := newCluster(DefaultConfig())
+		c.heard("n1", 1, 1, time.UnixMilli(now))
+		c.greet(skalds.Node{ID: "n1", Incarnation: 1}, time.UnixMilli(now))
+		d := newDesk(nil, c, nil, nil, nil, quiet)
 		var h skalds.Hello
 		var whole bool
 		for _, m := range tt.parts {
@@ -120,6 +128,10 @@ func TestHellosInParts(t *testing.T) {
 		}
 		if whole != (tt.tasks > 0) || whole && len(h.Tasks) != tt.tasks {
 			t.Errorf("%s: whole %v with %d tasks, want %d", tt.name, whole, len(h.Tasks), tt.tasks)
+		}
+		asked, again := c.wantsHello(time.UnixMilli(now)), tt.tasks == 0 && tt.name != "one of a former self"
+		if slices.Contains(asked, "n1") != again {
+			t.Errorf("%s: asked for another hello: %q", tt.name, asked)
 		}
 	}
 }
