@@ -241,7 +241,7 @@ func (c *cluster) view(id string) (NodeView, bool) {
 	if m == nil {
 		return NodeView{}, false
 	}
-	return m.view(), true
+	return c.shown(m), true
 }
 
 func (c *cluster) views() []NodeView {
@@ -249,14 +249,18 @@ func (c *cluster) views() []NodeView {
 	defer c.mu.Unlock()
 	out := make([]NodeView, 0, len(c.nodes))
 	for _, m := range c.nodes {
-		out = append(out, m.view())
+		out = append(out, c.shown(m))
 	}
 	slices.SortFunc(out, func(a, b NodeView) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }
 
-func (m *member) view() NodeView {
-	v := NodeView{Node: m.record, Online: m.online, Heartbeat: m.heartbeat}
+// shown is a node for people. The mutex is held.
+func (c *cluster) shown(m *member) NodeView {
+	v := NodeView{
+		Node: m.record, Online: m.online, Heartbeat: m.heartbeat,
+		Greeted: m.online && m.greeted != 0 && m.greeted == c.leases.Incarnation(m.record.ID),
+	}
 	if !m.seenAt.IsZero() {
 		v.SeenAt = m.seenAt.UnixMilli()
 	}

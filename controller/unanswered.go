@@ -38,6 +38,7 @@ type sentCommand struct {
 	epoch, revision int64
 	due             time.Time
 	wait            time.Duration
+	received        bool // the node has said so
 }
 
 // command sends the desired state of a task to its node, until it is answered.
@@ -61,8 +62,17 @@ func (u *unanswered) answered(r *skalds.Report) {
 		delete(u.sent, r.TaskID)
 		return
 	}
+	s.received = true
 	s.wait = resendMax
 	s.due = u.clock.Now().Add(s.wait)
+}
+
+// isReceived reports whether the node has said that it has a task's last command.
+func (u *unanswered) isReceived(taskID string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := u.sent[taskID]
+	return s != nil && s.received
 }
 
 // settled forgets a task whose node owes no answer.

@@ -16,6 +16,7 @@ type TaskView struct {
 type NodeView struct {
 	skalds.Node
 	Online    bool
+	Greeted   bool              // its hello was answered: it may get tasks, unless it is cordoned or draining
 	Heartbeat *skalds.Heartbeat // nil: none seen since the controller started
 	SeenAt    int64             // ms since epoch, the controller's clock; 0: never
 	Tasks     []*skalds.Task    // that belong to it by the store

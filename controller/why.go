@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/dispatch"
@@ -29,7 +30,24 @@ func (s *TaskService) Why(ctx context.Context, id string) (Explanation, error) {
 		})
 	}
 	e.Summary = summaryOf(t, &r, verdicts)
+	if t.LifecycleStatus == skalds.Assigning {
+		e.Summary += s.notBegun(t, now)
+	}
 	return e, nil
+}
+
+// notBegun says for how long a node has not begun with a task that was handed to it; empty where that is nothing special.
+func (s *TaskService) notBegun(t *skalds.Task, now time.Time) string {
+	waited := now.Sub(time.UnixMilli(t.UpdateDateTime)).Round(time.Second)
+	switch {
+	case waited < s.cfg.Resend:
+		return ""
+	case t.AckedRevision >= t.DesiredRevision: // of its own file
+		return fmt.Sprintf("; the node has not reported anything about it for %s", waited)
+	case s.unanswered.isReceived(t.ID):
+		return fmt.Sprintf("; the node has had the command for %s and has not begun yet", waited)
+	}
+	return fmt.Sprintf("; the node has not answered the command for %s", waited)
 }
 
 // shown is free capacity for people: a node that holds more than it has, or whose capacity is not known now, has none.

@@ -45,7 +45,7 @@ func newFake() *fake {
 		tasks: map[string]*skalds.Task{}, keys: map[string]string{}, live: map[string]*skalds.InstanceStatus{},
 		attempts: map[string][]skalds.Attempt{}, subs: map[int]func(string, skalds.Change){}, down: map[string]string{"store": ""},
 		nodes: []controller.NodeView{{
-			Node: skalds.Node{ID: "node-1", Mode: skalds.NodeModeNode, Incarnation: 3}, Online: true, SeenAt: 1000,
+			Node: skalds.Node{ID: "node-1", Mode: skalds.NodeModeNode, Incarnation: 3}, Online: true, Greeted: true, SeenAt: 1000,
 			Heartbeat: &skalds.Heartbeat{
 				NodeID: "node-1", Incarnation: 3, Seq: 7, Capacity: skalds.Capacity{CPUCores: 2, MemoryBytes: 4 << 30},
 				Used: skalds.Usage{CPUCores: 0.5, MemoryBytes: 1 << 30}, Classes: []string{"Echo"}, Workers: []string{"echo@1.0.0"},

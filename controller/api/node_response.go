@@ -27,6 +27,7 @@ type NodeResponse struct {
 	Labels      map[string]string    `json:"labels"`
 	Problems    []skalds.NodeProblem `json:"problems" doc:"files there that cannot be used until somebody repairs them"`
 	Workers     []string             `json:"workers" doc:"name@version"`
+	Greeted     bool                 `json:"greeted" doc:"its hello was answered: it gets tasks, unless it is cordoned or draining"`
 	Cordoned    bool                 `json:"cordoned" doc:"gets no new task"`
 	Draining    bool                 `json:"draining" doc:"its tasks move away"`
 	Incarnation int64                `json:"incarnation"`
@@ -69,7 +70,7 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 	r := NodeResponse{
 		ID: v.ID, Type: v.Mode, Status: nodeStatus(v), LastHeartbeat: strconv.FormatInt(v.SeenAt, 10), SupportedTasks: []string{},
 		CurrentTasks: []string{}, TaskCount: len(v.Tasks), Instances: []NodeInstance{}, Labels: map[string]string{}, Workers: []string{}, Problems: []skalds.NodeProblem{},
-		Cordoned: v.Cordoned, Draining: v.Draining, Incarnation: v.Incarnation, LostAt: v.LostAt,
+		Greeted: v.Greeted, Cordoned: v.Cordoned, Draining: v.Draining, Incarnation: v.Incarnation, LostAt: v.LostAt,
 	}
 	for _, t := range v.Tasks {
 		r.CurrentTasks = append(r.CurrentTasks, t.ID)

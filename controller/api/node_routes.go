@@ -165,7 +165,7 @@ func countNodes(views []controller.NodeView) NodeStatistics {
 			s.Details.OnlineEdges++
 		default:
 			s.Details.OnlineNodes++
-			if !v.Cordoned && !v.Draining {
+			if v.Greeted && !v.Cordoned && !v.Draining {
 				s.AvailableNodes++
 			}
 			if len(v.Tasks) > 0 {

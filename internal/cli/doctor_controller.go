@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
@@ -49,6 +50,8 @@ func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findi
 			}
 			out.add(healthWarn, name, "start its host again, or look at its log", "is offline and %s", seen)
 			continue
+		case !n.Greeted:
+			out.add(healthWarn, name, "look at the log of its host: it must reach the bus", "is online, but its hello has not been answered: it gets no task")
 		case n.Draining:
 			out.add(healthWarn, name, fmt.Sprintf("`skalds node undrain %s` ends it", n.ID), "is draining")
 		case n.Cordoned:
@@ -65,7 +68,7 @@ func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findi
 	case online == 0:
 		out.add(healthFail, "nodes", "start one with `skalds standalone` or `skalds host`", "none of %d online", len(l.Items))
 	case ready == 0:
-		out.add(healthWarn, "nodes", "start one with `skalds host`, or end cordon and drain", "%d of %d online, none ready for new tasks", online, len(l.Items))
+		out.add(healthWarn, "nodes", "start one with `skalds host`, or see above what keeps tasks from them", "%d of %d online, none ready for new tasks", online, len(l.Items))
 	default:
 		out.add(healthOK, "nodes", "", "%d of %d online, %d ready for new tasks", online, len(l.Items), ready)
 	}
@@ -120,8 +123,33 @@ func (c *commands) checkTasks(ctx context.Context, cl *client.Client, out *findi
 		}
 		out.add(healthWarn, "tasks", fmt.Sprintf("`skalds task why %s` tells more", first[reason]), "%s %s: %s", plural(count[reason], "task"), verb, reason)
 	}
-	if len(count) == 0 {
+	stuck, err := c.checkAssigning(ctx, cl, out)
+	if err == nil && len(count) == 0 && !stuck {
 		out.add(healthOK, "tasks", "", "none waits for a node that does not come")
 	}
-	return nil
+	return err
+}
+
+// assigningPatience is how long a node may take to begin with a task: a start may take ten seconds, and others come first.
+const assigningPatience = 30 * time.Second
+
+// checkAssigning looks for tasks that were handed to nodes and are not begun with.
+func (c *commands) checkAssigning(ctx context.Context, cl *client.Client, out *findings) (stuck bool, err error) {
+	l, err := readTasks(ctx, cl, client.ListTasks{States: []skalds.State{skalds.Assigning}}, waitingShown)
+	if err != nil {
+		return false, err
+	}
+	first, count := map[string]string{}, map[string]int{} // by node
+	for _, t := range l.Items {
+		if t.LifecycleStatus != skalds.Assigning || t.Executor == nil || c.Now().Sub(time.UnixMilli(t.UpdateDateTime)) < assigningPatience {
+			continue
+		}
+		count[*t.Executor]++
+		first[*t.Executor] = t.ID
+	}
+	for _, node := range slices.Sorted(maps.Keys(count)) {
+		out.add(healthWarn, "node "+node, fmt.Sprintf("look at the log of its host; `skalds task why %s` tells more", first[node]),
+			"has not begun with %s within %s", plural(count[node], "task"), assigningPatience)
+	}
+	return len(count) > 0, nil
 }

@@ -95,7 +95,7 @@ func someTasks() []api.TaskResponse {
 func someNodes() api.NodeList {
 	return api.NodeList{Total: 2, Items: []api.NodeResponse{
 		{
-			ID: "node-1", Type: skalds.NodeModeNode, Status: "online", LastHeartbeat: "1772366399000", SupportedTasks: []string{"RtspRecorder", "TestCamera"}, TaskCount: 2,
+			ID: "node-1", Type: skalds.NodeModeNode, Status: "online", Greeted: true, LastHeartbeat: "1772366399000", SupportedTasks: []string{"RtspRecorder", "TestCamera"}, TaskCount: 2,
 			Capacity: &skalds.Capacity{CPUCores: 8, MemoryBytes: 16 << 30}, Reserved: &skalds.Resources{CPUCores: 1.5, MemoryBytes: 512 << 20},
 			Used: &skalds.Usage{CPUCores: 2.25, MemoryBytes: 5 << 30}, Foreign: &skalds.Usage{CPUCores: 2, MemoryBytes: 4 << 30},
 			Enforcement: &skalds.Enforcement{Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: "0.15 s of allocation"}, CPU: skalds.Enforced{Mechanism: skalds.MechanismNone}, PIDs: skalds.Enforced{Mechanism: skalds.MechanismRlimit}},
