@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 type cluster struct {
 	cfg     Config
 	history *usageHistory
+	records chan struct{} // holds one token: whoever stores the record of a node, see storing
 
 	mu      sync.Mutex // guards all below
 	ledger  *dispatch.Ledger
@@ -43,7 +45,7 @@ type liveTask struct {
 
 func newCluster(cfg Config) *cluster {
 	return &cluster{
-		cfg: cfg, history: newUsageHistory(cfg.UsageHistory), ledger: dispatch.NewLedger(cfg.Dispatch),
+		cfg: cfg, history: newUsageHistory(cfg.UsageHistory), records: make(chan struct{}, 1), ledger: dispatch.NewLedger(cfg.Dispatch),
 		leases: monitor.NewLeases(monitor.ForLease(cfg.Lease)), nodes: map[string]*member{}, live: map[string]liveTask{},
 	}
 }
@@ -148,14 +150,13 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 }
 
 // silent takes a node off that is lost or has left.
-func (c *cluster) silent(id string, lostAt int64) skalds.Node {
+func (c *cluster) silent(id string, lostAt int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.member(id)
 	m.online, m.greeted, m.asked = false, 0, 0
 	m.record.LostAt = lostAt
 	c.judge(id)
-	return m.record
 }
 
 // instance is what the latest heartbeat of the task's node says about it; nil: nothing.
@@ -267,17 +268,24 @@ func (c *cluster) shown(m *member) NodeView {
 	return v
 }
 
-// amend changes a node's record and returns it; false where there is no such node. freed tells that it may get tasks now.
-func (c *cluster) amend(id string, change func(*skalds.Node)) (n skalds.Node, freed, ok bool) {
+// storing does what reads the record of a node, stores it changed, and brings the change into the picture: one at a time, so
+// that no older record is stored over a newer one.
+func (c *cluster) storing(ctx context.Context, do func() error) error {
+	select {
+	case c.records <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.records }()
+	return do()
+}
+
+// amend changes a node's record; it reports whether the node may get tasks now that it might not get before.
+func (c *cluster) amend(id string, change func(*skalds.Node)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.nodes[id]
-	if m == nil {
-		return skalds.Node{}, false, false
-	}
-	change(&m.record)
-	freed = c.judge(id)
-	return m.record, freed, true
+	change(&c.member(id).record)
+	return c.judge(id)
 }
 
 // greet notes an answered hello; the node may get tasks from now on.

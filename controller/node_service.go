@@ -95,11 +95,20 @@ func (s *NodeService) evict(ctx context.Context, id string) error {
 }
 
 func (s *NodeService) amend(ctx context.Context, id, who, action string, change func(*skalds.Node)) error {
-	n, freed, ok := s.cluster.amend(id, change)
-	if !ok {
-		return skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
-	}
-	if err := s.save(ctx, n); err != nil {
+	freed := false
+	err := s.cluster.storing(ctx, func() error {
+		v, ok := s.cluster.view(id)
+		if !ok {
+			return skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
+		}
+		change(&v.Node)
+		if err := s.save(ctx, v.Node); err != nil {
+			return err
+		}
+		freed = s.cluster.amend(id, change)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	s.tasks.audit(ctx, AuditEntry{Who: who, Action: action, NodeID: id})

@@ -36,10 +36,7 @@ type nodeWatch struct {
 	wake chan struct{}
 }
 
-type lostNode struct {
-	record skalds.Node
-	why    string
-}
+type lostNode struct{ id, why string }
 
 // Run watches until ctx ends.
 func (w *nodeWatch) Run(ctx context.Context) error {
@@ -178,11 +175,11 @@ func (w *nodeWatch) judge() {
 
 // lost declares a node lost. What follows in the store is done beside, so that a store that is away delays no judgement.
 func (w *nodeWatch) lost(id, why string) {
-	record := w.cluster.silent(id, w.clock.Now().UnixMilli())
+	w.cluster.silent(id, w.clock.Now().UnixMilli())
 	w.log.Warn("node is lost", "node_id", id, "reason", why)
 	w.tasks.publishNode(id, "offline")
 	w.mu.Lock()
-	w.gone = append(w.gone, lostNode{record, why})
+	w.gone = append(w.gone, lostNode{id, why})
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -215,15 +212,15 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 	w.mu.Unlock()
 	var left []lostNode
 	for _, n := range list {
-		if w.cluster.isAlive(n.record.ID) {
+		if w.cluster.isAlive(n.id) {
 			continue
 		}
-		err := errors.Join(w.store.SaveNode(ctx, n.record), w.takeBack(ctx, n.record.ID, n.why))
+		err := errors.Join(w.saveLost(ctx, n.id), w.takeBack(ctx, n.id, n.why))
 		if err == nil {
 			continue
 		}
 		if !*failing && ctx.Err() == nil {
-			w.log.Error("cannot take back the tasks of a lost node: tried again until it works", "node_id", n.record.ID, "err", err)
+			w.log.Error("cannot take back the tasks of a lost node: tried again until it works", "node_id", n.id, "err", err)
 		}
 		left = append(left, n)
 	}
@@ -232,6 +229,13 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 	defer w.mu.Unlock()
 	w.gone = append(left, w.gone...)
 	return len(w.gone) > 0
+}
+
+// saveLost stores that a node is lost, unless it has come back meanwhile.
+func (w *nodeWatch) saveLost(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return w.cluster.storing(ctx, func() error { return w.store.SaveNode(ctx, w.cluster.nodeRecord(id)) })
 }
 
 func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {
