@@ -24,7 +24,8 @@ type cluster struct {
 	leases  *monitor.Leases
 	nodes   map[string]*member
 	live    map[string]liveTask // by task id
-	workers []WorkerOnNodes     // every plugin ever seen
+	workers []WorkerOnNodes     // every plugin that a node offers, or offered last
+	retired []skalds.WorkerInfo // those that none offers any more, though processes of them run
 }
 
 // member is a node.
@@ -230,8 +231,49 @@ func (c *cluster) plugins() []WorkerOnNodes {
 func (c *cluster) setWorkers(all []WorkerOnNodes, id string, workers []skalds.WorkerInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.retire(all)
 	c.workers = all
 	c.ledger.SetWorkers(id, workers)
+}
+
+// retire keeps what is known of plugins whose files are gone while processes of them run. The mutex is held.
+func (c *cluster) retire(now []WorkerOnNodes) {
+	offered, runs := map[string]bool{}, map[string]bool{}
+	for i := range now {
+		offered[now[i].Ref()] = true
+	}
+	for _, l := range c.live {
+		runs[l.status.Worker] = true
+	}
+	before := c.retired
+	for i := range c.workers {
+		before = append(before, c.workers[i].WorkerInfo)
+	}
+	var kept []skalds.WorkerInfo
+	for i := range before {
+		if ref := before[i].Ref(); runs[ref] && !offered[ref] {
+			offered[ref] = true // once
+			kept = append(kept, before[i])
+		}
+	}
+	c.retired = kept
+}
+
+// class is what is known of a class in one plugin, "name@version"; nil: nothing.
+func (c *cluster) class(ref, className string) *skalds.ClassInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.workers {
+		if c.workers[i].Ref() == ref {
+			return c.workers[i].Class(className)
+		}
+	}
+	for i := range c.retired {
+		if c.retired[i].Ref() == ref {
+			return c.retired[i].Class(className)
+		}
+	}
+	return nil
 }
 
 // node is a node's record and state.

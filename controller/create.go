@@ -112,19 +112,21 @@ func (s *TaskService) checkAttachments(className, version, running string, doc j
 		return skalds.Invalid("the version does not work", skalds.Field("version", err.Error()))
 	}
 	_, class, offered := versions.Pick(className, workers)
-	for i := range workers {
-		if running != "" && workers[i].Ref() == running {
-			if c := workers[i].Class(className); c != nil {
-				class = c
-			}
+	if running != "" {
+		if c := s.cluster.class(running, className); c != nil {
+			class = c // whether or not its file is still there
 		}
 	}
 	switch {
+	case class != nil:
+	case running != "":
+		s.log.Debug("the version that runs is not known here: attachments are checked on the node only", "class", className, "worker", running)
+		return nil
 	case len(offered) == 0:
 		return skalds.Invalid("the task cannot be accepted", skalds.Field("className", unknownClass(className, workers)))
-	case class == nil && version == "":
+	case version == "":
 		return skalds.Invalid("the task cannot be accepted", skalds.Field("version", fmt.Sprintf("class %s is there in prereleases only (%s): name the version to use one", className, strings.Join(offered, ", "))))
-	case class == nil:
+	default:
 		return skalds.Invalid("the task cannot be accepted", skalds.Field("version", fmt.Sprintf("%q is satisfied by none of the known workers of class %s: %s", version, className, strings.Join(offered, ", "))))
 	}
 	schema, err := s.schemas.compiled(class.Schema)
