@@ -46,10 +46,13 @@ const wait = (ms, signal) => new Promise((resolve) => {
   signal?.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
 });
 
-// stream reads events until the signal is aborted; onState gets "live" and "lost". again: connect anew after an end.
+// stream reads events until the signal is aborted, and connects anew after every loss; onState gets "live" and "lost", the
+// latter with what the server said, if anything. again: false: the event "end" ends it, and so does a refusal.
 export async function stream(path, { onEvent, onState = () => {}, signal, again = true }) {
   let last = "";
+  let ended = false;
   for (let pause = 500; !signal.aborted; pause = Math.min(pause * 2, 8000)) {
+    let said = "";
     try {
       const headers = { Accept: "text/event-stream" };
       if (last) headers["Last-Event-ID"] = last;
@@ -58,14 +61,18 @@ export async function stream(path, { onEvent, onState = () => {}, signal, again 
       await readEvents(response.body, (id, data) => {
         pause = 500;
         if (id) last = id;
+        if (data.type === "end") ended = true;
         onEvent(data);
       });
-      if (!again) return;
+      if (!again && ended) return;
     } catch (err) {
       if (signal.aborted) return;
-      if (err instanceof Problem && !again) throw err;
+      if (err instanceof Problem) {
+        if (!again && err.status < 500) throw err;
+        said = err.message;
+      }
     }
-    onState("lost");
+    onState("lost", said);
     await wait(pause, signal);
   }
 }

@@ -105,9 +105,15 @@ function follow(id, instance) {
   pre.replaceChildren();
   let lines = 0;
   const state = (text) => { if (logs === control) setText($("#log-state"), text); };
-  state("following");
   stream(taskPath(id, "/logs?tail=200&follow=true"), {
     signal: control.signal, again: false,
+    onState: (now, said) => {
+      if (logs !== control) return;
+      if (now !== "live") return state(said || "the connection is lost: trying again");
+      pre.replaceChildren(); // the last lines come again
+      lines = 0;
+      state("following");
+    },
     onEvent: (e) => {
       if (logs !== control || e.type !== "log") return;
       pre.append(`${e.line}\n`);
