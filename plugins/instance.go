@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"context"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -35,6 +36,7 @@ type Instance struct {
 	mu     sync.Mutex      // guards what follows
 	proc   *process        // nil before the fork; never changed after it
 	worker protocol.Worker // nil before the handshake
+	conn   io.Closer       // what worker speaks over; nil before the handshake
 	kill   *KillReason
 	status Status
 	usage  skalds.Usage
@@ -74,10 +76,20 @@ func (i *Instance) Worker() protocol.Worker {
 	return i.worker
 }
 
-func (i *Instance) setWorker(w protocol.Worker) {
+func (i *Instance) setWorker(w protocol.Worker, conn io.Closer) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.worker = w
+	i.worker, i.conn = w, conn
+}
+
+// hangUp closes the connection to a process that ends: it would be dialled again and again.
+func (i *Instance) hangUp() {
+	i.mu.Lock()
+	conn := i.conn
+	i.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close() // more than once says that it is closed
+	}
 }
 
 // Done is closed when the process has ended, its tree was killed and its output was read.
@@ -221,6 +233,7 @@ func (i *Instance) Leave() {
 	i.mu.Lock()
 	i.left = true
 	i.mu.Unlock()
+	i.hangUp()
 	i.signalTree(syscall.SIGKILL)
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -309,7 +310,11 @@ func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
 	if !ok {
 		return fmt.Errorf("dispense: got a %T", raw)
 	}
-	i.setWorker(w)
+	var conn io.Closer
+	if g, ok := rpc.(*plugin.GRPCClient); ok {
+		conn = g.Conn
+	}
+	i.setWorker(w, conn)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	d, err := w.Describe(ctx, protocol.DescribeRequest{Brief: true})
