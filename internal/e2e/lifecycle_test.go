@@ -206,9 +206,11 @@ func TestStateSurvivesARestart(t *testing.T) {
 	if r := p.ends("done"); r.LifecycleStatus != skalds.Finished {
 		t.Errorf("done is %s", r.LifecycleStatus)
 	}
-	after := p.runs("goes-on")
-	if after.Epoch <= before.Epoch || after.BudgetUsed != 0 {
-		t.Errorf("epoch %d after %d, budget used %d", after.Epoch, before.Epoch, after.BudgetUsed)
+	after := p.becomes("goes-on", "runs again", func(r api.TaskResponse) bool {
+		return r.LifecycleStatus == skalds.Running && r.Epoch > before.Epoch && r.Instance != nil && r.Instance.PID != before.Instance.PID
+	})
+	if after.BudgetUsed != 0 {
+		t.Errorf("%d of its budget used", after.BudgetUsed)
 	}
 	if n := noted(dir, "done", "began"); n != 1 {
 		t.Errorf("the finished task ran %d times", n)
