@@ -22,7 +22,7 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the program. The first SIGINT or SIGTERM ends ctx, the second one the process.
+// run is the program. The first SIGINT, SIGTERM or SIGHUP ends ctx, the second one the process.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
@@ -69,11 +69,15 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// untilSignal ends ctx at the first SIGINT or SIGTERM. After that a signal has its usual effect.
+// untilSignal ends ctx at the first SIGINT, SIGTERM or, when a terminal is closed, SIGHUP; nohup keeps that one away. After
+// that a signal has its usual effect.
 func untilSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		select {
 		case s := <-signals:

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/internal/embedded"
 )
@@ -216,6 +218,40 @@ func TestTerminatedWhileStarting(t *testing.T) {
 		if left := processesOf(built.dir); len(left) > 0 {
 			t.Fatalf("after %s: left behind %v", delay*time.Millisecond, left)
 		}
+	}
+}
+
+// A terminal that is closed ends the program as Ctrl-C does, with time for its workers; under nohup it has no effect.
+func TestHungUp(t *testing.T) {
+	dir := t.TempDir()
+	p := standalone(t, dir)
+	p.create(task("kept", "wait"))
+	first := p.runs("kept")
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(p.log.String(), "stopping the task's process") {
+		t.Errorf("exit code %d\n%s", code, tail(p.log.String(), 20))
+	}
+
+	signal.Ignore(syscall.SIGHUP) // what nohup does: children inherit it
+	t.Cleanup(func() { signal.Reset(syscall.SIGHUP) })
+	p = standalone(t, dir)
+	before := p.becomes("kept", "runs again", func(r api.TaskResponse) bool {
+		return r.LifecycleStatus == skalds.Running && r.Instance != nil && r.Instance.PID != first.Instance.PID
+	})
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.create(task("after", "finish"))
+	p.ends("after")
+	if r := p.runs("kept"); r.Instance.PID != before.Instance.PID {
+		t.Error("its task was disturbed")
 	}
 }
 
