@@ -6,13 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 )
 
-// dataDirHook makes the folder for what the task writes; it stays when the task has ended. It also reads the last
-// checkpoint of a class that can be started from one.
+// dataDirHook makes the folder for what the task writes; it stays when the attempt has ended, unless it is empty. It also
+// reads the last checkpoint of a class that can be started from one.
 type dataDirHook struct{}
 
 func (dataDirHook) before(_ context.Context, a *attempt) error {
@@ -31,4 +32,8 @@ func (dataDirHook) before(_ context.Context, a *attempt) error {
 	return nil
 }
 
-func (dataDirHook) after(*attempt) {}
+func (dataDirHook) after(a *attempt) {
+	if a.dataDir != "" {
+		_ = syscall.Rmdir(a.dataDir) // only an empty folder goes, and no link to one
+	}
+}

@@ -80,6 +80,38 @@ func TestDataDirHook(t *testing.T) {
 	if filepath.Dir(a.dataDir) != filepath.Join(dir, "recordings") || string(a.checkpoint) != "state" {
 		t.Errorf("%s %q", a.dataDir, a.checkpoint)
 	}
+	t.Run("an empty folder goes with the attempt, another stays", func(t *testing.T) {
+		left := func() string {
+			t.Helper()
+			dataDirHook{}.after(a)
+			names, err := filepath.Glob(filepath.Join(dir, "recordings", "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Join(names, " ")
+		}
+		if got := left(); got != "" {
+			t.Errorf("%s is left", got)
+		}
+		if err := (dataDirHook{}).before(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(a.dataDir, "1.mp4"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := left(); got != a.dataDir {
+			t.Errorf("%q is left, not %s", got, a.dataDir)
+		}
+		elsewhere := t.TempDir()
+		a.dataDir = filepath.Join(dir, "recordings", "link")
+		if err := os.Symlink(elsewhere, a.dataDir); err != nil {
+			t.Fatal(err)
+		}
+		if got := left(); !strings.Contains(got, a.dataDir) {
+			t.Error("a link to an empty folder was removed")
+		}
+		(dataDirHook{}).after(&attempt{}) // before was refused
+	})
 	t.Run("a disk that takes nothing", func(t *testing.T) {
 		file := filepath.Join(dir, "file")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
