@@ -160,6 +160,9 @@ func TestRecorderWaits(t *testing.T) {
 	if f := task.Stop(); f.Kind != protocol.FinishedStopped {
 		t.Errorf("finished: %+v", f)
 	}
+	if strings.Contains(task.Log(), "[WARN]") {
+		t.Errorf("what is wrong is told twice:\n%s", task.Log())
+	}
 	for _, text := range append(task.Errors(), task.Log()) {
 		if strings.Contains(text, "s3cret") {
 			t.Errorf("the password is in: %s", text)

@@ -313,7 +313,7 @@ func (r *Recorder) fail(err error, now time.Time) {
 	problem := writeProblem(err, r.cfg.Dir)
 	if text := problem.Error(); text != r.problem {
 		r.problem = text
-		r.log.Warn("cannot record", "err", problem, "retry_in", r.cfg.DiskRetry.String())
+		r.log.Debug("cannot record", "err", problem, "retry_in", r.cfg.DiskRetry.String())
 		r.observer.Problem(problem)
 	}
 	r.kick()

@@ -124,7 +124,8 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		err = c.mask(err)
 		c.ended(state)
-		c.log.Warn("no video", "state", state, "err", err, "retry_in", wait.Round(time.Millisecond).String())
+		// Whoever handles the end tells people, once: each try need not.
+		c.log.Debug("no video", "state", state, "err", err, "retry_in", wait.Round(time.Millisecond).String())
 		c.handler.Ended(state, err, wait)
 		t := time.NewTimer(wait)
 		select {
