@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/skalds-go/skalds"
@@ -83,6 +84,46 @@ func TestLostNode(t *testing.T) {
 	n, err := p.Node(t.Context(), "second")
 	if err != nil || n.Status == "online" {
 		t.Errorf("node second is %q, %v", n.Status, err)
+	}
+}
+
+// TestFrozenHost freezes a host whose workers run on: its task runs elsewhere after the lease, and the older process is ended
+// as soon as the host is awake.
+func TestFrozenHost(t *testing.T) {
+	t.Setenv("SKALDS_LEASE", "3s")
+	dir := t.TempDir()
+	p := standalone(t, dir)
+	hosts := map[string]*program{}
+	for _, id := range []string{"second", "third"} {
+		hosts[id] = start(t, dir, "host", "--mode", "node", "--join", filepath.Join(dir, "join.json"), "--data-dir", filepath.Join(dir, id),
+			"--node-id", id, "--labels", "zone=b")
+	}
+	p.until("both are online", func(ctx context.Context) bool {
+		nodes, err := p.Nodes(ctx, "", "online")
+		return err == nil && len(nodes.Items) == 3
+	})
+	p.create(task("moves", "wait", on("zone=b")))
+	first := p.runs("moves")
+	frozen := hosts[*first.Executor].cmd.Process
+	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	second := p.becomes("moves", "runs elsewhere", func(r api.TaskResponse) bool {
+		return r.LifecycleStatus == skalds.Running && *r.Executor != *first.Executor && r.Instance != nil && r.Instance.PID != first.Instance.PID
+	})
+	if err := syscall.Kill(first.Instance.PID, 0); err != nil {
+		t.Errorf("the process of the frozen host: %v", err)
+	}
+	if err := frozen.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.wait("the older process is ended", func() bool { return syscall.Kill(first.Instance.PID, 0) != nil })
+	p.until("its node is back", func(ctx context.Context) bool {
+		n, err := p.Node(ctx, *first.Executor)
+		return err == nil && n.Status == "online"
+	})
+	if r := p.runs("moves"); *r.Executor != *second.Executor || r.Instance.PID != second.Instance.PID || r.BudgetUsed != 0 {
+		t.Errorf("it runs on %s in %d, %d failures counted", *r.Executor, r.Instance.PID, r.BudgetUsed)
 	}
 }
 
