@@ -128,7 +128,8 @@ func (w *workerProgram) serve() {
 	}
 	s := newSession(w, log,
 		func() (protocol.HostServices, error) { return hostServicesFromEnv(token) },
-		// go-plugin replaces both by pipes of its own; what the task prints shall reach the host whatever happens to RPC.
+		// go-plugin replaces both by pipes of its own, from which a host reads what is printed ahead of its first call; what is
+		// printed afterwards shall reach it whatever happens to RPC.
 		func() { os.Stdout, os.Stderr = stderr, stderr })
 	go s.stopOnSignal(host)
 	plugin.Serve(&plugin.ServeConfig{

@@ -22,7 +22,7 @@ type session struct {
 	program    *workerProgram
 	log        hclog.Logger
 	services   func() (protocol.HostServices, error)
-	takeOutput func() // nil: the process's output belongs to somebody else
+	takeOutput func() // takes the process's output back from go-plugin; at the first call, since nothing tells it sooner
 
 	mu   sync.Mutex // guards task, used and bye
 	task attempt
@@ -33,7 +33,10 @@ type session struct {
 }
 
 func newSession(w *workerProgram, log hclog.Logger, services func() (protocol.HostServices, error), takeOutput func()) *session {
-	return &session{program: w, log: log, services: services, takeOutput: takeOutput, begun: make(chan struct{})}
+	if takeOutput == nil { // the process's output belongs to somebody else
+		takeOutput = func() {}
+	}
+	return &session{program: w, log: log, services: services, takeOutput: sync.OnceFunc(takeOutput), begun: make(chan struct{})}
 }
 
 type stopOrder struct {
@@ -44,6 +47,7 @@ type stopOrder struct {
 var _ protocol.Worker = (*session)(nil)
 
 func (s *session) Describe(_ context.Context, req protocol.DescribeRequest) (protocol.Description, error) {
+	s.takeOutput()
 	if req.Brief {
 		return s.program.identity(), nil
 	}
@@ -79,9 +83,7 @@ func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(pr
 	s.used = true
 	begun := sync.OnceFunc(func() { close(s.begun) })
 	defer begun()
-	if s.takeOutput != nil {
-		s.takeOutput()
-	}
+	s.takeOutput()
 	services, err := s.services()
 	if err != nil {
 		s.mu.Unlock()

@@ -27,6 +27,7 @@ type Instance struct {
 	out      *output
 	services *grpc.Server
 	client   *plugin.Client
+	early    [2]lineWriter // standard output and error by way of go-plugin, which has both until the worker's first call
 	done     chan struct{}
 
 	unusable bool // no process can be made of the file; belongs to the launch
@@ -171,6 +172,9 @@ func (i *Instance) finish() {
 	}
 	if i.client != nil {
 		i.client.Kill() // the process is gone: closes the connection and removes the socket's folder
+	}
+	for n := range i.early {
+		i.early[n].flush()
 	}
 	_ = os.RemoveAll(i.dir)
 	if i.meter != nil { // it was forked

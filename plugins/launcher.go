@@ -257,6 +257,7 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 	}
 	token := hex.EncodeToString(b[8:])
 	i := &Instance{l: l, spec: spec, dir: dir, launchID: launchID, token: token, out: newOutput(spec.Log), done: make(chan struct{})}
+	i.early[0].take, i.early[1].take = i.out.line, i.out.line
 	tokenFile := filepath.Join(dir, "token")
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -286,6 +287,8 @@ func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
 		Plugins:          protocol.Plugins(nil, i.token),
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		Logger:           hclog.NewNullLogger(),
+		SyncStdout:       &i.early[0],
+		SyncStderr:       &i.early[1],
 		SkipHostEnv:      true,
 		StartTimeout:     timeout,
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: i.dir},

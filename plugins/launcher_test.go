@@ -739,6 +739,33 @@ func TestStrayPrintsAreLogLines(t *testing.T) {
 	}
 }
 
+// What other goroutines print while the process is made ready is not lost, whoever has its output just then.
+func TestPrintsAroundTheHandshake(t *testing.T) {
+	l, p := setup(t)
+	i, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "t", StartTimeout: time.Minute, Env: []string{"SCRIPT_START=ticking"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := func() (out []string) { // no Run: a launched process waits for its task
+		said := "\n" + i.StderrTail()
+		for n := range 300 {
+			for _, line := range []string{fmt.Sprintf("tick %d", n), fmt.Sprintf("tock %d", n)} {
+				if !strings.Contains(said, "\n"+line+"\n") {
+					out = append(out, line)
+				}
+			}
+		}
+		return out
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(missing()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("lost: %q", missing())
+		}
+	}
+	i.Kill(skalds.ExitCancelled, "enough")
+	<-i.Done()
+}
+
 func TestHandshakeBehindAFlood(t *testing.T) {
 	l, p := setup(t)
 	a := launch(t, l, p, script{Do: "finish"}, LaunchSpec{Env: []string{"SCRIPT_START=flood"}, StartTimeout: time.Minute})

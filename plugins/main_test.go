@@ -71,6 +71,14 @@ func beforeServing(what string) {
 	case "print":
 		fmt.Println("a stray print before the handshake")
 		fmt.Print("and one without an end")
+	case "ticking":
+		go func() {
+			for i := range 300 {
+				fmt.Println("tick", i)
+				fmt.Fprintln(os.Stderr, "tock", i)
+				time.Sleep(time.Millisecond)
+			}
+		}()
 	case "flood":
 		for i := range 3 * burstOfLines {
 			fmt.Println("line", i)

@@ -112,6 +112,43 @@ func (o *output) reportDropped() {
 	o.flushDroppedLocked(time.Now())
 }
 
+// lineWriter takes output in pieces, as go-plugin hands it on. It is safe for concurrent use.
+type lineWriter struct {
+	take func([]byte)
+
+	mu   sync.Mutex // guards rest
+	rest []byte     // of a line without an end so far
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest = append(w.rest, p...)
+	for {
+		end := bytes.IndexByte(w.rest, '\n')
+		if end < 0 {
+			break
+		}
+		w.take(bytes.TrimRight(w.rest[:end], "\r"))
+		w.rest = w.rest[end+1:]
+	}
+	if len(w.rest) >= maxLine {
+		w.take(w.rest)
+		w.rest = nil
+	}
+	return len(p), nil
+}
+
+// flush hands on what has no end.
+func (w *lineWriter) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rest) > 0 {
+		w.take(w.rest)
+		w.rest = nil
+	}
+}
+
 // Tail is the last output, at most 64 KiB.
 func (o *output) Tail() string {
 	o.mu.Lock()

@@ -3,6 +3,7 @@ package plugins
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -143,4 +144,19 @@ func TestFloodOfBytes(t *testing.T) {
 			t.Errorf("told %q", told)
 		}
 	})
+}
+
+func TestLineWriter(t *testing.T) {
+	var got []string
+	w := lineWriter{take: func(b []byte) { got = append(got, string(b)) }}
+	for _, piece := range []string{"a", "b\r\nc\n\n", "", strings.Repeat("x", maxLine+5), "y\n", "no end"} {
+		if n, err := w.Write([]byte(piece)); n != len(piece) || err != nil {
+			t.Errorf("%d %v", n, err)
+		}
+	}
+	w.flush()
+	w.flush()
+	if want := []string{"ab", "c", "", strings.Repeat("x", maxLine+5), "y", "no end"}; !slices.Equal(got, want) {
+		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
+	}
 }
