@@ -456,6 +456,24 @@ func TestAClassCanBeLimitedPerNode(t *testing.T) {
 	})
 }
 
+func TestWorkersAreNicerThanTheirHost(t *testing.T) {
+	b, _, _ := nodeHost(t)
+	b.send(command(scriptSpec("a", "Script", script{Do: "wait"}), 1, 1))
+	pid := waitRunning(t, b, "a", 1).PID
+	nice := func(of string) (n int) {
+		stat, err := os.ReadFile("/proc/" + of + "/stat")
+		if err != nil {
+			t.Skip("no /proc here: ", err)
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		_, _ = fmt.Sscan(strings.Fields(rest)[16], &n)
+		return n
+	}
+	if got, want := nice(fmt.Sprint(pid)), nice("self")+workerNice; got != want {
+		t.Errorf("niceness %d, want %d", got, want)
+	}
+}
+
 func TestWorkersReachTheirHost(t *testing.T) {
 	b, _, _ := nodeHost(t)
 	b.send(command(scriptSpec("a", "Script", script{Do: "cache", Text: "v1"}), 4, 1))

@@ -10,6 +10,9 @@ import (
 	"github.com/skalds-go/skalds/plugins"
 )
 
+// workerNice is how much nicer than the host its workers are, so that a busy machine does not keep it from its heartbeats.
+const workerNice = 5
+
 // launchHook starts the process and sees to it that it is gone when the attempt is over.
 type launchHook struct{}
 
@@ -20,7 +23,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	}
 	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
 		Plugin: a.plugin, TaskID: a.task.ID, Epoch: a.epoch.Load(), Attempt: a.number,
-		Limits: a.limits, StartTimeout: timeout, Services: a.services,
+		Limits: a.limits, StartTimeout: timeout, Nice: workerNice, Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
 	})
 	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {

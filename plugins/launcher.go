@@ -45,9 +45,9 @@ type LaunchSpec struct {
 	Epoch        int64
 	Attempt      int
 	Limits       skalds.Limits
-	StartTimeout time.Duration // default 10 s: fork, handshake, first RPC possible
-	Env          []string      // added to the environment
-	Nice         int
+	StartTimeout time.Duration         // default 10 s: fork, handshake, first RPC possible
+	Env          []string              // added to the environment
+	Nice         int                   // added to the host's own niceness
 	Services     protocol.HostServices // offered to the instance; nil: none
 	Log          func(Line)            // gets every line that it writes, one at a time
 }

@@ -513,8 +513,19 @@ func TestLimitsOfTheProcessItself(t *testing.T) {
 	if limits["Max core file size"] != "0" || limits["Max data size"] != strconv.Itoa(4*200<<20+1<<30) || limits["Max open files"] == "unlimited" {
 		t.Errorf("got %v", limits)
 	}
-	if got := strings.Fields(read("stat"))[18]; got != "5" {
-		t.Errorf("nice %s", got)
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", a.PID()))
+	if err != nil || len(threads) < 2 {
+		t.Fatalf("threads: %v %v", threads, err)
+	}
+	own, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nice := func(stat string) (n int) { _, _ = fmt.Sscan(strings.Fields(stat)[18], &n); return n }
+	for _, thread := range threads {
+		if got, want := nice(read("task/"+thread.Name()+"/stat")), nice(string(own))+5; got != want {
+			t.Errorf("thread %s has a niceness of %d, want %d", thread.Name(), got, want)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func (p processLimits) apply(pid int, l skalds.Limits, nice int) error {
 	}
 	errs = append(errs, p.refine(pid, "oom_score_adj", raiseOOMScore(pid)))
 	if nice != 0 {
-		errs = append(errs, p.refine(pid, "niceness", unix.Setpriority(unix.PRIO_PROCESS, pid, nice)))
+		errs = append(errs, p.refine(pid, "niceness", beNicer(pid, nice, 20)))
 	}
 	if err := errors.Join(errs...); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
 		return err

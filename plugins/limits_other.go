@@ -5,8 +5,6 @@ package plugins
 import (
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/skalds-go/skalds"
 )
 
@@ -15,7 +13,7 @@ func (p processLimits) apply(pid int, _ skalds.Limits, nice int) error {
 	if nice == 0 {
 		return nil
 	}
-	return p.refine(pid, "niceness", unix.Setpriority(unix.PRIO_PROCESS, pid, nice))
+	return p.refine(pid, "niceness", beNicer(pid, nice, 0))
 }
 
 func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
