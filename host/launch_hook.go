@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins"
 )
 
@@ -23,7 +26,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	}
 	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
 		Plugin: a.plugin, TaskID: a.task.ID, Epoch: a.epoch.Load(), Attempt: a.number,
-		Limits: a.limits, StartTimeout: timeout, Nice: workerNice, Services: a.services,
+		Limits: a.limits, StartTimeout: timeout, Nice: workerNice, Env: logLevelFor(a.log), Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
 	})
 	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {
@@ -52,4 +55,13 @@ func (launchHook) after(a *attempt) {
 	}
 	a.instance.Kill(skalds.ExitRPCLost, "left over when its attempt ended")
 	<-a.instance.Done()
+}
+
+// logLevelFor makes a worker's log as detailed as the host's, but never less than usual: the task's log has more readers.
+func logLevelFor(log hclog.Logger) []string {
+	switch l := log.GetLevel(); l {
+	case hclog.Trace, hclog.Debug:
+		return []string{protocol.EnvLogLevel + "=" + l.String()}
+	}
+	return nil
 }

@@ -87,6 +87,7 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	_, _ = fmt.Fprintf(f, "%d/%d %s\n", t.Epoch(), t.Attempt(), a.Text)
 	_ = f.Close()
 	t.Log().Info("doing", "what", a.Do)
+	t.Log().Debug("in detail")
 	if known, err := pluginstest.Do(ctx, a.Do, a.Code, a.Text); known {
 		return err
 	}

@@ -3,8 +3,12 @@ package host
 import (
 	"context"
 	"fmt"
+	"io"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 func TestRunSingle(t *testing.T) {
@@ -67,5 +71,26 @@ func runSingleTerminated(t *testing.T, do string) {
 	cancel()
 	if got := <-done; got != "143 <nil>" {
 		t.Errorf("%s", got)
+	}
+}
+
+func TestAWorkerLogsAsMuchAsItsHost(t *testing.T) {
+	for level, detailed := range map[hclog.Level]bool{hclog.Trace: true, hclog.Debug: true, hclog.Info: false, hclog.Error: false} {
+		t.Run(level.String(), func(t *testing.T) {
+			m := newEdgeMachine(t, workersYML(entry("a", "finish", "")))
+			cfg := m.config()
+			cfg.WorkersFile = m.file
+			if code, err := RunSingle(t.Context(), cfg, m.deps(t), hclog.New(&hclog.LoggerOptions{Level: level, Output: io.Discard})); err != nil || code != 0 {
+				t.Fatal(code, err)
+			}
+			lines, err := tailFiles(filepath.Join(m.dir, "logs", "a.log"), 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := strings.Join(lines, "\n")
+			if !strings.Contains(said, "doing") || strings.Contains(said, "in detail") != detailed {
+				t.Errorf("want details: %v, got\n%s", detailed, said)
+			}
+		})
 	}
 }

@@ -157,7 +157,7 @@ func readToken() (string, error) {
 }
 
 func logLevel() hclog.Level {
-	if l := hclog.LevelFromString(os.Getenv("SKALDS_LOG_LEVEL")); l != hclog.NoLevel {
+	if l := hclog.LevelFromString(os.Getenv(protocol.EnvLogLevel)); l != hclog.NoLevel {
 		return l
 	}
 	return hclog.Info
