@@ -42,7 +42,7 @@ type Exit struct {
 	Code      int      `json:"code"`                // exit status; -1 when killed by a signal
 	Signal    string   `json:"signal,omitempty"`    // "killed", "segmentation fault", …
 	Message   string   `json:"message,omitempty"`   // one line
-	Stack     string   `json:"stack,omitempty"`     // of a panic or a stall
+	Stack     string   `json:"stack,omitempty"`     // of a panic, or of a Go worker that stood still or took too long
 	Permanent bool     `json:"permanent,omitempty"` // no retry can cure it
 }
 

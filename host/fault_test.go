@@ -110,7 +110,8 @@ func TestHowFailuresEnd(t *testing.T) {
 				t.Errorf("%d attempts, want %d", got, c.attempts)
 			}
 			eventually(t, "exit reports", soon, func() bool { return len(b.outcomes(id, skalds.OutcomeExit)) == c.attempts })
-			if c.kind == skalds.ExitPanic && !strings.Contains(last.Exit.Stack, "main_test.go") {
+			stack := c.kind == skalds.ExitPanic || c.kind == skalds.ExitStall || c.kind == skalds.ExitRunTimeout
+			if stack && !strings.Contains(last.Exit.Stack, "main_test.go") {
 				t.Errorf("stack: %q", last.Exit.Stack)
 			}
 		})

@@ -248,5 +248,5 @@ func (r *taskRunner) checkDeadlines() {
 		return
 	}
 	r.overdue = true
-	r.attempt.instance.Kill(late.Kind, late.Message)
+	r.attempt.instance.KillWithStack(late.Kind, late.Message)
 }

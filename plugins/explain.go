@@ -34,6 +34,9 @@ func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exi
 	switch {
 	case kill != nil:
 		x.Kind, x.Message = kill.Kind, kill.Message
+		if st.Code == 2 { // the Go runtime's, told to say where it stands
+			x.Stack = cutStack(stacksOf(i.StderrTail()))
+		}
 		if finished != nil { // it left of its own accord: the signal that cleared up afterwards says nothing
 			x.Code, x.Signal = 0, ""
 			if finished.Message != "" && finished.Message != context.Canceled.Error() { // which tells less than our reason
@@ -101,6 +104,25 @@ func explainExitCode(x *skalds.Exit, st Status, tail string) {
 	if strings.HasPrefix(text, "fatal error: runtime: out of memory") || strings.HasPrefix(text, "fatal error: runtime: cannot allocate memory") {
 		x.Kind, x.Message = skalds.ExitLimit, "memory: the system refused more ("+x.Message+")"
 	}
+}
+
+// stacksOf is what a Go program writes at SIGQUIT, the task's own goroutine first: it would else be behind those of the
+// runtime and of the connection, and too many of them.
+func stacksOf(tail string) string {
+	if at := strings.LastIndex("\n"+tail, "\nSIGQUIT: "); at >= 0 { // else there were so many that the first are lost
+		tail = tail[at:]
+	}
+	var own, others []string
+	for _, part := range strings.Split(tail, "\n\n") {
+		switch {
+		case !strings.HasPrefix(part, "goroutine "): // heads, registers
+		case strings.Contains(part, "/plugin-sdk.runAttempt("):
+			own = append(own, part)
+		default:
+			others = append(others, part)
+		}
+	}
+	return strings.Join(append(own, others...), "\n\n")
 }
 
 func cutStack(s string) string {

@@ -232,6 +232,19 @@ func (i *Instance) Kill(reason skalds.ExitKind, message string) {
 	i.signalTree(syscall.SIGKILL)
 }
 
+// stackWithin is how long a process is given to write its stacks.
+const stackWithin = time.Second
+
+// KillWithStack is Kill for a worker that stands still: one written in Go says first where it stands, which is the Stack of
+// its report. It does not block.
+func (i *Instance) KillWithStack(reason skalds.ExitKind, message string) {
+	i.setReason(reason, message)
+	if p := i.process(); p != nil {
+		p.signal(syscall.SIGQUIT)
+	}
+	time.AfterFunc(stackWithin, func() { i.signalTree(syscall.SIGKILL) })
+}
+
 // Leave ends an instance whose task has said its last word: nothing of it is worth waiting for.
 func (i *Instance) Leave() {
 	i.mu.Lock()

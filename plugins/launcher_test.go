@@ -255,6 +255,28 @@ func TestHungWorker(t *testing.T) {
 	}
 }
 
+// A worker that stands still says where, if it can, and dies in any case.
+func TestAStalledWorkerSaysWhereItStands(t *testing.T) {
+	l, p := setup(t)
+	for _, frozen := range []bool{false, true} {
+		t.Run(fmt.Sprintf("frozen=%v", frozen), func(t *testing.T) {
+			t.Parallel()
+			a := launch(t, l, p, script{Do: "ignore"}, LaunchSpec{})
+			if frozen {
+				freezeFromOutside(t, a.PID())
+			}
+			a.KillWithStack(skalds.ExitStall, "no frames for 5s")
+			x := a.end(t)
+			if x.Kind != skalds.ExitStall || x.Message != "no frames for 5s" {
+				t.Errorf("got %+v", x)
+			}
+			if frozen && x.Stack != "" || !frozen && (!strings.HasPrefix(x.Stack, "goroutine ") || !contains(x.Stack[:min(len(x.Stack), 2000)], "scripted.Main", "main_test.go")) {
+				t.Errorf("stack %.3000s", x.Stack)
+			}
+		})
+	}
+}
+
 func TestPermanentErrorIsMarked(t *testing.T) {
 	l, p := setup(t)
 	x := launch(t, l, p, script{Do: "permanent", Text: "wrong model"}, LaunchSpec{}).end(t)

@@ -204,6 +204,15 @@ func (p *process) signalGroup(sig syscall.Signal) {
 	}
 }
 
+// signal signals the process alone.
+func (p *process) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.proc != nil && !p.reaped.Load() {
+		_ = syscall.Kill(p.proc.Pid, sig)
+	}
+}
+
 // Stdout is the handshake alone.
 func (p *process) Stdout() io.ReadCloser { return p.stdout }
 
