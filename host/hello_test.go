@@ -6,12 +6,6 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
-func (b *memoryBus) setMute(mute bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.mute = mute
-}
-
 // hello is the last one that was said.
 func (b *memoryBus) hello() (m skalds.HostMessage) {
 	b.mu.Lock()
