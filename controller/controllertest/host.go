@@ -39,6 +39,10 @@ type Host struct {
 	incarnation int64
 	beatSeq     int64
 	reportSeq   int64
+	said        int64     // number of the last hello
+	saidAt      time.Time // when
+	needed      int64     // number of the first hello whose answer counts
+	answered    bool      // it has come: dispatched tasks are taken
 	cut         bool
 	leaving     bool      // starts nothing more
 	renewed     time.Time // the last heartbeat that got through
@@ -146,7 +150,7 @@ func (h *Host) SetCut(cut bool) {
 	}
 	h.cut = cut
 	if !cut && h.stop != nil {
-		h.hello()
+		h.anew()
 	}
 }
 
@@ -213,7 +217,7 @@ func (h *Host) run(inbox <-chan skalds.NodeMessage, stop, done chan struct{}) {
 	defer beat.Stop()
 	step := time.NewTicker(20 * time.Millisecond)
 	defer step.Stop()
-	h.locked(func() { h.beat(); h.hello() })
+	h.locked(func() { h.said = 0; h.beat(); h.anew() })
 	for n := 0; ; n++ {
 		select {
 		case <-stop:
@@ -229,6 +233,7 @@ func (h *Host) run(inbox <-chan skalds.NodeMessage, stop, done chan struct{}) {
 		case <-step.C:
 			h.locked(func() {
 				h.lease()
+				h.insist()
 				h.step()
 				if n%1500 == 0 {
 					h.resend()
@@ -327,6 +332,7 @@ func (h *Host) lease() {
 	if time.Since(h.renewed) < h.leaseTime()-time.Second {
 		return
 	}
+	h.shut()
 	for _, in := range h.inOrder() {
 		if in.cmd.Spec.OnDisconnect != skalds.OnDisconnectKeep {
 			h.end(in, skalds.Report{State: skalds.Created, GoneFor: "lease_lost"}, &skalds.Exit{Kind: skalds.ExitLeaseLost})
@@ -335,7 +341,24 @@ func (h *Host) lease() {
 }
 
 // hello says first how things ended, then what runs, then what is not acknowledged.
+// anew says hello and takes nothing that begins or changes a task before that is answered: it may be an old word.
+func (h *Host) anew() {
+	h.shut()
+	h.hello()
+}
+
+func (h *Host) shut() { h.needed, h.answered = h.said+1, false }
+
+// insist says hello again where it was not answered.
+func (h *Host) insist() {
+	if !h.answered && !h.cut && !h.leaving && len(h.waiting) == 0 && time.Since(h.saidAt) >= 2*time.Second {
+		h.hello()
+	}
+}
+
 func (h *Host) hello() {
+	h.said++
+	h.saidAt = time.Now()
 	var finals []skalds.Report
 	for _, f := range h.finals {
 		finals = append(finals, f)
@@ -346,7 +369,7 @@ func (h *Host) hello() {
 		f.Seq = h.reportSeq
 		h.send(skalds.HostMessage{Report: &f})
 	}
-	hello := skalds.Hello{Mode: h.Mode, Partition: 3, Workers: h.Workers, Part: 1, Parts: 1}
+	hello := skalds.Hello{Mode: h.Mode, Partition: 3, Workers: h.Workers, Number: h.said, Part: 1, Parts: 1}
 	for id, m := range h.marks {
 		if m.closed && h.finals[id].TaskID == "" {
 			continue
@@ -381,7 +404,8 @@ func (h *Host) take(m skalds.NodeMessage) {
 	switch {
 	case m.Command != nil:
 		h.order(*m.Command)
-	case m.Answer != nil && m.Answer.Incarnation == h.incarnation:
+	case m.Answer != nil && m.Answer.Incarnation == h.incarnation && m.Answer.Number >= h.needed:
+		h.answered = true
 		for _, c := range m.Answer.Commands {
 			h.order(c)
 		}
@@ -405,6 +429,9 @@ func (h *Host) order(c skalds.Command) {
 		if !last.Newer(&c) {
 			h.repeat(c)
 		}
+		return
+	}
+	if c.Desired != skalds.DesiredGone && !h.answered {
 		return
 	}
 	left := ok && in == nil && known.generation == c.Generation && known.epoch == c.Epoch && (known.closed || known.incarnation != h.incarnation)
