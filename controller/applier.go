@@ -160,6 +160,7 @@ func (a *applier) read(ctx context.Context) {
 type taskWork struct {
 	taskID string
 	items  []skalds.HostMessage
+	over   bool // by the store the task has ended, or is not there: no word of an end can change it
 }
 
 // apply brings a batch into the store; it is false when ctx has ended before that.
@@ -264,6 +265,8 @@ func (a *applier) owes(w *taskWork, done ending) bool {
 			if m.Report.State.Final() || m.Report.GoneFor != "" {
 				a.owed[w.taskID] = true
 			}
+		case done == applied && w.over:
+			delete(a.owed, w.taskID)
 		case done == applied && m.Report != nil && (m.Report.State.Final() || m.Report.GoneFor != ""):
 			delete(a.owed, w.taskID)
 		}
@@ -352,8 +355,10 @@ func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
 		return nil
 	})
 	if errors.Is(err, skalds.ErrNotFound) {
+		w.over = true
 		return nil // pruned, or never ours
 	}
+	w.over = err == nil && t.LifecycleStatus.Final()
 	if err == nil && stale != nil {
 		r := stale.Report
 		mark := skalds.TaskMark{TaskID: r.TaskID, Epoch: r.Epoch, DesiredRevision: r.DesiredRevision}

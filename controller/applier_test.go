@@ -20,6 +20,8 @@ func TestAnEndThatWasGivenUpIsOwed(t *testing.T) {
 	}
 	report := func(r skalds.Report) *taskWork { return says(skalds.HostMessage{Report: &r}) }
 	record := says(skalds.HostMessage{Outcome: &skalds.Outcome{}})
+	over := says(skalds.HostMessage{Outcome: &skalds.Outcome{}})
+	over.over = true
 	for i, tt := range []struct {
 		work  *taskWork
 		done  ending
@@ -38,6 +40,9 @@ func TestAnEndThatWasGivenUpIsOwed(t *testing.T) {
 		{record, applied, false, false},
 		{report(skalds.Report{State: skalds.Created, GoneFor: "move"}), givenUp, true, true},
 		{report(skalds.Report{State: skalds.Created, GoneFor: "move"}), applied, false, false},
+		{report(skalds.Report{State: skalds.Finished}), givenUp, true, true},
+		{over, applied, false, false}, // a user has cancelled it meanwhile
+		{record, applied, false, false},
 	} {
 		c.greet(skalds.Node{ID: "n1", Incarnation: 4}, at)
 		if got := a.owes(tt.work, tt.done); got != tt.owed {
