@@ -13,8 +13,9 @@ import (
 	"github.com/skalds-go/skalds/plugins"
 )
 
-// workerNice is how much nicer than the host its workers are, so that a busy machine does not keep it from its heartbeats.
-const workerNice = 5
+// workerNice is how much nicer than the host its workers are, so that they do not keep it from its heartbeats. It is
+// little: against other programs of the machine they are no worse off.
+const workerNice = 1
 
 // launchHook starts the process and sees to it that it is gone when the attempt is over.
 type launchHook struct{}

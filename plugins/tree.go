@@ -165,7 +165,7 @@ func (l *Launcher) reapOrphans(last bool) {
 			continue
 		}
 		id, ok := procstats.Environ(pid, protocol.EnvLaunchID)
-		if !ok || !strings.HasPrefix(id, l.prefix+"-") {
+		if !ok || !strings.HasPrefix(id, l.prefix+"-") || id == l.askID { // one that describes itself ends by its time-out
 			continue
 		}
 		l.mu.Lock()
