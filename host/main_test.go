@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 			sdk.Class("Single", func() sdk.Worker[script] { return scripted{} }, sdk.MaxPerNode(1)),
 		)
 	}
+	if err := os.Setenv("XDG_RUNTIME_DIR", os.TempDir()); err != nil { // run folders that are left lie there
+		panic(err)
+	}
 	code := m.Run()
 	if code == 0 {
 		if left := leftBehind(); left != "" {

@@ -33,7 +33,7 @@ import (
 
 // LauncherConfig is how instances are started.
 type LauncherConfig struct {
-	RunDir      string        // private folders of instances; belongs to one host at a time
+	RunDir      string        // names the folder of private folders of instances, which may lie elsewhere; belongs to one host at a time
 	MaxParallel int           // launches at a time, but for those that take long; default 2 × cores + 1, of which one plugin gets all but one
 	SampleEvery time.Duration // of measurements; default 1 s
 }
@@ -59,7 +59,7 @@ type Launcher struct {
 	limiter limiter
 	forker  *forker
 	slots   *slots
-	base    string // short folder for sockets
+	base    string // where private folders lie
 	prefix  string // of our launch ids
 	askID   string // launch id of what is asked to describe itself
 	nextDir atomic.Int64
@@ -92,11 +92,8 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(dir))
 	prefix := strconv.FormatUint(h.Sum64(), 36)
-	base := dir
-	if len(base) > 40 { // a socket's path has at most 107 bytes, of which we add about 60
-		base = filepath.Join(os.TempDir(), "skalds-"+prefix)
-	}
-	if err := makeRunDir(base); err != nil {
+	base, err := runBase(dir, "skalds-"+prefix, memoryPlaces())
+	if err != nil {
 		return nil, err
 	}
 	if err := becomeSubreaper(); err != nil {

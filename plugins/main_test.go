@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 		beforeServing(os.Getenv("SCRIPT_START"))
 		serveScript()
 	}
+	if err := os.Setenv("XDG_RUNTIME_DIR", os.TempDir()); err != nil { // a killed host leaves its run folder there
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

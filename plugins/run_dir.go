@@ -5,8 +5,27 @@ package plugins
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 )
+
+// maxBase is how long the path of a run folder may be: that of a socket has at most 107 bytes, of which we and go-plugin add
+// up to 48.
+const maxBase = 56
+
+// runBase makes the run folder: by its name in the first of the places that takes it, else at dir, or where that is too long
+// a path, in the folder for temporary files.
+func runBase(dir, name string, places []string) (string, error) {
+	for _, place := range places {
+		if base := filepath.Join(place, name); len(base) <= maxBase && makeRunDir(base) == nil {
+			return base, nil
+		}
+	}
+	if len(dir) > maxBase {
+		dir = filepath.Join(os.TempDir(), name)
+	}
+	return dir, makeRunDir(dir)
+}
 
 // makeRunDir makes the run folder where it is missing, for this user alone.
 func makeRunDir(dir string) error {

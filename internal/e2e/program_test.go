@@ -59,7 +59,7 @@ func startCommand(t testing.TB, dir string, cmd *exec.Cmd) *program {
 	p := &program{t: t, dir: dir, cmd: cmd, log: &syncBuffer{}, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Dir = t.TempDir() // no skalds.yml, no .env
-	p.cmd.Env = append(os.Environ(), "SKALDS_PLUGINS="+built.plugins, "TMPDIR="+built.tmp)
+	p.cmd.Env = append(os.Environ(), "SKALDS_PLUGINS="+built.plugins, "TMPDIR="+built.tmp, "XDG_RUNTIME_DIR="+built.tmp)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func command(t testing.TB, p *program, args ...string) (stdout, stderr string, c
 	c := exec.CommandContext(ctx, built.skalds, args...)
 	var out, errOut bytes.Buffer
 	c.Stdout, c.Stderr, c.Dir = &out, &errOut, t.TempDir()
-	c.Env = append(os.Environ(), "TMPDIR="+built.tmp)
+	c.Env = append(os.Environ(), "TMPDIR="+built.tmp, "XDG_RUNTIME_DIR="+built.tmp)
 	if p != nil {
 		c.Env = append(c.Env, "SKALDS_SERVER="+p.Server())
 	}

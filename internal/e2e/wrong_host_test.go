@@ -200,7 +200,7 @@ func TestTerminatedWhileStarting(t *testing.T) {
 		c := exec.Command(built.skalds, "standalone", "--data-dir", dir, "--listen", "127.0.0.1:0", "--workers", file, "--plugins", built.plugins)
 		var out bytes.Buffer
 		c.Stdout, c.Stderr = &out, &out
-		c.Env = append(os.Environ(), "TMPDIR="+built.dir)
+		c.Env = append(os.Environ(), "TMPDIR="+built.dir, "XDG_RUNTIME_DIR="+built.tmp)
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
