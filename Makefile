@@ -50,7 +50,7 @@ test: needs ## run all tests of all modules, with the race detector where a C co
 	go test $$(scripts/race-flag.sh) $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: check
-check: fmt-check vet staticcheck archtest verify test ## everything that must hold before a commit
+check: fmt-check vet staticcheck archtest verify test simulate ## everything that must hold before a commit
 
 .PHONY: fmt
 fmt: $(GOFUMPT) ## format all Go files
@@ -90,6 +90,10 @@ cross: needs ## check that everything, tests included, compiles for macOS and fo
 	  export GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0; \
 	  go build $(PACKAGES) && go vet $(PACKAGES) || exit 1; \
 	done
+
+.PHONY: simulate
+simulate: needs ## play lives of a cluster in fake time, without the race detector; SEEDS=200
+	SKALDS_TEST_SEEDS=$(or $(SEEDS),200) go test -count=1 -run TestChaos ./controller
 
 .PHONY: bench
 bench: needs ## measure the promises in numbers, print a table and write bench.json; BENCH_FLAGS=-short

@@ -24,6 +24,9 @@ import (
 //
 // SKALDS_TEST_SEEDS says how many seeds are played, SKALDS_TEST_SEED plays one.
 func TestChaos(t *testing.T) {
+	if raceDetector {
+		t.Skip("as many timers in fake time crash the race detector now and then (golang/go#78156): run make simulate")
+	}
 	first, seeds := uint64(0), uint64(30)
 	if testing.Short() {
 		seeds = 8

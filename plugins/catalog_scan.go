@@ -24,9 +24,12 @@ const debounce = 200 * time.Millisecond
 // settleTime is how long a file that cannot be used is asked again: somebody may still be copying it.
 const settleTime = 10 * time.Second
 
-// earlyEvery is how often a scan that lasts longer publishes what it knows so far: one executable that hangs does not keep
-// the others from being used.
-const earlyEvery = time.Second
+// A scan that lasts longer publishes what it knows so far: one executable that hangs does not keep the others from being
+// used. While answers come, it waits: of two that offer a class the first by name shall have it, not the faster one.
+const (
+	earlyEvery = time.Second    // without an answer
+	earlyLast  = 3 * earlyEvery // also while answers come
+)
 
 // Scan looks through the folder once. Executables that have not changed are not asked again. A broken executable is a
 // Problem, no error.
@@ -59,11 +62,11 @@ func (c *Catalog) Scan(ctx context.Context) error {
 	g.SetLimit(2 * runtime.NumCPU())
 	asked := make(chan struct{})
 	var early sync.WaitGroup
-	told := len(next)
+	told, seen := len(next), len(next)
 	early.Go(func() {
 		tick := time.NewTicker(earlyEvery)
 		defer tick.Stop()
-		for {
+		for last := time.Now(); ; {
 			select {
 			case <-asked:
 				return
@@ -72,8 +75,10 @@ func (c *Catalog) Scan(ctx context.Context) error {
 			mu.Lock()
 			now := maps.Clone(next)
 			mu.Unlock()
-			if len(now) > told {
-				told = len(now)
+			answers := len(now) > seen
+			seen = len(now)
+			if seen > told && (!answers || time.Since(last) >= earlyLast) {
+				told, last = seen, time.Now()
 				c.tell(now, append(slices.Clone(problems), unanswered(files, now)...))
 			}
 		}
