@@ -3,6 +3,7 @@
 package plugins
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,5 +41,24 @@ func TestWhereTheRunFolderLies(t *testing.T) {
 	}
 	if _, err := runBase(file, "name", nil); err == nil || !strings.HasPrefix(err.Error(), "run folder: ") {
 		t.Errorf("a file as a run folder: %v", err)
+	}
+}
+
+func TestARunFolderOfSomebodyElseIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	real := filepath.Join(dir, "real")
+	if err := errors.Join(os.Mkdir(real, 0o755), os.Symlink(real, filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkOwner(filepath.Join(dir, "link")); err == nil || !strings.Contains(err.Error(), "no folder") {
+		t.Errorf("got %v", err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(real, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkOwner(real); err == nil || !strings.Contains(err.Error(), "belongs to user 65534") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
