@@ -35,7 +35,7 @@ func TestEveryWayToEnd(t *testing.T) {
 		{"exit code 2 without a panic", script{Do: "exit", Code: 2}, skalds.ExitExit, "exit code 2", 2, ""},
 		{"exit code 0 without a last word", script{Do: "exit"}, skalds.ExitExit, "exit code 0", 0, ""},
 		{"SIGKILL", script{Do: "kill-self", Code: int(syscall.SIGKILL)}, skalds.ExitSignal, "SIGKILL", -1, "killed"},
-		{"SIGHUP", script{Do: "kill-self", Code: int(syscall.SIGHUP)}, skalds.ExitSignal, "hangup", -1, "hangup"},
+		{"SIGUSR1", script{Do: "kill-self", Code: int(syscall.SIGUSR1)}, skalds.ExitSignal, "user defined signal 1", -1, "user defined signal 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
