@@ -153,7 +153,9 @@ func TestFollowersThatLeaveKeepNothing(t *testing.T) {
 
 func TestANodeThatRefusesAStreamIsRepeated(t *testing.T) {
 	w := newLogWorld(t)
+	answered := make(chan struct{})
 	w.answer = func(r skalds.StreamRequest) {
+		defer close(answered)
 		req, err := http.NewRequest(http.MethodPost, r.URL, nil)
 		if err != nil {
 			t.Error(err)
@@ -179,4 +181,5 @@ func TestANodeThatRefusesAStreamIsRepeated(t *testing.T) {
 	if took := time.Since(begun); took > w.cfg.StreamTimeout/2 {
 		t.Errorf("after %s", took)
 	}
+	<-answered // the reader hears of it before the host
 }

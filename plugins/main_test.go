@@ -43,6 +43,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// blockForEver sleeps: of a program without cgo the runtime would say that a select without cases is a deadlock.
+func blockForEver() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
 func serveScript() {
 	self, err := os.Executable()
 	if err != nil {
@@ -95,20 +102,20 @@ func beforeServing(what string) {
 		}
 	case "dead socket":
 		fmt.Printf("1|1|unix|%s/nobody.sock|grpc\n", os.Getenv(protocol.EnvInstanceDir))
-		select {}
+		blockForEver()
 	case "kill-self":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+		blockForEver()
 	case "rubbish":
 		fmt.Println("hello, I am no worker")
 		os.Exit(3)
 	case "hang":
-		select {}
+		blockForEver()
 	case "panic":
 		panic("before the handshake")
 	case "version":
 		fmt.Println("1|99|unix|/nowhere|grpc")
-		select {}
+		blockForEver()
 	case "exit":
 		fmt.Fprintln(os.Stderr, "no licence found")
 		os.Exit(7)
@@ -150,7 +157,7 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		<-ctx.Done()
 	case "kill-self":
 		_ = syscall.Kill(os.Getpid(), syscall.Signal(a.Code))
-		select {}
+		blockForEver()
 	case "overflow":
 		debug.SetMaxStack(1 << 20)
 		return fmt.Errorf("%d", deep(0))
