@@ -19,7 +19,7 @@ type dataDirHook struct{}
 func (dataDirHook) before(_ context.Context, a *attempt) error {
 	dir := filepath.Join(a.deps.dataDir, "recordings", skalds.FileName(a.task.ID))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return &refusal{reason: fmt.Sprintf("make the task's folder: %v: free some space on this node, or give it another data folder", err)}
+		return &refusal{reason: fmt.Sprintf("make the task's folder: %v", err) + makeRoom}
 	}
 	a.dataDir = dir
 	if slices.Contains(a.class.Capabilities, protocol.CapabilityCheckpoint) {

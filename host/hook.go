@@ -31,3 +31,6 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.reason }
+
+// makeRoom is what to do where a disk takes nothing more, added to a refusal.
+const makeRoom = ": free some space on this node, or give it another data folder"

@@ -33,7 +33,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {
 		reason := lacking.Error()
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			reason += ": free some space on this node, or give it another data folder"
+			reason += makeRoom
 		}
 		return &refusal{reason: reason, passing: true}
 	}

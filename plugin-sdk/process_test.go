@@ -370,8 +370,9 @@ func TestProcessStreamBreakIsNoStop(t *testing.T) {
 	})
 }
 
-func TestProcessDiesWithItsHost(t *testing.T) {
-	l := launch(t)
+// runWithChild runs a task that has started a process, and returns when that runs.
+func (l *launched) runWithChild(t *testing.T) (child int, end <-chan error) {
+	t.Helper()
 	dir := t.TempDir()
 	events, end := l.run(t, dir, `{"do":"child"}`)
 	eventually(t, "the child runs", units(events, 2))
@@ -379,10 +380,15 @@ func TestProcessDiesWithItsHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, err := strconv.Atoi(string(b))
-	if err != nil {
+	if child, err = strconv.Atoi(string(b)); err != nil {
 		t.Fatal(err)
 	}
+	return child, end
+}
+
+func TestProcessDiesWithItsHost(t *testing.T) {
+	l := launch(t)
+	child, end := l.runWithChild(t)
 	_ = l.liveness.Close() // what the kernel does when a host dies, however it dies
 	if err := <-end; err == nil {
 		t.Error("the stream ended well")
@@ -396,17 +402,7 @@ func TestAChildDiesWithAKilledWorker(t *testing.T) {
 		t.Skip("only Linux tells a child of its parent's death")
 	}
 	l := launch(t)
-	dir := t.TempDir()
-	events, end := l.run(t, dir, `{"do":"child"}`)
-	eventually(t, "the child runs", units(events, 2))
-	b, err := os.ReadFile(filepath.Join(dir, "child"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	child, err := strconv.Atoi(string(b))
-	if err != nil {
-		t.Fatal(err)
-	}
+	child, end := l.runWithChild(t)
 	if err := l.cmd.Process.Kill(); err != nil { // the worker alone: nobody kills its group
 		t.Fatal(err)
 	}

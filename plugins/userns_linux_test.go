@@ -5,13 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds/internal/testlog"
 )
 
 // inUserNamespace runs the calling test in a process without privileges over this machine, and is true there.
@@ -53,7 +54,7 @@ func TestACatalogWithoutInotifyLooksOften(t *testing.T) {
 	if w, err := fsnotify.NewWatcher(); err == nil {
 		t.Fatal(w.Close(), "nothing was taken away")
 	}
-	var said lockedBuffer
+	var said testlog.Buffer
 	dir := t.TempDir()
 	c := NewCatalog(CatalogConfig{Dir: dir, Rescan: 100 * time.Millisecond}, hclog.New(&hclog.LoggerOptions{Output: &said}))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -91,24 +92,6 @@ func descriptorsOf(t *testing.T, what string) (n int) {
 		}
 	}
 	return n
-}
-
-// lockedBuffer is a writer that a test may read meanwhile.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func TestANicenessThatIsNotAllowedIsNoObstacle(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/internal/testlog"
 )
 
 // A log that is followed goes on over the death and the restart of the controller, and no line is lost or said twice.
@@ -21,7 +22,7 @@ func TestFollowedLogOverARestart(t *testing.T) {
 	p.create(task("talks", "chatter", on("zone=b"), func(c *api.CreateTask) { c.Attachments = chatter("x").json(t) }))
 	p.runs("talks")
 
-	var out, errOut syncBuffer
+	var out, errOut testlog.Buffer
 	follow := exec.Command(built.skalds, "task", "logs", "talks", "-f", "--server", "http://"+address)
 	follow.Stdout, follow.Stderr, follow.Dir = &out, &errOut, t.TempDir()
 	follow.Env = os.Environ()

@@ -7,13 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/skalds-go/skalds/internal/client"
 	"github.com/skalds-go/skalds/internal/embedded"
+	"github.com/skalds-go/skalds/internal/testlog"
 )
 
 // patience bounds every wait: long enough for a machine that does ten other things.
@@ -25,26 +25,8 @@ type program struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	dir    string
-	log    *syncBuffer
+	log    *testlog.Buffer
 	exited chan struct{}
-}
-
-// syncBuffer is what a program has written so far.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // start runs skalds with args; env is added to the environment.
@@ -56,7 +38,7 @@ func start(t testing.TB, dir string, args ...string) *program {
 // startCommand is start where skalds is wrapped in another command.
 func startCommand(t testing.TB, dir string, cmd *exec.Cmd) *program {
 	t.Helper()
-	p := &program{t: t, dir: dir, cmd: cmd, log: &syncBuffer{}, exited: make(chan struct{})}
+	p := &program{t: t, dir: dir, cmd: cmd, log: &testlog.Buffer{}, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Dir = t.TempDir() // no skalds.yml, no .env
 	p.cmd.Env = append(os.Environ(), "SKALDS_PLUGINS="+built.plugins, "TMPDIR="+built.tmp, "XDG_RUNTIME_DIR="+built.tmp)
