@@ -27,24 +27,16 @@ const (
 // disk is what the data folder lies on.
 type disk struct{ dir string }
 
-func (d disk) free() (bytes uint64, err error) {
+// look reads how much is free and says what is wrong with the disk; empty = nothing.
+func (d disk) look() (free uint64, trouble string) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(d.dir, &st); err != nil {
-		return 0, fmt.Errorf("the free space under %s cannot be read: %w", d.dir, err)
+		return 0, fmt.Sprintf("the free space under %s cannot be read: %v", d.dir, err)
 	}
-	return uint64(st.Bavail) * uint64(st.Bsize), nil
-}
-
-// trouble says what is wrong with the disk; empty = nothing.
-func (d disk) trouble() string {
-	free, err := d.free()
-	switch {
-	case err != nil:
-		return err.Error()
-	case free < leastFree:
-		return fmt.Sprintf("the disk under %s is full, %s are free: free some space there", d.dir, conf.ByteSize(free))
+	if free = uint64(st.Bavail) * uint64(st.Bsize); free < leastFree {
+		trouble = fmt.Sprintf("the disk under %s is full, %s are free: free some space there", d.dir, conf.ByteSize(free))
 	}
-	return ""
+	return free, trouble
 }
 
 // watch says once that the disk is full, and once that there is room again, until ctx ends. The parts that fail of it say
@@ -53,13 +45,12 @@ func (d disk) watch(ctx context.Context, log hclog.Logger) {
 	tick := time.NewTicker(diskEvery)
 	defer tick.Stop()
 	for full := false; ; {
-		trouble := d.trouble()
-		free, err := d.free()
+		free, trouble := d.look()
 		switch {
 		case !full && trouble != "":
 			full = true
 			log.Error(trouble)
-		case full && err == nil && free >= enoughFree:
+		case full && free >= enoughFree:
 			full = false
 			log.Info("the disk has room again", "dir", d.dir, "free", conf.ByteSize(free))
 		}

@@ -15,6 +15,6 @@ type health struct {
 // Ready has one line per service; empty text = fine.
 func (h health) Ready(ctx context.Context) map[string]string {
 	out := h.Health.Ready(ctx)
-	out["disk"] = h.disk.trouble()
+	_, out["disk"] = h.disk.look()
 	return out
 }
