@@ -18,6 +18,7 @@ import (
 	"github.com/skalds-go/skalds/plugins"
 	"github.com/skalds-go/skalds/plugins/pluginstest"
 	"github.com/skalds-go/skalds/plugins/procstats"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 var (
@@ -28,6 +29,9 @@ var (
 // The test binary is also the worker: launched by a host it serves the classes Script, which does what its attachments
 // say, and Pausing, which pauses itself.
 func TestMain(m *testing.M) {
+	if shim.Asked() {
+		os.Exit(shim.Main(nil))
+	}
 	if pluginstest.Asked() {
 		sdk.Serve("scripted", "1.0.0",
 			sdk.Class("Script", func() sdk.Worker[script] { return scripted{} }, sdk.Resources(0.5, 64<<20)),

@@ -14,6 +14,7 @@ import (
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins/procstats"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 // Instance is one process of a plugin, with everything that it starts. It is safe for concurrent use.
@@ -127,23 +128,18 @@ func (i *Instance) look() {
 	i.peak.MemoryBytes = max(i.peak.MemoryBytes, charged)
 }
 
-// peakFromKernel is the highest resident memory that the kernel saw; 0 where it cannot be told from the host's own: a
-// process starts with the mark of the one that forked it.
-func peakFromKernel(state *os.ProcessState) int64 {
-	var own syscall.Rusage
-	ru, ok := state.SysUsage().(*syscall.Rusage)
-	if !ok || syscall.Getrusage(syscall.RUSAGE_SELF, &own) != nil || ru.Maxrss <= own.Maxrss {
-		return 0
-	}
-	return maxRSSBytes(ru)
-}
-
 // StderrTail is the last output, at most 64 KiB.
 func (i *Instance) StderrTail() string { return i.out.Tail() }
 
 // exited is called by the runner as soon as the process has been reaped.
-func (i *Instance) exited(state *os.ProcessState) {
-	st := statusOf(state)
+func (i *Instance) exited(x shim.Exit) {
+	switch x.Why {
+	case shim.WhyLease:
+		i.setReason(skalds.ExitLeaseLost, "the lease of this node was over while its host stood still")
+	case shim.WhyShim:
+		i.setReason(skalds.ExitHostRestart, "the shim of this node has died, and the workers with it")
+	}
+	st := statusOf(x)
 	i.mu.Lock()
 	ours := i.left || i.kill != nil
 	i.mu.Unlock()
@@ -152,8 +148,8 @@ func (i *Instance) exited(state *os.ProcessState) {
 	i.mu.Lock()
 	st.Kill = i.kill
 	i.status = st
-	if state != nil && time.Since(i.startedAt) < 2*i.l.cfg.SampleEvery {
-		i.peak.MemoryBytes = max(i.peak.MemoryBytes, peakFromKernel(state))
+	if time.Since(i.startedAt) < 2*i.l.cfg.SampleEvery {
+		i.peak.MemoryBytes = max(i.peak.MemoryBytes, x.MaxRSS)
 	}
 	i.mu.Unlock()
 	i.killRest()

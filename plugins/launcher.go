@@ -29,6 +29,7 @@ import (
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins/procstats"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 // LauncherConfig is how instances are started.
@@ -48,6 +49,7 @@ type LaunchSpec struct {
 	StartTimeout time.Duration         // default 10 s: fork, handshake, first RPC possible
 	Env          []string              // added to the environment
 	Nice         int                   // added to the host's own niceness
+	Keep         bool                  // lives on when the lease of its node is over
 	Services     protocol.HostServices // offered to the instance; nil: none
 	Log          func(Line)            // gets every line that it writes, one at a time
 }
@@ -56,8 +58,7 @@ type LaunchSpec struct {
 type Launcher struct {
 	cfg     LauncherConfig
 	log     hclog.Logger
-	limiter limiter
-	forker  *forker
+	spawner *spawner
 	slots   *slots
 	base    string // where private folders lie
 	prefix  string // of our launch ids
@@ -99,8 +100,12 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	if err := becomeSubreaper(); err != nil {
 		log.Warn("orphans of workers cannot be adopted", "err", err)
 	}
+	spawner, err := newSpawner(workerEnv(os.Environ()), log.Named("launcher"))
+	if err != nil {
+		return nil, err
+	}
 	l := &Launcher{
-		cfg: cfg, log: log.Named("launcher"), limiter: processLimits{log.Named("launcher")}, forker: newForker(),
+		cfg: cfg, log: log.Named("launcher"), spawner: spawner,
 		slots: newSlots(cfg.MaxParallel), base: base, prefix: prefix, askID: prefix + "-describe-" + strings.ToLower(rand.Text()), instances: map[string]*Instance{}, launching: map[string]*Instance{},
 		zombies: map[procstats.ID]time.Time{}, census: procstats.NewCensus(),
 		oomNow: procstats.OOMKills(),
@@ -110,7 +115,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 }
 
 // Enforcement says which limits hold here, by what, and what they are worth.
-func (l *Launcher) Enforcement() skalds.Enforcement { return l.limiter.enforcement() }
+func (l *Launcher) Enforcement() skalds.Enforcement { return enforcement() }
 
 // DescribeID is the launch id for processes of this host that are asked to describe themselves, see CatalogConfig.
 func (l *Launcher) DescribeID() string { return l.askID }
@@ -127,7 +132,7 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	if err := spec.Plugin.verify(); err != nil {
 		return nil, &HostError{spec.Plugin.Info.Ref(), err}
 	}
-	closed := &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHostStop, Message: errForkerClosed.Error(), Err: errForkerClosed}
+	closed := &LaunchError{Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitHostStop, Message: errSpawnerClosed.Error(), Err: errSpawnerClosed}
 	if l.isClosed() {
 		return nil, closed
 	}
@@ -259,8 +264,7 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	i.env = append(workerEnv(os.Environ()), spec.Env...)
-	i.env = append(i.env, l.limiter.env(spec.Limits)...)
+	i.env = append(limitEnv(spec.Limits), spec.Env...)
 	i.env = append(i.env, protocol.EnvTokenFile+"="+tokenFile, protocol.EnvLaunchID+"="+launchID, protocol.EnvInstanceDir+"="+dir)
 	if spec.Services != nil {
 		socket := filepath.Join(dir, "h.sock")
@@ -334,12 +338,11 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.fork = func(path string, argv []string, attr *os.ProcAttr, after func(int) error) (*os.Process, error) {
-		proc, err := i.l.forker.start(path, argv, attr, after)
+	p.spawn = func(path string, env []string, stdout, stderr *os.File) (child, error) {
+		c, err := i.l.spawner.start(i.startSpec(path, env), stdout, stderr)
 		i.unusable = isUnusable(err)
-		return proc, err
+		return c, err
 	}
-	p.after = func(pid int) error { return i.l.limiter.apply(pid, i.spec.Limits, i.spec.Nice) }
 	p.onKill = func() { i.setReason(skalds.ExitHandshake, "the launch failed") }
 	p.onExit = i.exited
 	p.onStart = func() {
@@ -352,6 +355,14 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 		go i.awaitEnd()
 	}
 	return p, nil
+}
+
+// startSpec is what the spawner has to know.
+func (i *Instance) startSpec(path string, env []string) shim.Spec {
+	return shim.Spec{
+		Path: path, Args: []string{path}, Env: env, Nice: i.spec.Nice, OOMScore: oomScore, Rlimits: rlimits(i.spec.Limits),
+		Mark: shim.Mark{TaskID: i.spec.TaskID, Epoch: i.spec.Epoch, Keep: i.spec.Keep},
+	}
 }
 
 // all is a snapshot of the instances.
@@ -378,7 +389,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 	for _, i := range l.all() {
 		<-i.Done()
 	}
-	l.forker.close()
+	l.spawner.close()
 	l.reapOrphans(true)
 	_ = os.Remove(l.base) // stays where something is left in it
 	return nil

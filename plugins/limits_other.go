@@ -3,19 +3,13 @@
 package plugins
 
 import (
-	"syscall"
-
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
-// apply sets the niceness: limits of another process can only be set on Linux.
-func (p processLimits) apply(pid int, _ skalds.Limits, nice int) error {
-	if nice == 0 {
-		return nil
-	}
-	return p.refine(pid, "niceness", beNicer(pid, nice, 0))
-}
+const oomScore = 0
 
-func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// rlimits of another process can only be set on Linux.
+func rlimits(skalds.Limits) []shim.Rlimit { return nil }
 
 func becomeSubreaper() error { return nil }

@@ -18,6 +18,7 @@ import (
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins/pluginstest"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 var (
@@ -30,6 +31,9 @@ var (
 // lies; the files "says" (name@version) and "classes" beside it make it say something else. And it is a host that can be
 // killed: see TestNothingOutlivesAKilledHost.
 func TestMain(m *testing.M) {
+	if shim.Asked() {
+		os.Exit(shim.Main(nil))
+	}
 	if dir := os.Getenv("SCRIPT_HOST"); dir != "" {
 		os.Exit(hostToBeKilled(dir))
 	}

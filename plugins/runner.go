@@ -20,6 +20,7 @@ import (
 
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins/procstats"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 // process is our own go-plugin runner: it waits for the process apart from its pipes (a grandchild that inherited them
@@ -28,22 +29,18 @@ type process struct {
 	path    string
 	env     []string
 	out     *output
-	fork    func(path string, argv []string, attr *os.ProcAttr, after func(pid int) error) (*os.Process, error)
-	after   func(pid int) error
-	onStart func()                       // right after the fork
-	onKill  func()                       // before go-plugin kills: it does so when a handshake fails
-	onExit  func(state *os.ProcessState) // after the wait, before done is closed
+	spawn   func(path string, env []string, stdout, stderr *os.File) (child, error)
+	onStart func()            // right after the fork
+	onKill  func()            // before go-plugin kills: it does so when a handshake fails
+	onExit  func(x shim.Exit) // after the wait, before done is closed
 
-	proc   *os.Process
+	child  child
 	id     procstats.ID
 	stdout *io.PipeReader
 	silent chan struct{} // closed when nobody holds the process's standard output any more
 	ended  chan struct{} // closed when the process was reaped
 	done   chan struct{}
-	live   *os.File // our end of the liveness pipe: closing it ends the worker
-
-	mu     sync.Mutex  // held while the group is signalled, so that it is not reaped meanwhile
-	reaped atomic.Bool // nobody may signal the group by its number any more
+	reaped atomic.Bool // there is nobody to be signalled any more
 }
 
 var _ runner.Runner = (*process)(nil)
@@ -62,57 +59,29 @@ const (
 
 // Start forks. The child gets /dev/null as standard input, pipes as output, and the liveness pipe as descriptor 3.
 func (p *process) Start(context.Context) error {
-	null, err := os.Open(os.DevNull)
+	outR, outW, err := os.Pipe()
 	if err != nil {
-		return err
-	}
-	defer func() { _ = null.Close() }()
-	var theirs []*os.File
-	defer func() {
-		for _, f := range theirs {
-			_ = f.Close()
-		}
-	}()
-	pipe := func() (r, w *os.File) {
-		if err != nil {
-			return nil, nil
-		}
-		r, w, err = os.Pipe()
-		return r, w
-	}
-	outR, outW := pipe()
-	errR, errW := pipe()
-	liveR, liveW := pipe()
-	theirs = append(theirs, outW, errW, liveR)
-	if err != nil {
-		for _, f := range []*os.File{outR, errR, liveW} {
-			if f != nil {
-				_ = f.Close()
-			}
-		}
 		return fmt.Errorf("make pipes: %w", err)
 	}
-	attr := &os.ProcAttr{Env: p.env, Files: []*os.File{null, outW, errW, liveR}, Sys: procAttr()}
-	var proc *os.Process
+	defer func() { _ = outW.Close() }()
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		_ = outR.Close()
+		return fmt.Errorf("make pipes: %w", err)
+	}
+	defer func() { _ = errW.Close() }()
 	for deadline := time.Now().Add(time.Second); ; { // a file that was just written may be busy for a moment
-		proc, err = p.fork(p.path, []string{p.path}, attr, p.after)
+		p.child, err = p.spawn(p.path, p.env, outW, errW)
 		if !isBusy(err) || time.Now().After(deadline) {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err != nil {
-		for _, f := range []*os.File{outR, errR, liveW} {
-			_ = f.Close()
-		}
+		_, _ = outR.Close(), errR.Close()
 		return err
 	}
-	p.proc, p.live = proc, liveW
-	if st, err := procstats.Read(proc.Pid); err == nil {
-		p.id = st.ID
-	} else {
-		p.id = procstats.ID{PID: proc.Pid}
-	}
+	p.id = p.child.Ident()
 	p.onStart()
 	var handshake *io.PipeWriter
 	p.stdout, handshake = io.Pipe()
@@ -143,18 +112,13 @@ func (p *process) readStdout(r *os.File, handshake *io.PipeWriter) {
 	_ = handshake.Close()
 }
 
-// wait reaps the process and gives the pipes a moment to be drained; a grandchild that still holds them is cut off.
+// wait waits for the end and gives the pipes a moment to be drained; a grandchild that still holds them is cut off.
 func (p *process) wait(readers *sync.WaitGroup, pipes ...*os.File) {
-	if awaitExit(p.proc.Pid) {
-		_ = syscall.Kill(-p.proc.Pid, syscall.SIGKILL) // its group, while the zombie still holds the number
-	}
-	p.mu.Lock()
+	<-p.child.Exited()
 	p.reaped.Store(true)
-	p.mu.Unlock()
-	state, _ := p.proc.Wait()
-	p.onExit(state) // first: who waits for the end kills afterwards, which is not why it ended
+	p.onExit(p.child.Exit()) // first: who waits for the end kills afterwards, which is not why it ended
 	close(p.ended)
-	_ = p.live.Close()
+	<-p.child.Cleared()
 	for _, f := range pipes {
 		_ = f.SetReadDeadline(time.Now().Add(drain))
 	}
@@ -195,21 +159,17 @@ func (p *process) awaitOwnEnd() {
 	}
 }
 
-// signalGroup signals the process's own group, which cannot be anybody else's while it is not reaped.
+// signalGroup signals the process's own group.
 func (p *process) signalGroup(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.proc != nil && !p.reaped.Load() {
-		_ = syscall.Kill(-p.proc.Pid, sig)
+	if p.child != nil && !p.reaped.Load() {
+		p.child.Signal(sig, true)
 	}
 }
 
 // signal signals the process alone.
 func (p *process) signal(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.proc != nil && !p.reaped.Load() {
-		_ = syscall.Kill(p.proc.Pid, sig)
+	if p.child != nil && !p.reaped.Load() {
+		p.child.Signal(sig, false)
 	}
 }
 

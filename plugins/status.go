@@ -2,11 +2,11 @@ package plugins
 
 import (
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 // Status is how a process ended.
@@ -25,15 +25,14 @@ type KillReason struct {
 	Message string
 }
 
-func statusOf(state *os.ProcessState) Status {
-	s := Status{Code: -1, EndedAt: time.Now()}
-	if state == nil {
-		return s
-	}
-	s.Code = state.ExitCode()
-	s.CPUTime = state.UserTime() + state.SystemTime()
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		s.Signal = ws.Signal()
+func statusOf(x shim.Exit) Status {
+	s := Status{Code: -1, EndedAt: time.Now(), CPUTime: x.CPU}
+	switch {
+	case x.Lost:
+	case x.Status.Signaled():
+		s.Signal = x.Status.Signal()
+	default:
+		s.Code = x.Status.ExitStatus()
 	}
 	return s
 }

@@ -100,7 +100,7 @@ const killAgain = 2 * time.Second
 
 // remnants kills and reaps what is left of the tree, adds it to ours, and counts those that were still alive.
 func (i *Instance) remnants(ours map[procstats.ID]bool) (alive int) {
-	orphans, _ := procstats.Orphans()
+	orphans, mine := i.orphans()
 	var roots []procstats.ID
 	for _, pid := range orphans {
 		p, err := procstats.Read(pid)
@@ -109,7 +109,9 @@ func (i *Instance) remnants(ours map[procstats.ID]bool) (alive int) {
 		}
 		ours[p.ID] = true
 		if p.State == 'Z' {
-			reap(pid)
+			if mine {
+				reap(pid)
+			}
 			continue
 		}
 		roots = append(roots, p.ID)
@@ -132,6 +134,15 @@ func (i *Instance) remnants(ours map[procstats.ID]bool) (alive int) {
 	return alive
 }
 
+// orphans lists processes whose parents have died: children of the shim, or ours where there is none, and then we reap them.
+func (i *Instance) orphans() (pids []int, mine bool) {
+	if pids, ok := i.proc.child.Orphans(); ok {
+		return pids, false
+	}
+	pids, _ = procstats.Orphans()
+	return pids, true
+}
+
 // launched reports whether a process carries the instance's launch id in its environment.
 func (i *Instance) launched(p procstats.Process) bool {
 	if p.State == 'Z' {
@@ -151,6 +162,13 @@ func signalProcess(id procstats.ID, sig syscall.Signal) {
 // reapOrphans kills and reaps processes that carry one of our launch ids but belong to no live instance. The last time, it
 // reaps every zombie that it has seen before without waiting.
 func (l *Launcher) reapOrphans(last bool) {
+	if pids, ok := l.spawner.orphans(); ok {
+		for _, pid := range pids {
+			if p, err := procstats.Read(pid); err == nil && p.State != 'Z' { // which the shim reaps
+				l.killForgotten(p)
+			}
+		}
+	}
 	pids, ok := procstats.Orphans()
 	if !ok {
 		return
@@ -164,23 +182,27 @@ func (l *Launcher) reapOrphans(last bool) {
 			l.zombie(p.ID, last)
 			continue
 		}
-		id, ok := procstats.Environ(pid, protocol.EnvLaunchID)
-		if !ok || !strings.HasPrefix(id, l.prefix+"-") || id == l.askID { // one that describes itself ends by its time-out
-			continue
+		if l.killForgotten(p) {
+			reap(pid)
 		}
-		l.mu.Lock()
-		i, launching := l.instances[id], l.launching[id] != nil
-		l.mu.Unlock()
-		if launching {
-			continue // just forked, not booked yet
-		}
-		if i != nil {
-			continue // its parent died, its task goes on or is being cleared away
-		}
-		l.log.Info("killing what a worker has left behind", "pid", pid)
-		signalProcess(p.ID, syscall.SIGKILL)
-		reap(pid)
 	}
+}
+
+// killForgotten kills an orphan of an instance that has ended.
+func (l *Launcher) killForgotten(p procstats.Process) bool {
+	id, ok := procstats.Environ(p.PID, protocol.EnvLaunchID)
+	if !ok || !strings.HasPrefix(id, l.prefix+"-") || id == l.askID { // one that describes itself ends by its time-out
+		return false
+	}
+	l.mu.Lock()
+	known := l.instances[id] != nil || l.launching[id] != nil // its task goes on or is being cleared away
+	l.mu.Unlock()
+	if known {
+		return false
+	}
+	l.log.Info("killing what a worker has left behind", "pid", p.PID)
+	signalProcess(p.ID, syscall.SIGKILL)
+	return true
 }
 
 // zombie reaps an orphan that has ended. Whoever starts a process by os/exec reaps it at once, so only a zombie that is

@@ -73,20 +73,6 @@ func TestForkBombIsBounded(t *testing.T) {
 	}
 }
 
-// The worker learns of its host's death by the liveness pipe, whatever becomes of the parent-death signal.
-func TestWorkerEndsWithTheLivenessPipe(t *testing.T) {
-	l, p := setup(t)
-	file := filepath.Join(t.TempDir(), "pids")
-	a := launch(t, l, p, script{Do: "fork", File: file}, LaunchSpec{})
-	children(t, file)
-	if err := a.proc.live.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if x := a.end(t); x.Kind != skalds.ExitSignal {
-		t.Errorf("got %+v", x)
-	}
-}
-
 // A tree that forks all the time is frozen as a whole, and nothing of it moves until it is thawed.
 func TestFreezeOfATreeThatForks(t *testing.T) {
 	l, p := setup(t)

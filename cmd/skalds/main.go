@@ -13,12 +13,16 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/cli"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 // version is set by the Makefile.
 var version = "dev"
 
 func main() {
+	if shim.Asked() {
+		os.Exit(shim.Main(nil))
+	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

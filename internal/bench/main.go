@@ -14,10 +14,15 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 // main keeps its thread for one thing: children are tied to the thread that forks them, and this one ends with the process.
 func main() {
+	if shim.Asked() {
+		os.Exit(shim.Main(nil))
+	}
 	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	forks, done := make(chan func()), make(chan int)

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package plugins
-
-// onMainThread makes no difference here.
-func onMainThread() bool { return false }

@@ -1,0 +1,383 @@
+package shim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+const (
+	aliveEvery = 500 * time.Millisecond
+	// deafAfter is how long a shim may answer nothing before its host looks whether it is stopped, deadAfter before it is
+	// given up in any case.
+	deafAfter = time.Second
+	deadAfter = 10 * time.Second
+)
+
+// ErrGone says that the shim has ended.
+var ErrGone = errors.New("the shim of this host has ended")
+
+// Config is how a shim is started.
+type Config struct {
+	Env []string // of the shim and, with what a Spec adds, of all that it starts
+	Log hclog.Logger
+}
+
+// Shim is the host's side. It is safe for concurrent use.
+type Shim struct {
+	log  hclog.Logger
+	sock socket
+	proc *os.Process
+	done chan struct{}
+
+	next  atomic.Uint64
+	lease atomic.Int64
+	heard atomic.Int64 // ns since began
+	began time.Time
+
+	mu        sync.Mutex // guards what follows
+	waiting   map[uint64]chan reply
+	children  map[uint64]*Child
+	exchanged chan error
+	over      bool
+}
+
+// Start starts a shim, which lives until Close, or as long as this process.
+func Start(cfg Config) (*Shim, error) {
+	if cfg.Log == nil {
+		cfg.Log = hclog.NewNullLogger()
+	}
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, fmt.Errorf("start shim: %w", err)
+	}
+	defer theirs.close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		ours.close()
+		return nil, fmt.Errorf("start shim: %w", err)
+	}
+	defer func() { _ = null.Close() }()
+	far, err := unix.FcntlInt(uintptr(theirs.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		ours.close()
+		return nil, fmt.Errorf("start shim: %w", err)
+	}
+	end := os.NewFile(uintptr(far), "shim")
+	defer func() { _ = end.Close() }()
+	// The file of this very program, whatever lies at its path by now. A session of its own, so that no terminal stops it.
+	proc, err := os.StartProcess("/proc/self/exe", []string{os.Args[0], argument, "3"}, &os.ProcAttr{
+		Env: cfg.Env, Files: []*os.File{null, null, os.Stderr, end}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		ours.close()
+		return nil, fmt.Errorf("start shim: %w", err)
+	}
+	s := &Shim{
+		log: cfg.Log.Named("shim"), sock: ours, proc: proc, done: make(chan struct{}), began: time.Now(),
+		waiting: map[uint64]chan reply{}, children: map[uint64]*Child{},
+	}
+	if err := s.greet(); err != nil {
+		_ = proc.Kill()
+		_, _ = proc.Wait()
+		ours.close()
+		return nil, fmt.Errorf("start shim: %w", err)
+	}
+	go s.read()
+	go s.beat()
+	return s, nil
+}
+
+// greetWithin bounds the start of a shim: it is this program, which has to be loaded first.
+const greetWithin = 10 * time.Second
+
+// greet waits for the first word.
+func (s *Shim) greet() error {
+	if err := s.sock.send(request{Kind: kindAlive}, nil, false); err != nil {
+		return err
+	}
+	fds := []unix.PollFd{{Fd: int32(s.sock.fd), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(greetWithin); ; {
+		n, err := unix.Poll(fds, int(max(0, time.Until(deadline).Milliseconds())))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("it said nothing within %s", greetWithin)
+		}
+		break
+	}
+	var r reply
+	if _, err := s.sock.receive(make([]byte, maxPacket), &r); err != nil {
+		return fmt.Errorf("it ended at once: does main call shim.Main? %w", err)
+	}
+	return nil
+}
+
+// PID is the shim's process.
+func (s *Shim) PID() int { return s.proc.Pid }
+
+// Done is closed when the shim has ended.
+func (s *Shim) Done() <-chan struct{} { return s.done }
+
+// Close ends the shim, and everything that it has started.
+func (s *Shim) Close() error {
+	_ = unix.Shutdown(s.sock.fd, unix.SHUT_RDWR)
+	<-s.done
+	return nil
+}
+
+// HoldLease says until when instances may live that are not marked to be kept, as a time of CLOCK_BOOTTIME; 0: for ever. The
+// shim hears of it with the next beat.
+func (s *Shim) HoldLease(bootNanos int64) { s.lease.Store(bootNanos) }
+
+// SetFarewell gives the shim what its Farewell needs.
+func (s *Shim) SetFarewell(data json.RawMessage) error {
+	return s.send(request{Kind: kindFarewell, Data: data}, nil)
+}
+
+// Exchange runs the file at path in the shim's process; by default the one that it was started from. No instance is lost.
+func (s *Shim) Exchange(path string) error {
+	answer := make(chan error, 1)
+	s.mu.Lock()
+	s.exchanged = answer
+	s.mu.Unlock()
+	if err := s.send(request{Kind: kindExchange, Path: path}, nil); err != nil {
+		return err
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-s.done:
+		return ErrGone
+	}
+}
+
+func (s *Shim) send(r request, fds []int) error {
+	if err := s.sock.send(r, fds, false); err != nil {
+		select {
+		case <-s.done:
+			return ErrGone
+		default:
+		}
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			return ErrGone
+		}
+		return err
+	}
+	return nil
+}
+
+// StartError says at which step a start failed.
+type StartError struct {
+	Stage string // "join", "fork", "limits"
+	Err   error
+}
+
+func (e *StartError) Error() string { return e.Err.Error() }
+
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Start forks a process with these as its standard output and error. Its error is a *StartError, or ErrGone.
+func (s *Shim) Start(spec Spec, stdout, stderr *os.File) (*Child, error) {
+	id := s.next.Add(1)
+	c := &Child{shim: s, id: id, cgroups: spec.Cgroups, exited: make(chan struct{}), cleared: make(chan struct{})}
+	answer := make(chan reply, 1)
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return nil, ErrGone
+	}
+	s.waiting[id], s.children[id] = answer, c
+	s.mu.Unlock()
+	err := s.send(request{Kind: kindStart, ID: id, Spec: &spec}, []int{int(stdout.Fd()), int(stderr.Fd())})
+	if err != nil {
+		s.forget(id)
+		return nil, err
+	}
+	r, ok := <-answer
+	if !ok {
+		return nil, ErrGone
+	}
+	if r.Error != "" {
+		s.forget(id)
+		err := errors.New(r.Error)
+		if r.Errno != 0 {
+			err = &os.PathError{Op: "fork/exec", Path: spec.Path, Err: r.Errno}
+			if r.Stage != StageFork {
+				err = &systemError{r.Error, r.Errno}
+			}
+		}
+		return nil, &StartError{r.Stage, err}
+	}
+	return c, nil
+}
+
+// systemError is a text and the number behind it.
+type systemError struct {
+	text string
+	no   syscall.Errno
+}
+
+func (e *systemError) Error() string { return e.text }
+
+func (e *systemError) Unwrap() error { return e.no }
+
+func (s *Shim) forget(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiting, id)
+	delete(s.children, id)
+}
+
+// read takes what the shim says until it ends.
+func (s *Shim) read() {
+	buf := make([]byte, maxPacket)
+	for {
+		var r reply
+		fds, err := s.sock.receive(buf, &r)
+		closeAll(fds)
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			s.log.Error("cannot read a message of the shim", "err", err)
+			continue
+		}
+		if err != nil {
+			break
+		}
+		s.heard.Store(int64(time.Since(s.began)))
+		s.take(r)
+	}
+	s.end()
+}
+
+func (s *Shim) take(r reply) {
+	s.mu.Lock()
+	c := s.children[r.ID]
+	if r.Kind == kindStarted && c != nil {
+		c.proc = procstats.ID{PID: r.PID, Start: r.Start}
+	}
+	answer := s.waiting[r.ID]
+	if r.Kind == kindStarted {
+		delete(s.waiting, r.ID)
+	}
+	if r.Kind == kindCleared {
+		delete(s.children, r.ID)
+	}
+	exchanged := s.exchanged
+	s.mu.Unlock()
+	switch r.Kind {
+	case kindStarted:
+		if answer != nil {
+			answer <- r
+		}
+	case kindExited:
+		if c != nil {
+			c.ended(r.Exit)
+		}
+	case kindCleared:
+		if c != nil {
+			close(c.cleared)
+		}
+	case kindChanged:
+		if exchanged != nil {
+			var err error
+			if r.Error != "" {
+				err = errors.New(r.Error)
+			}
+			select {
+			case exchanged <- err:
+			default:
+			}
+		}
+	}
+}
+
+// end comes when the shim has ended, or hung up: whatever it has started is ours now, and goes.
+func (s *Shim) end() {
+	_ = s.proc.Kill()
+	_, _ = s.proc.Wait()
+	s.mu.Lock()
+	s.over = true
+	left := s.children
+	waiting := s.waiting
+	s.children, s.waiting = map[uint64]*Child{}, map[uint64]chan reply{}
+	s.mu.Unlock()
+	close(s.done)
+	var wg sync.WaitGroup
+	for id, c := range left {
+		if answer := waiting[id]; answer != nil {
+			close(answer) // what may have come of it carries its launch id
+			continue
+		}
+		wg.Go(c.bury)
+	}
+	wg.Wait()
+	s.sock.close()
+}
+
+// beat says that we live, and looks whether the shim does.
+func (s *Shim) beat() {
+	t := time.NewTicker(aliveEvery)
+	defer t.Stop()
+	stopped := 0
+	for last := time.Now(); ; {
+		select {
+		case <-s.done:
+			return
+		case <-t.C:
+		}
+		away := time.Since(last) > 2*aliveEvery
+		last = time.Now()
+		_ = s.sock.send(request{Kind: kindAlive, Lease: s.lease.Load()}, nil, true)
+		silent := time.Since(s.began) - time.Duration(s.heard.Load())
+		if away || silent <= deafAfter {
+			stopped = 0
+			continue
+		}
+		if p, err := procstats.Read(s.proc.Pid); err == nil && p.State == 'T' {
+			stopped++
+		} else {
+			stopped = 0
+		}
+		if stopped >= 2 || silent > deadAfter {
+			s.log.Error("the shim stands still: it is killed, and the workers with it", "pid", s.proc.Pid)
+			_ = s.proc.Kill()
+		}
+	}
+}
+
+// Orphans lists the shim's children that no live instance is.
+func (s *Shim) Orphans() (pids []int, ok bool) {
+	select {
+	case <-s.done:
+		return nil, false
+	default:
+	}
+	all := childrenOf(s.proc.Pid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ours := make(map[int]bool, len(s.children))
+	for _, c := range s.children {
+		ours[c.proc.PID] = true
+	}
+	for _, pid := range all {
+		if !ours[pid] {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, true
+}

@@ -1,0 +1,134 @@
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// fork makes the process; it is in its control groups before its first instruction, and has its other limits a moment after
+// the fork. live is our end of its liveness pipe.
+func (s *Spec) fork(null, stdout, stderr int) (pid, live int, stage string, err error) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return 0, 0, StageFork, fmt.Errorf("make a pipe: %w", err)
+	}
+	defer func() {
+		_ = unix.Close(pipe[0])
+		if err != nil {
+			_ = unix.Close(pipe[1])
+		}
+	}()
+	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, Cloneflags: s.Cloneflags}
+	if s.UID != nil {
+		sys.Credential = &syscall.Credential{Uid: uint32(*s.UID), Gid: uint32(s.GID)}
+	}
+	for _, m := range s.UIDMap {
+		sys.UidMappings = append(sys.UidMappings, syscall.SysProcIDMap{ContainerID: m.Inside, HostID: m.Outside, Size: m.Size})
+	}
+	for _, m := range s.GIDMap {
+		sys.GidMappings = append(sys.GidMappings, syscall.SysProcIDMap{ContainerID: m.Inside, HostID: m.Outside, Size: m.Size})
+	}
+	if s.CgroupDir != "" {
+		fd, err := unix.Open(s.CgroupDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return 0, 0, StageJoin, fmt.Errorf("open control group %s: %w", s.CgroupDir, err)
+		}
+		defer func() { _ = unix.Close(fd) }()
+		sys.UseCgroupFD, sys.CgroupFD = true, fd
+	}
+	if len(s.Join) > 0 {
+		defer moveThread(s.Leave) // also where joining failed halfway
+		if err := moveThread(s.Join); err != nil {
+			return 0, 0, StageJoin, fmt.Errorf("join control group: %w", err)
+		}
+	}
+	pid, err = syscall.ForkExec(s.Path, s.Args, &syscall.ProcAttr{
+		Dir: s.Dir, Env: MergeEnv(os.Environ(), s.Env), Files: []uintptr{uintptr(null), uintptr(stdout), uintptr(stderr), uintptr(pipe[0])}, Sys: sys,
+	})
+	if err != nil {
+		return 0, 0, StageFork, &os.PathError{Op: "fork/exec", Path: s.Path, Err: err}
+	}
+	if err := s.limit(pid); err != nil {
+		_ = unix.Kill(-pid, unix.SIGKILL)
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		return 0, 0, StageLimits, fmt.Errorf("set limits: %w", err)
+	}
+	return pid, pipe[1], "", nil
+}
+
+// moveThread moves the thread that calls into v1 control groups, given by their tasks files.
+func moveThread(tasks []string) error {
+	var errs []error
+	for _, path := range tasks {
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			errs = append(errs, &os.PathError{Op: "open", Path: path, Err: err})
+			continue
+		}
+		if _, err := unix.Write(fd, []byte("0")); err != nil {
+			errs = append(errs, &os.PathError{Op: "write", Path: path, Err: err})
+		}
+		_ = unix.Close(fd)
+	}
+	return errors.Join(errs...)
+}
+
+// limit sets what belongs to the process itself. What only makes it a better neighbour may be forbidden: it runs without.
+func (s *Spec) limit(pid int) error {
+	var errs []error
+	for _, l := range s.Rlimits {
+		var old unix.Rlimit
+		err := unix.Prlimit(pid, l.Resource, nil, &old)
+		if v := min(l.Value, old.Max); err == nil {
+			err = unix.Prlimit(pid, l.Resource, &unix.Rlimit{Cur: v, Max: v}, nil)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("resource %d: %w", l.Resource, err))
+		}
+	}
+	errs = append(errs, unlessForbidden(raiseOOMScore(pid, s.OOMScore)))
+	if s.Nice != 0 {
+		errs = append(errs, unlessForbidden(beNicer(pid, s.Nice)))
+	}
+	if err := errors.Join(errs...); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil // a process that has gone already tells its story by its exit
+}
+
+func unlessForbidden(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return nil
+	}
+	return err
+}
+
+// raiseOOMScore raises the score of a process, unless it has inherited a higher one, which must not be lowered.
+func raiseOOMScore(pid, score int) error {
+	path := "/proc/" + strconv.Itoa(pid) + "/oom_score_adj"
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	has, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || has >= score {
+		return err
+	}
+	return os.WriteFile(path, []byte(strconv.Itoa(score)), 0)
+}
+
+// beNicer gives a process the niceness of this one and some more. It goes by the process's group, since Linux would change but
+// one thread of a process. The system call reports a niceness of 0 as 20, counting down from there.
+func beNicer(pid, more int) error {
+	own, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Setpriority(unix.PRIO_PGRP, pid, min(20-own+more, 19))
+}
