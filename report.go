@@ -141,7 +141,15 @@ type HostMessage struct {
 	Bye         bool       `json:"bye,omitempty"` // a clean stop: its tasks were given back before
 }
 
-// HostGone lists assignments of a dead host whose processes are known to be dead.
+// HostGone is what the process that watches over a host says when the host has died or fallen silent: the processes of these
+// assignments are known to be dead, and will not be started again under their epochs. It is said again as more die.
 type HostGone struct {
-	Dead []TaskMark `json:"dead"`
+	Tasks  []GoneTask `json:"tasks"`
+	Silent bool       `json:"silent,omitempty"` // the host is stopped or silent rather than dead: it may wake up
+}
+
+// GoneTask is an assignment of a task whose processes are dead.
+type GoneTask struct {
+	TaskID string `json:"taskId"`
+	Epoch  int64  `json:"epoch"`
 }

@@ -160,6 +160,22 @@ func (c *cluster) silent(id string, lostAt int64) {
 	c.judge(id)
 }
 
+// hostGone takes a node off whose host has died or fallen silent: it gets nothing before another hello, and its lease runs on.
+// Where a later incarnation is known, known is false and nothing changes; was says whether the node was online.
+func (c *cluster) hostGone(id string, incarnation int64, silent bool, now time.Time) (known, was bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.member(id)
+	if max(m.record.Incarnation, c.leases.Incarnation(id)) > incarnation {
+		return false, m.online
+	}
+	c.leases.Gone(id, incarnation, silent, now)
+	was = m.online
+	m.online, m.greeted, m.asked = false, 0, 0
+	c.judge(id)
+	return true, was
+}
+
 // instance is what the latest heartbeat of the task's node says about it; nil: nothing.
 func (c *cluster) instance(t *skalds.Task) *skalds.InstanceStatus {
 	c.mu.Lock()

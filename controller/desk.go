@@ -53,7 +53,7 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
 	case m.Edge != nil:
 		return d.edge(ctx, m.NodeID, m.Edge)
 	case m.Gone != nil:
-		return d.gone(ctx, m.NodeID, m.Gone)
+		return d.gone(ctx, origin{m.NodeID, m.Incarnation}, m.Gone)
 	case m.Bye:
 		return d.bye(ctx, origin{m.NodeID, m.Incarnation})
 	}
@@ -88,22 +88,44 @@ func (d *desk) join(m skalds.HostMessage) (skalds.Hello, bool) {
 	return p.hello, p.next > h.Parts
 }
 
-// gone takes back what is known to be dead on a node, at once.
-func (d *desk) gone(ctx context.Context, node string, g *skalds.HostGone) error {
+// gone takes back at once what is known to be dead on a node whose host has died or fallen silent. What was not named waits for
+// another word, the node's next hello, or the end of its lease.
+func (d *desk) gone(ctx context.Context, from origin, g *skalds.HostGone) error {
+	known, was := d.cluster.hostGone(from.node, from.incarnation, g.Silent, d.tasks.clock.Now())
+	if !known {
+		return nil // of a former self: the hello of the present one settles what it left
+	}
+	if was {
+		d.log.Warn("the host of a node is gone", "node_id", from.node, "incarnation", from.incarnation, "silent", g.Silent, "dead", len(g.Tasks))
+		d.tasks.publishNode(from.node, "offline")
+	}
 	var errs []error
-	for _, m := range g.Dead {
-		_, err := d.tasks.change(ctx, m.TaskID, func(t *skalds.Task, now int64) error {
-			if t.Executor != node || t.Epoch != m.Epoch || !t.LifecycleStatus.OnNode() || t.Mode == skalds.ModeActive {
-				return errNoChange
-			}
-			restarted(t, now)
-			return nil
-		})
-		if !errors.Is(err, skalds.ErrNotFound) {
+	for _, dead := range g.Tasks {
+		if err := d.instanceGone(ctx, from.node, dead, g.Silent); !errors.Is(err, skalds.ErrNotFound) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// instanceGone settles one task whose process is dead.
+func (d *desk) instanceGone(ctx context.Context, node string, dead skalds.GoneTask, silent bool) error {
+	var before *skalds.Task
+	t, err := d.tasks.change(ctx, dead.TaskID, func(t *skalds.Task, now int64) error {
+		before = t.Clone()
+		if !instanceDead(t, node, dead.Epoch, silent, now) {
+			return errNoChange
+		}
+		return nil
+	})
+	if err != nil || t.Revision == before.Revision || before.Epoch != dead.Epoch || !before.LifecycleStatus.OnNode() {
+		return err
+	}
+	d.tasks.recordLoss(ctx, before, t.LastExit)
+	if t.Quarantined != "" {
+		d.log.Error("task is in quarantine", "task_id", t.ID, "reason", t.Quarantined)
+	}
+	return nil
 }
 
 // bye takes a node off that has stopped in good order. It gave its tasks back before; one that it never received is taken

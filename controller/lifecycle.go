@@ -189,15 +189,25 @@ func drain(t *skalds.Task) bool {
 	return true
 }
 
-// nodeLost takes a task back from a node that has gone silent. Tasks of mode keep stay: they go on there. Three losses
-// within ten minutes of a start put the task in quarantine: it may be what kills the nodes.
+// nodeLost takes a task back from a node that has gone silent. Tasks of mode keep stay: they go on there.
 func nodeLost(t *skalds.Task, why string, now int64) bool {
 	if !t.LifecycleStatus.OnNode() || t.Executor == "" || t.OnDisconnect == skalds.OnDisconnectKeep {
 		return false
 	}
-	node, started := t.Executor, t.StartedAt
-	t.LastExit = &skalds.Exit{Kind: skalds.ExitNodeLost, Code: -1, Message: "node " + node + " " + why}
-	t.Exception = exitLine(t.LastExit)
+	takenFromNode(t, lossOf(t.Executor, why), now)
+	return true
+}
+
+// lossOf explains that a node was lost.
+func lossOf(node, why string) *skalds.Exit {
+	return &skalds.Exit{Kind: skalds.ExitNodeLost, Code: -1, Message: "node " + node + " " + why}
+}
+
+// takenFromNode takes a task back from a lost node. Three losses within ten minutes of a start put the task in quarantine: it
+// may be what kills the nodes.
+func takenFromNode(t *skalds.Task, loss *skalds.Exit, now int64) {
+	started := t.StartedAt
+	t.LastExit, t.Exception = loss, exitLine(loss)
 	toCreated(t, now)
 	switch {
 	case started == 0:
@@ -209,6 +219,41 @@ func nodeLost(t *skalds.Task, why string, now int64) bool {
 	if len(t.NodeLosses) >= quarantineLosses && t.LifecycleStatus == skalds.Created {
 		t.Quarantined = fmt.Sprintf("%d nodes were lost within %s of its start: retry releases it", len(t.NodeLosses), quarantineWindow)
 	}
+}
+
+// instanceDead settles a task whose processes of an epoch are dead on a node whose host has died or fallen silent; it reports
+// whether that changes anything. A task that would stay with a silent node moves too: nothing of it goes on there. One of the
+// node's workers file waits for the next host of that node, which numbers its epochs. One that was to leave has left, and one
+// that a user runs again is bound no more to the node where it was.
+func instanceDead(t *skalds.Task, node string, epoch int64, silent bool, now int64) bool {
+	switch {
+	case t.Executor == "" && t.BoundTo == node && t.Mode != skalds.ModeActive && t.Epoch == epoch+1 && !t.LifecycleStatus.Final():
+		t.BoundTo = ""
+		return true
+	case t.Executor != node || t.Epoch != epoch:
+		return false
+	case t.LifecycleStatus.Final():
+		if t.AckedRevision == t.DesiredRevision {
+			return false
+		}
+		t.AckedRevision = t.DesiredRevision
+		return true
+	case !t.LifecycleStatus.OnNode():
+		return false
+	}
+	loss := lossOf(node, "has lost its host, and the process of the task with it")
+	if silent {
+		loss = lossOf(node, "has a host that does not answer: the process of the task was killed")
+	}
+	if t.Mode != skalds.ModeActive {
+		takenFromNode(t, loss, now)
+		return true
+	}
+	if t.LifecycleStatus == skalds.Assigning || t.PID == 0 {
+		return false
+	}
+	t.LastExit, t.Exception = loss, exitLine(loss)
+	t.PID, t.Phase, t.NextAttemptAt = 0, skalds.PhaseBackoff, 0
 	return true
 }
 

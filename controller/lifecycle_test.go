@@ -73,6 +73,9 @@ func TestDecisionsKeepToTheTable(t *testing.T) {
 		"update":         func(t *skalds.Task) { _ = updateAttachments(t, json.RawMessage(`{"n":2}`)) },
 		"drain":          func(t *skalds.Task) { drain(t) },
 		"node lost":      func(t *skalds.Task) { nodeLost(t, "is silent", now) },
+		"process dead":   func(t *skalds.Task) { instanceDead(t, "n1", 5, false, now) },
+		"process killed": func(t *skalds.Task) { instanceDead(t, "n1", 5, true, now) },
+		"older one dead": func(t *skalds.Task) { instanceDead(t, "n1", 4, false, now) },
 		"queue time-out": func(t *skalds.Task) { t.Timeouts.Queue = skalds.Duration(time.Millisecond); queueTimedOut(t, "", now) },
 		"restarted": func(t *skalds.Task) {
 			if t.LifecycleStatus.OnNode() && t.Executor != "" { // what every caller has asked before

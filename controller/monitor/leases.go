@@ -73,6 +73,9 @@ type lease struct {
 	heardAt time.Time        // when it was
 	others  map[int64]*other // incarnations beside the present one
 	ended   int64            // an incarnation that has said goodbye: its heartbeats mean nothing
+	gone    int64            // an incarnation whose host is said to be dead: late heartbeats of it mean nothing
+	late    int              // how many have come since
+	waking  bool             // its host is said to be silent: what is heard next is of one that has woken up
 	lost    bool
 	silent  bool // said goodbye, or never heard of and not watched
 }
@@ -133,6 +136,26 @@ func (l *Leases) Goodbye(nodeID string, incarnation int64) {
 	}
 }
 
+// Gone says that the host of an incarnation has died, or is silent and may wake up. The lease runs on: when it ends, the
+// node is lost with what was not named as dead. A dead host is not heard any more, but for what was under way.
+func (l *Leases) Gone(nodeID string, incarnation int64, silent bool, now time.Time) {
+	n := l.nodes[nodeID]
+	if n == nil {
+		n = &lease{heardAt: now}
+		l.nodes[nodeID] = n
+	}
+	if incarnation > n.last.incarnation { // none of its heartbeats has come
+		n.beside(n.last, true, now)
+		n.last, n.heardAt, n.lost, n.silent, n.gone = mark{incarnation, 0}, now, false, false, 0
+	}
+	switch {
+	case silent:
+		n.waking = true
+	case n.gone != incarnation:
+		n.gone, n.late = incarnation, 0
+	}
+}
+
 // Hearing is what a heartbeat tells.
 type Hearing struct {
 	News bool // it was new: the node lives
@@ -154,6 +177,16 @@ func (l *Leases) Heard(nodeID string, incarnation, seq int64, now time.Time) Hea
 		return Hearing{}
 	}
 	m := mark{incarnation, seq}
+	if incarnation == n.gone && n.gone != 0 && incarnation == n.last.incarnation {
+		if seq <= n.last.seq {
+			return Hearing{}
+		}
+		n.last.seq = seq
+		if n.late++; n.late < twiceProven {
+			return Hearing{}
+		}
+		return n.live(m, now, true) // it goes on: it lives, whatever was said
+	}
 	o := n.others[incarnation]
 	switch {
 	case incarnation == n.last.incarnation:
@@ -188,8 +221,8 @@ func (l *Leases) Heard(nodeID string, incarnation, seq int64, now time.Time) Hea
 
 // live makes m the newest that was heard.
 func (n *lease) live(m mark, now time.Time, other bool) Hearing {
-	h := Hearing{News: true, First: other || n.lost || n.silent}
-	n.last, n.heardAt, n.lost, n.silent = m, now, false, false
+	h := Hearing{News: true, First: other || n.lost || n.silent || n.waking}
+	n.last, n.heardAt, n.lost, n.silent, n.waking, n.gone, n.late = m, now, false, false, false, 0, 0
 	return h
 }
 

@@ -313,3 +313,70 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+func TestAGoneHostIsNotHeardByLateWords(t *testing.T) {
+	b := setup(t)
+	b.silentFor(300 * time.Millisecond)
+	b.l.Heard("n", 4, 1, b.now)
+	b.l.Gone("n", 4, false, b.now)
+	for seq := int64(2); seq < 4; seq++ {
+		if h := b.l.Heard("n", 4, seq, b.now); h.News {
+			t.Errorf("heartbeat %d, which was under way, counts: %+v", seq, h)
+		}
+	}
+	if !b.l.Alive("n") {
+		t.Error("it is lost before its lease has ended, though some of its processes may live")
+	}
+	if lost := b.silentFor(7 * time.Second); !slices.Equal(lost, []string{"n"}) {
+		t.Errorf("lost %v at the end of its lease", lost)
+	}
+	if h := b.l.Heard("n", 5, 1, b.now); !h.News || !h.First {
+		t.Errorf("its next self is heard as %+v", h)
+	}
+}
+
+func TestAGoneHostThatGoesOnLives(t *testing.T) {
+	b := setup(t)
+	b.silentFor(300 * time.Millisecond)
+	b.l.Heard("n", 4, 1, b.now)
+	b.l.Gone("n", 4, false, b.now)
+	b.l.Gone("n", 4, false, b.now)
+	news := 0
+	for seq := int64(2); seq < 8; seq++ {
+		h := b.l.Heard("n", 4, seq, b.now)
+		if h.News {
+			news++
+		}
+		if first := news == 1; h.First != (h.News && first) {
+			t.Errorf("heartbeat %d: %+v, want the first that counts to ask for a hello", seq, h)
+		}
+	}
+	if news == 0 {
+		t.Error("a host that goes on is never heard again: its tasks would run twice")
+	}
+}
+
+func TestASilentHostIsHeardAtOnce(t *testing.T) {
+	b := setup(t)
+	b.silentFor(300 * time.Millisecond)
+	b.l.Heard("n", 4, 1, b.now)
+	b.l.Gone("n", 4, true, b.now)
+	if h := b.l.Heard("n", 4, 2, b.now); !h.News || !h.First {
+		t.Errorf("it has woken up as %+v", h)
+	}
+	if h := b.l.Heard("n", 4, 3, b.now); !h.News || h.First {
+		t.Errorf("then it is heard as %+v", h)
+	}
+}
+
+func TestAGoneHostThatWasNeverHeardIsLostInTime(t *testing.T) {
+	b := setup(t)
+	b.silentFor(300 * time.Millisecond)
+	b.l.Gone("n", 4, false, b.now)
+	if h := b.l.Heard("n", 4, 1, b.now); h.News {
+		t.Errorf("a late first heartbeat counts: %+v", h)
+	}
+	if lost := b.silentFor(7 * time.Second); !slices.Equal(lost, []string{"n"}) {
+		t.Errorf("lost %v at the end of its lease", lost)
+	}
+}
