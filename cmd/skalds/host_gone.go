@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/internal/kafka"
+	"github.com/skalds-go/skalds/internal/redis"
+)
+
+// servicesJSON is how services travel from a host to what watches over it, passwords included: only on a private socket.
+type servicesJSON struct {
+	Kafka kafka.Config `json:"kafka"`
+	Redis redis.Config `json:"redis"`
+}
+
+// MarshalJSON writes passwords too.
+func (s services) MarshalJSON() ([]byte, error) {
+	return json.Marshal(servicesJSON{s.kafka, s.redis})
+}
+
+// UnmarshalJSON reads what MarshalJSON has written.
+func (s *services) UnmarshalJSON(b []byte) error {
+	var j servicesJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	s.kafka, s.redis = j.Kafka, j.Redis
+	return nil
+}
+
+// goneTasksPerMessage keeps a message with ids of 128 bytes, every one of them escaped, within the bounds of the bus.
+const goneTasksPerMessage = 256
+
+// tellHostGone makes the function by which the watcher over a host tells controllers that it is dead, or silent, and which of its
+// assignments have no living process: each as often as the watcher likes. It returns when the bus has it, or fails after ten
+// seconds.
+func tellHostGone(ctx context.Context, at services, nodeID string, incarnation int64) func(tasks []skalds.GoneTask, silent bool) error {
+	at.kafka.ClientID = "skalds-watcher"
+	return func(tasks []skalds.GoneTask, silent bool) error {
+		var msgs []skalds.HostMessage
+		add := func(tasks []skalds.GoneTask) {
+			msgs = append(msgs, skalds.HostMessage{NodeID: nodeID, Incarnation: incarnation, Gone: &skalds.HostGone{Tasks: tasks, Silent: silent}})
+		}
+		for part := range slices.Chunk(tasks, goneTasksPerMessage) {
+			add(part)
+		}
+		if len(tasks) == 0 {
+			add([]skalds.GoneTask{})
+		}
+		if err := kafka.Publish(ctx, at.kafka, nil, msgs...); err != nil {
+			return fmt.Errorf("tell that the host of node %s is gone: %w", nodeID, err)
+		}
+		return nil
+	}
+}
