@@ -60,6 +60,7 @@ type chaos struct {
 	w     *world
 	hosts []*controllertest.Host
 	up    []bool
+	iced  []bool // up, and frozen
 	tasks int
 
 	diceMu sync.Mutex // guards rng, which hosts and the bus use too
@@ -71,12 +72,22 @@ type chaos struct {
 	faulty map[string]bool           // tasks whose trail is of interest
 	finals map[string]int            // by task and run
 	alive  map[string]map[string]int // processes, by task and host
+	dead   map[goneProcess]bool      // processes that a watcher knows to be dead
+
+	watchers sync.WaitGroup // over hosts that are gone, which still have something to tell
+}
+
+// goneProcess is a process that died with its host, or was killed because its host was silent.
+type goneProcess struct {
+	node  string
+	task  string
+	epoch int64
 }
 
 func newChaos(t *testing.T, w *world, seed uint64) *chaos {
 	c := &chaos{
 		t: t, w: w, rng: rand.New(rand.NewPCG(seed, 17)), trail: map[string][]string{}, faulty: map[string]bool{},
-		finals: map[string]int{}, alive: map[string]map[string]int{},
+		finals: map[string]int{}, alive: map[string]map[string]int{}, dead: map[goneProcess]bool{},
 	}
 	w.store.SetWatch(c.stored)
 	w.store.SetNodeWatch(c.storedNode)
@@ -85,7 +96,7 @@ func newChaos(t *testing.T, w *world, seed uint64) *chaos {
 		h := w.host(fmt.Sprintf("n%d", i))
 		h.Behave = c.behave
 		h.Watch = func(id string, epoch int64, runs bool) { c.process(h.ID, id, epoch, runs) }
-		c.hosts, c.up = append(c.hosts, w.startHost(h)), append(c.up, true)
+		c.hosts, c.up, c.iced = append(c.hosts, w.startHost(h)), append(c.up, true), append(c.iced, false)
 	}
 	return c
 }
@@ -123,6 +134,9 @@ func (c *chaos) stored(before, after *skalds.Task) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if before != nil && c.dead[goneProcess{before.Executor, before.ID, before.Epoch}] {
+		falsely = "" // its node may be well, its process is not
+	}
 	c.note(after.ID, "stored: %s on %q epoch %d attempt %d run %d, desired %s %d/%d %s %s", after.LifecycleStatus, after.Executor, after.Epoch,
 		after.Attempt, after.Run, after.Desired, after.AckedRevision, after.DesiredRevision, after.Exception, after.Quarantined)
 	if before == nil {
@@ -241,11 +255,49 @@ func (c *chaos) said(m skalds.HostMessage) {
 			cmp.Or(string(r.Ack), "-"), cmp.Or(string(r.State), "-"), r.GoneFor+r.Reason, r.Attempt)
 	case m.Outcome != nil:
 		c.note(m.Outcome.TaskID, "%s records %s of epoch %d attempt %d", who, m.Outcome.Kind, m.Outcome.Epoch, m.Outcome.Attempt)
+	case m.Gone != nil:
+		c.note("*", "%s is said to be gone, silent %v", who, m.Gone.Silent)
+		for _, dead := range m.Gone.Tasks {
+			c.note(dead.TaskID, "%s is said to be gone, silent %v, and epoch %d to be dead", who, m.Gone.Silent, dead.Epoch)
+		}
 	case m.Hello != nil:
 		c.note("*", "%s says hello", who)
 		for _, mark := range m.Hello.Tasks {
 			c.note(mark.TaskID, "%s says hello with epoch %d revision %d %s running %v", who, mark.Epoch, mark.DesiredRevision, cmp.Or(string(mark.State), "-"), mark.Running)
 		}
+	}
+}
+
+// watched has the watcher over a host that is gone tell it: some of it late, some twice, in any order, and nothing where the watcher
+// has died too. While the bus is away it tries for ten seconds.
+func (c *chaos) watched(told []skalds.HostMessage) {
+	c.mu.Lock()
+	for _, m := range told {
+		for _, dead := range m.Gone.Tasks {
+			c.dead[goneProcess{m.NodeID, dead.TaskID, dead.Epoch}] = true
+		}
+	}
+	c.mu.Unlock()
+	slow := []int{100, 3000, 20_000}[c.dice(3)]
+	for _, m := range told {
+		times := []int{0, 1, 1, 1, 1, 2}[c.dice(6)]
+		for range times {
+			wait := time.Duration(c.dice(slow)) * time.Millisecond
+			c.watchers.Go(func() {
+				time.Sleep(wait)
+				for end := time.Now().Add(10 * time.Second); c.w.bus.Report(m) != nil && time.Now().Before(end); {
+					time.Sleep(200 * time.Millisecond)
+				}
+			})
+		}
+	}
+}
+
+// wake thaws a host, where it is frozen.
+func (c *chaos) wake(i int) {
+	if c.iced[i] {
+		c.iced[i] = false
+		c.hosts[i].Thaw()
 	}
 }
 
@@ -295,7 +347,7 @@ func (c *chaos) incident() {
 	ctx := c.t.Context()
 	i := c.dice(len(c.hosts))
 	h := c.hosts[i]
-	what := c.dice(21)
+	what := c.dice(26)
 	c.mu.Lock()
 	c.note("*", "incident %d at %s", what, h.ID)
 	c.mu.Unlock()
@@ -309,9 +361,9 @@ func (c *chaos) incident() {
 	switch what {
 	case 0, 1:
 		h.Kill()
-		c.up[i] = false
+		c.up[i], c.iced[i] = false, false
 	case 2:
-		if c.up[i] {
+		if c.up[i] && !c.iced[i] {
 			h.Stop()
 			c.up[i] = false
 		}
@@ -375,6 +427,16 @@ func (c *chaos) incident() {
 		c.w.bus.SetLoses(func(skalds.HostMessage) bool { return c.dice(4) == 0 })
 	case 20:
 		c.w.bus.SetLoses(nil)
+	case 21, 22:
+		c.watched(h.Crash())
+		c.up[i], c.iced[i] = false, false
+	case 23:
+		if c.up[i] && !c.iced[i] {
+			c.iced[i] = true
+			c.watched(h.Freeze())
+		}
+	case 24, 25:
+		c.wake(i)
 	}
 }
 
@@ -404,10 +466,12 @@ func (c *chaos) play() {
 	c.w.bus.SetBeatsDown(nil)
 	for i, h := range c.hosts {
 		h.SetCut(false)
+		c.wake(i)
 		if !c.up[i] {
 			h.Start()
 		}
 	}
+	c.watchers.Wait()
 	c.settle()
 	c.judge()
 }
