@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(envScripted) {
 	case "foreign":
 		os.Exit(serveForeign())
+	case "parent":
+		os.Exit(serveByAChild())
 	case "1":
 		sdk.Serve("scripted", "0.1.0", sdk.Class("Script", func() sdk.Worker[script] { return scriptWorker{} }))
 	}
@@ -85,6 +87,18 @@ func (scriptWorker) Main(ctx context.Context, t *sdk.Task[script]) error {
 		}
 		t.AddUnits("items", 1)
 		return child.Wait()
+	case "stray": // a child that leaves the process group
+		stray := exec.Command("sleep", "600")
+		stray.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := stray.Start(); err != nil {
+			return err
+		}
+		pids := fmt.Sprintf("%d %d", os.Getpid(), stray.Process.Pid)
+		if err := os.WriteFile(filepath.Join(t.DataDir(), "pids"), []byte(pids), 0o600); err != nil {
+			return err
+		}
+		t.AddUnits("items", 1)
+		return stray.Wait()
 	}
 	return t.Result(map[string]int{"count": t.Attachments().Count})
 }
@@ -120,7 +134,7 @@ type launched struct {
 // launch starts the test binary as a host would.
 func launch(t *testing.T) *launched { return launchAs(t, "1") }
 
-func launchAs(t *testing.T, role string) *launched {
+func launchAs(t *testing.T, role string, env ...string) *launched {
 	t.Helper()
 	sockets, err := os.MkdirTemp("", "sdk")
 	if err != nil {
@@ -147,6 +161,7 @@ func launchAs(t *testing.T, role string) *launched {
 	l.cmd = exec.Command(os.Args[0])
 	l.cmd.Env = append(os.Environ(), envScripted+"="+role, protocol.EnvTokenFile+"="+token, protocol.EnvLivenessFD+"=3",
 		protocol.EnvHostSocket+"="+listener.Addr().String(), plugin.EnvUnixSocketDir+"="+sockets)
+	l.cmd.Env = append(l.cmd.Env, env...)
 	l.cmd.ExtraFiles = []*os.File{r}
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	l.client = plugin.NewClient(&plugin.ClientConfig{
@@ -269,6 +284,20 @@ func serveForeign() int {
 	healthpb.RegisterHealthServer(s, h)
 	fmt.Printf("1|1|unix|%s|grpc\n", l.Addr())
 	_ = s.Serve(l) // until the host kills the process
+	return 0
+}
+
+// serveByAChild is between a host and a worker: the worker's parent.
+func serveByAChild() int {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), envScripted+"=1")
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.ExtraFiles = []*os.File{os.NewFile(3, "liveness")}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return 0
 }
 
@@ -408,6 +437,23 @@ func TestAChildDiesWithAKilledWorker(t *testing.T) {
 	}
 	<-end
 	eventually(t, "its child is gone", func() bool { return !alive(child) })
+}
+
+// runWithStray runs a task that has started a process in a session of its own, and returns when that runs.
+func (l *launched) runWithStray(t *testing.T) (worker, stray int) {
+	t.Helper()
+	dir := t.TempDir()
+	events, _ := l.run(t, dir, `{"do":"stray"}`)
+	eventually(t, "the stray runs", units(events, 2))
+	b, err := os.ReadFile(filepath.Join(dir, "pids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(string(b), &worker, &stray); err != nil {
+		t.Fatalf("%v in %q", err, b)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(stray, syscall.SIGKILL) })
+	return worker, stray
 }
 
 // alive reports whether a process exists and is no zombie.

@@ -30,12 +30,12 @@ func redirectStdout(stderr *os.File) {
 	os.Stdout = os.NewFile(uintptr(fd), "handshake")
 }
 
-// watchLiveness ends the whole process group as soon as the host's end of the liveness pipe is closed, which happens
-// when the host dies, however it dies.
-func watchLiveness() {
+// watchLiveness calls end as soon as the host's end of the liveness pipe is closed, which happens when the host dies, however
+// it dies. It reports whether there is such a pipe.
+func watchLiveness(end func()) bool {
 	fd, err := strconv.Atoi(os.Getenv(protocol.EnvLivenessFD))
 	if err != nil || fd < 3 {
-		return
+		return false
 	}
 	unix.CloseOnExec(fd)
 	pipe := os.NewFile(uintptr(fd), "liveness")
@@ -47,18 +47,11 @@ func watchLiveness() {
 				continue
 			}
 			if err != nil {
-				endGroup()
+				end()
 			}
 		}
 	}()
-}
-
-// endGroup ends this process and all of its process group at once.
-func endGroup() {
-	if pgid, err := unix.Getpgid(0); err == nil && pgid == os.Getpid() {
-		_ = unix.Kill(-pgid, unix.SIGKILL) // takes this process along
-	}
-	os.Exit(1)
+	return true
 }
 
 // Command is exec.CommandContext for children of a worker: its output goes to the task's log unless Stdout and Stderr are

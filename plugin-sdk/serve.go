@@ -119,8 +119,13 @@ func (w *workerProgram) describe() (protocol.Description, error) {
 func (w *workerProgram) serve() {
 	stderr, host := os.Stderr, os.Getppid()
 	redirectStdout(stderr)
-	watchLiveness()
 	log := hclog.New(&hclog.LoggerOptions{Name: w.name, Level: logLevel(), Output: stderr, JSONFormat: true})
+	end := newEnding(log).now
+	if watchLiveness(end) {
+		if err := watchParent(host, end); err != nil {
+			log.Debug("cannot see whether the parent stands still", "err", err)
+		}
+	}
 	token, err := readToken()
 	if err != nil {
 		log.Error("cannot serve", "err", err)
@@ -131,7 +136,7 @@ func (w *workerProgram) serve() {
 		// go-plugin replaces both by pipes of its own, from which a host reads what is printed ahead of its first call; what is
 		// printed afterwards shall reach it whatever happens to RPC.
 		func() { os.Stdout, os.Stderr = stderr, stderr })
-	go s.stopOnSignal(host)
+	go s.stopOnSignal(host, end)
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: protocol.Handshake(),
 		Plugins:         protocol.Plugins(s, token),

@@ -176,13 +176,14 @@ func (s *session) Pressure(ctx context.Context, _ protocol.PressureLevel, bytesO
 }
 
 // stopOnSignal makes SIGTERM a stop; a process without a task ends at once. SIGTERM is also what the kernel sends when the
-// host has died: then there is nobody to stop for, and the whole process group ends. host is the parent it was born to.
-func (s *session) stopOnSignal(host int) {
+// host has died: then end is called. host is the parent that the process was born to; one beyond the own pid namespace has
+// the number 0 for ever, and its death is told by the liveness pipe alone.
+func (s *session) stopOnSignal(host int, end func()) {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, syscall.SIGTERM)
 	for range ch {
 		if os.Getppid() != host {
-			endGroup()
+			end()
 		}
 		s.mu.Lock()
 		idle, stopping := s.task == nil, s.bye != nil

@@ -21,6 +21,7 @@ const (
 	EnvLivenessFD   = "SKALDS_LIVENESS_FD"  // read end of a pipe that closes when the host dies; "3"
 	EnvLaunchID     = "SKALDS_LAUNCH_ID"    // names the launch, so that a sweep can find its processes
 	EnvInstanceDir  = "SKALDS_INSTANCE_DIR" // private folder of the instance
+	EnvCgroupKill   = "SKALDS_CGROUP_KILL"  // cgroup.kill of the instance's own control group, which ends with its host; optional
 	EnvLogLevel     = "SKALDS_LOG_LEVEL"    // least level of the worker's log: debug, info, …; absent: info
 	MetadataToken   = "skalds-token"        // gRPC metadata with the token, both ways
 	MaxCheckpoint   = 1 << 20
