@@ -45,6 +45,7 @@ type Instance struct {
 	peak   skalds.Usage
 	frozen bool
 	left   bool // killed after its last word
+	over   bool // reaped: what is asked for now is not why it ended
 
 	sampling sync.Mutex // guards meter
 	meter    *procstats.Meter
@@ -141,6 +142,7 @@ func (i *Instance) exited(x shim.Exit) {
 	}
 	st := statusOf(x)
 	i.mu.Lock()
+	i.over = true
 	ours := i.left || i.kill != nil
 	i.mu.Unlock()
 	// The count costs as much as all other readings at an end together.
@@ -222,7 +224,7 @@ func (i *Instance) terminate() {
 	}
 }
 
-// Kill kills the tree at once. The first reason given holds.
+// Kill kills the tree at once. The first reason given holds, if it is given before the process has ended.
 func (i *Instance) Kill(reason skalds.ExitKind, message string) {
 	i.setReason(reason, message)
 	i.signalTree(syscall.SIGKILL)
@@ -253,7 +255,7 @@ func (i *Instance) Leave() {
 func (i *Instance) setReason(kind skalds.ExitKind, message string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.kill == nil {
+	if i.kill == nil && !i.over {
 		i.kill = &KillReason{kind, message}
 	}
 }
