@@ -87,23 +87,31 @@ func explainFinished(f protocol.Finished, kill *KillReason) skalds.Exit {
 // explainExitCode reads what a Go program leaves on standard error when it dies by itself.
 func explainExitCode(x *skalds.Exit, st Status, tail string) {
 	x.Kind, x.Message = skalds.ExitExit, "ended by "+st.String()+" without a last word"+quoteTail(lastLine(tail))
-	if st.Code != 2 { // the Go runtime's
+	text := lastWordsOfGo(st.Code, tail)
+	if text == "" {
 		return
 	}
-	start := -1
-	for _, first := range []string{"panic: ", "fatal error: ", "SIGABRT: ", "SIGQUIT: ", "SIGSEGV: ", "SIGBUS: ", "SIGFPE: ", "SIGILL: ", "SIGTRAP: "} {
-		start = max(start, strings.LastIndex("\n"+tail, "\n"+first))
-	}
-	if start < 0 {
-		return
-	}
-	text := tail[start:]
 	x.Message, _, _ = strings.Cut(text, "\n")
 	x.Stack = cutStack(text)
 	x.Kind = skalds.ExitPanic
 	if strings.HasPrefix(text, "fatal error: runtime: out of memory") || strings.HasPrefix(text, "fatal error: runtime: cannot allocate memory") {
 		x.Kind, x.Message = skalds.ExitLimit, "memory: the system refused more ("+x.Message+")"
 	}
+}
+
+// lastWordsOfGo is what the Go runtime wrote when it ended the process; empty: it did not.
+func lastWordsOfGo(code int, tail string) string {
+	if code != 2 { // the runtime's
+		return ""
+	}
+	start := -1
+	for _, first := range []string{"panic: ", "fatal error: ", "SIGABRT: ", "SIGQUIT: ", "SIGSEGV: ", "SIGBUS: ", "SIGFPE: ", "SIGILL: ", "SIGTRAP: "} {
+		start = max(start, strings.LastIndex("\n"+tail, "\n"+first))
+	}
+	if start < 0 {
+		return ""
+	}
+	return tail[start:]
 }
 
 // stacksOf is what a Go program writes at SIGQUIT, the task's own goroutine first: it would else be behind those of the

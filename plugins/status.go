@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,7 +68,12 @@ func (e *LaunchError) Unwrap() error { return e.Err }
 
 // Exit is the error as an attempt's report.
 func (e *LaunchError) Exit() skalds.Exit {
-	x := skalds.Exit{Kind: e.Kind, Code: e.Status.Code, Message: e.Message + quoteTail(lastLine(e.Stderr)), Permanent: e.Permanent}
+	said, stack := lastLine(e.Stderr), ""
+	if text := lastWordsOfGo(e.Status.Code, e.Stderr); text != "" { // of which the last line is some line of code
+		said, _, _ = strings.Cut(text, "\n")
+		stack = cutStack(text)
+	}
+	x := skalds.Exit{Kind: e.Kind, Code: e.Status.Code, Message: e.Message + quoteTail(said), Stack: stack, Permanent: e.Permanent}
 	if e.Status.Signal != 0 {
 		x.Signal = e.Status.Signal.String()
 	}
