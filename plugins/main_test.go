@@ -5,15 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
+	plugin "github.com/hashicorp/go-plugin"
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
@@ -80,8 +86,26 @@ const (
 	scriptVersion = "1.0.0"
 )
 
+// beforeServing does what comes before the handshake; a number may follow behind a colon.
 func beforeServing(what string) {
+	what, arg, _ := strings.Cut(what, ":")
+	n, _ := strconv.Atoi(arg)
 	switch what {
+	case "exit with":
+		fmt.Fprint(os.Stderr, "the disk is on fire") // a line without an end
+		os.Exit(n)
+	case "signal-self":
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(n))
+		blockForEver()
+	case "mute": // shakes hands, and never answers
+		path := filepath.Join(os.Getenv(protocol.EnvInstanceDir), "mute.sock")
+		if _, err := net.Listen("unix", path); err != nil {
+			panic(err)
+		}
+		fmt.Printf("1|1|unix|%s|grpc\n", path)
+		blockForEver()
+	case "hung stop":
+		serveHungStop()
 	case "print":
 		fmt.Println("a stray print before the handshake")
 		fmt.Print("and one without an end")
@@ -126,6 +150,31 @@ func beforeServing(what string) {
 	}
 }
 
+// serveHungStop serves a worker whose Stop never returns, and which hears no signal either.
+func serveHungStop() {
+	signal.Ignore(syscall.SIGTERM)
+	w, err := sdk.NewWorker(scriptName, scriptVersion, nil, nil, sdk.Class("Script", func() sdk.Worker[script] { return scripted{} }))
+	if err != nil {
+		panic(err)
+	}
+	token, err := os.ReadFile(os.Getenv(protocol.EnvTokenFile))
+	if err != nil {
+		panic(err)
+	}
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: protocol.Handshake(), Plugins: protocol.Plugins(hungStop{w}, string(token)),
+		Logger: hclog.NewNullLogger(), GRPCServer: plugin.DefaultGRPCServer,
+	})
+	blockForEver()
+}
+
+type hungStop struct{ protocol.Worker }
+
+func (hungStop) Stop(context.Context, string, time.Duration) error {
+	blockForEver()
+	return nil
+}
+
 // script is what the worker is told to do.
 type script struct {
 	Do    string `json:"do"`
@@ -134,6 +183,8 @@ type script struct {
 	N     int    `json:"n,omitempty"`
 	Text  string `json:"text,omitempty"`
 	File  string `json:"file,omitempty"`
+	Hook  string `json:"hook,omitempty"`  // the one that does it; else it is Main
+	After int64  `json:"after,omitempty"` // so many microseconds later
 }
 
 type scripted struct{ relieved chan struct{} }
@@ -150,8 +201,40 @@ func (s scripted) OnPressure(_ context.Context, t *sdk.Task[script], over int64)
 	return over, nil
 }
 
+// in does as told if it is the hook that shall.
+func (scripted) in(ctx context.Context, t *sdk.Task[script], hook string) error {
+	a := t.Attachments()
+	if a.Hook != hook {
+		return nil
+	}
+	_, err := pluginstest.Do(ctx, a.Do, a.Code, a.Text)
+	return err
+}
+
+func (s scripted) Before(ctx context.Context, t *sdk.Task[script]) error {
+	return s.in(ctx, t, "Before")
+}
+
+func (s scripted) After(ctx context.Context, t *sdk.Task[script]) error { return s.in(ctx, t, "After") }
+
+func (s scripted) Release(ctx context.Context, t *sdk.Task[script]) error {
+	return s.in(ctx, t, "Release")
+}
+
+func (s scripted) OnError(ctx context.Context, t *sdk.Task[script], _ error) {
+	_ = s.in(ctx, t, "OnError")
+}
+
 func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	a := t.Attachments()
+	if a.Hook == "OnError" {
+		return errors.New("Main failed")
+	} else if a.Hook != "" {
+		return nil
+	}
+	if a.After > 0 {
+		time.Sleep(time.Duration(a.After) * time.Microsecond)
+	}
 	if known, err := pluginstest.Do(ctx, a.Do, a.Code, a.Text); known {
 		return err
 	}
@@ -162,6 +245,31 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	case "kill-self":
 		_ = syscall.Kill(os.Getpid(), syscall.Signal(a.Code))
 		blockForEver()
+	case "nil-goroutine":
+		go func() { *(*int)(nil) = 1 }()
+		<-ctx.Done()
+	case "fault": // what a file was mapped to is cut off
+		return fault(filepath.Join(os.Getenv(protocol.EnvInstanceDir), "mapped"))
+	case "become": // another program, in the same process
+		return syscall.Exec("/bin/sh", []string{"sh", "-c", a.Text}, os.Environ())
+	case "reserve":
+		b := make([]byte, a.Bytes)
+		<-ctx.Done()
+		runtime.KeepAlive(b)
+	case "deaf": // to everything that can be ignored
+		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+		for line := strings.Repeat("noise ", 100) + "\n"; a.Text == "flood"; {
+			_, _ = os.Stderr.WriteString(line)
+		}
+		blockForEver()
+	case "tree":
+		return tree(a)
+	case "beat":
+		for i := 0; ctx.Err() == nil; i++ {
+			fmt.Fprintln(os.Stderr, "beat", i)
+			time.Sleep(time.Millisecond)
+		}
+		return ctx.Err()
 	case "overflow":
 		debug.SetMaxStack(1 << 20)
 		return fmt.Errorf("%d", deep(0))
@@ -237,6 +345,38 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	default:
 		return fmt.Errorf("unknown script %q", a.Do)
 	}
+	return nil
+}
+
+func fault(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(4096); err != nil {
+		return err
+	}
+	b, err := syscall.Mmap(int(f.Fd()), 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	b[0] = 1
+	return errors.New("nothing happened")
+}
+
+// tree runs a shell script, in a session of its own if Code is 1, and hears nothing any more. The script gets N and File.
+func tree(a script) error {
+	signal.Ignore(syscall.SIGTERM)
+	c := exec.Command("sh", "-c", a.Text, a.Text, strconv.Itoa(a.N), a.File)
+	c.Stdout, c.Stderr = os.Stderr, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: a.Code == 1}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	blockForEver()
 	return nil
 }
 
