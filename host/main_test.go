@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +142,18 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 				return err
 			}
 		}
+	case "promise": // is kept until the text says otherwise
+		t.Promise("frames", promised)
+		for {
+			if t.Attachments().Text != "stand still" {
+				t.AddUnits("frames", 1)
+			}
+			if err := t.Sleep(ctx, 5*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	case "become": // another program, in the same process, which speaks no RPC
+		return syscall.Exec("/bin/sh", []string{"sh", "-c", a.Text}, os.Environ())
 	case "leave": // quietly
 		<-ctx.Done()
 		return nil
@@ -173,6 +186,17 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		return t.Artifact(ctx, protocol.Artifact{Kind: "file", Path: "/x/" + string(v)})
 	}
 	return fmt.Errorf("unknown script %q", a.Do)
+}
+
+// promised is the longest that the script "promise" stands still.
+const promised = 2 * time.Second
+
+// Before never comes back if it is told so.
+func (scripted) Before(_ context.Context, t *sdk.Task[script]) error {
+	if t.Attachments().Do == "never begin" {
+		select {}
+	}
+	return nil
 }
 
 // Update refuses one word.
