@@ -21,6 +21,7 @@ import (
 type attempt struct {
 	task        skalds.Spec
 	number      int
+	keep        bool         // lives on when the lease is over
 	epoch       atomic.Int64 // an edge host may renumber a running assignment
 	stages      map[string]json.RawMessage
 	attachments json.RawMessage // as wanted, secrets not filled in
@@ -43,7 +44,8 @@ type attempt struct {
 	launchedAt time.Time
 	err        error // of the hook that failed
 
-	mu       sync.Mutex // guards what heartbeats read while the attempt runs
+	mu       sync.Mutex // guards what heartbeats and the runner ask for while the attempt runs
+	launched *plugins.Instance
 	progress skalds.Progress
 	lastUnit time.Time
 	promised string // the unit that is the proof of life; empty: any progress
@@ -73,6 +75,26 @@ type (
 		record  skalds.Attempt
 	}
 )
+
+// renumber puts the attempt under another epoch.
+func (a *attempt) renumber(epoch int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.epoch.Store(epoch)
+	if a.launched != nil {
+		a.launched.Renumber(epoch)
+	}
+}
+
+// hasLaunched makes the instance known to those who look from other goroutines.
+func (a *attempt) hasLaunched(i *plugins.Instance, under int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.launched = i
+	if now := a.epoch.Load(); now != under {
+		i.Renumber(now)
+	}
+}
 
 // run takes the attempt through its hooks and tells how it ended.
 func (a *attempt) run(ctx context.Context) {

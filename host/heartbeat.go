@@ -32,8 +32,9 @@ type heartbeats struct {
 	enforcement skalds.Enforcement
 	trouble     func() []skalds.NodeProblem // of the workers file
 	partition   func() int32
-	expired     func() // the lease is over: kill what others may run
-	regained    func() // say hello
+	holdLease   func(until time.Duration) // somebody else kills then what we have not killed, see leaseGrace
+	expired     func()                    // the lease is over: kill what others may run
+	regained    func()                    // say hello
 	duplicate   func(err error)
 	log         hclog.Logger
 
@@ -63,6 +64,14 @@ func (h *heartbeats) attach() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease.attach(bootTime())
+	h.hold()
+}
+
+// hold passes the lease on. The mutex is held.
+func (h *heartbeats) hold() {
+	if h.lease.attached && h.holdLease != nil {
+		h.holdLease(h.lease.deadline() + leaseGrace)
+	}
 }
 
 // holds reports whether dispatched tasks may be started.
@@ -170,6 +179,7 @@ func (h *heartbeats) outcome(ctx context.Context, channel string, err error, fai
 	h.lapsed() // after a sleep of the machine this heartbeat may be faster than the look at the lease
 	h.mu.Lock()
 	event := h.lease.acknowledge(sentAt)
+	h.hold()
 	h.mu.Unlock()
 	if event == leaseRegained {
 		h.log.Info("the lease is regained")

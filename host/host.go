@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -32,6 +33,8 @@ type Deps struct {
 	Bus      Bus
 	Beats    HeartbeatStore
 	Cache    Cache
+	// Farewell is what the launcher's shim needs to tell the controllers that this host has gone; nil: nobody is to be told.
+	Farewell func(nodeID string, incarnation int64) (json.RawMessage, error)
 }
 
 // Host runs tasks on this machine.
@@ -114,7 +117,7 @@ func (s *session) wire() {
 		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement(),
 		trouble:   func() []skalds.NodeProblem { return nil },
 		partition: func() int32 { return 0 }, regained: func() {}, duplicate: s.fail,
-		expired: s.leaseLost, log: s.log.Named("heartbeat"),
+		holdLease: s.deps.Launcher.HoldLease, expired: s.leaseLost, log: s.log.Named("heartbeat"),
 		kick: make(chan struct{}, 1), lease: lease{length: s.cfg.Lease},
 	}
 	s.roster.deps = &runnerDeps{
@@ -202,6 +205,7 @@ func (s *session) run(ctx context.Context) error {
 	case n > 0:
 		s.log.Warn("a former host left processes behind: they are killed", "killed", n)
 	}
+	s.prepareFarewell()
 	processes, endProcesses := context.WithCancel(base) // the launcher: last to go
 	defer endProcesses()
 	services, endServices := context.WithCancel(base) // reports and heartbeats: after the tasks
@@ -267,6 +271,20 @@ func (s *session) run(ctx context.Context) error {
 	endProcesses()
 	last.Wait()
 	return err
+}
+
+// prepareFarewell tells the shim what to say when this host dies.
+func (s *session) prepareFarewell() {
+	if s.deps.Farewell == nil {
+		return
+	}
+	data, err := s.deps.Farewell(s.id.NodeID, s.journal.incarnation())
+	if err == nil {
+		err = s.deps.Launcher.SetFarewell(data)
+	}
+	if err != nil {
+		s.log.Warn("if this host dies, the controllers learn of it when its lease is over and not before", "err", err)
+	}
 }
 
 // farewell is why each task leaves a host that stops: dispatched ones are given back, those of a file stay its own.

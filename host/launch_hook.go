@@ -25,8 +25,9 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	if timeout <= 0 {
 		timeout = skalds.DefaultStartTimeout
 	}
+	epoch := a.epoch.Load()
 	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
-		Plugin: a.plugin, TaskID: a.task.ID, Epoch: a.epoch.Load(), Attempt: a.number,
+		Plugin: a.plugin, TaskID: a.task.ID, Epoch: epoch, Keep: a.keep, Attempt: a.number,
 		Limits: a.limits, StartTimeout: timeout, Nice: workerNice, Env: logLevelFor(a.log), Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
 	})
@@ -41,6 +42,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 		return fmt.Errorf("launch %s: %w", a.plugin.Info.Ref(), err)
 	}
 	a.instance = inst
+	a.hasLaunched(inst, epoch)
 	a.tell(attemptLaunched{a})
 	return nil
 }

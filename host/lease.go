@@ -5,6 +5,9 @@ import "time"
 // leaseMargin is how long before the end of its lease a host kills the tasks that others may run then.
 const leaseMargin = time.Second
 
+// leaseGrace is how long after that the host's shim waits before it does so itself: half of what is left.
+const leaseGrace = leaseMargin / 2
+
 // lease is the right of a node to run dispatched tasks. It counts from the sending of the last heartbeat that either
 // channel acknowledged, in boot time (which goes on while the machine sleeps). Pure: times are handed in, as durations
 // since boot.

@@ -74,7 +74,7 @@ func (r *taskRunner) startAttempt() {
 	r.backoff, r.waiting = time.Time{}, ""
 	now := r.deps.now()
 	a := &attempt{
-		task: *r.cmd.Spec, number: r.number, attachments: r.attachments(), deps: r.deps, taskLog: r.taskLog,
+		task: *r.cmd.Spec, number: r.number, keep: !r.stopsWithoutLease(), attachments: r.attachments(), deps: r.deps, taskLog: r.taskLog,
 		log: r.log.With("attempt", r.number), tell: r.tell, launchedAt: now,
 	}
 	a.stages = make(map[string]jsonValue, len(r.stages))

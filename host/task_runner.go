@@ -247,7 +247,7 @@ func (r *taskRunner) takeWishes() {
 	if renewed > r.cmd.Epoch {
 		r.cmd.Epoch, r.cmd.DesiredRevision = renewed, 0
 		if r.attempt != nil {
-			r.attempt.epoch.Store(renewed)
+			r.attempt.renumber(renewed)
 		}
 		r.keepStages() // those that came before it knew
 	}

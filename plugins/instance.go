@@ -66,6 +66,11 @@ func (i *Instance) PID() int { return i.proc.id.PID }
 // TaskID is the task that it was started for.
 func (i *Instance) TaskID() string { return i.spec.TaskID }
 
+// Renumber says that it runs under another epoch from now on.
+func (i *Instance) Renumber(epoch int64) {
+	i.proc.child.Mark(shim.Mark{TaskID: i.spec.TaskID, Epoch: epoch, Keep: i.spec.Keep})
+}
+
 // Plugin is what it was started from.
 func (i *Instance) Plugin() *Plugin { return i.spec.Plugin }
 

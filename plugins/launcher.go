@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -116,6 +117,13 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 
 // Enforcement says which limits hold here, by what, and what they are worth.
 func (l *Launcher) Enforcement() skalds.Enforcement { return enforcement() }
+
+// HoldLease says until when instances may live that are not kept, as time since boot: where the host stands still then, the
+// shim kills them. 0: for ever. On other systems than Linux nobody does it for the host.
+func (l *Launcher) HoldLease(until time.Duration) { l.spawner.holdLease(int64(until)) }
+
+// SetFarewell gives the shim what the program's farewell needs to tell that this host has gone, see shim.Main.
+func (l *Launcher) SetFarewell(data json.RawMessage) error { return l.spawner.setFarewell(data) }
 
 // DescribeID is the launch id for processes of this host that are asked to describe themselves, see CatalogConfig.
 func (l *Launcher) DescribeID() string { return l.askID }

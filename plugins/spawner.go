@@ -12,6 +12,7 @@ import (
 type child interface {
 	Ident() procstats.ID
 	Signal(sig syscall.Signal, group bool) // while it has not been reaped
+	Mark(m shim.Mark)                      // what it counts as for the case that this host dies
 	Kill()                                 // it, its group and its control groups
 	Exited() <-chan struct{}               // it has been reaped
 	Cleared() <-chan struct{}              // and nobody of its control groups is left

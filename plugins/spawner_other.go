@@ -126,6 +126,7 @@ func (c *ownChild) Signal(sig syscall.Signal, group bool) {
 	_ = syscall.Kill(pid, sig)
 }
 
+func (c *ownChild) Mark(shim.Mark)           {}
 func (c *ownChild) Kill()                    { c.Signal(syscall.SIGKILL, true) }
 func (c *ownChild) Exited() <-chan struct{}  { return c.exited }
 func (c *ownChild) Cleared() <-chan struct{} { return c.exited }

@@ -9,6 +9,7 @@ import (
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/kafka"
 	"github.com/skalds-go/skalds/internal/redis"
+	"github.com/skalds-go/skalds/plugins/shim"
 )
 
 // servicesJSON is how services travel from a host to what watches over it, passwords included: only on a private socket.
@@ -56,4 +57,28 @@ func tellHostGone(ctx context.Context, at services, nodeID string, incarnation i
 		}
 		return nil
 	}
+}
+
+// farewellJSON is what a host leaves with its shim.
+type farewellJSON struct {
+	At          services `json:"at"`
+	NodeID      string   `json:"nodeId"`
+	Incarnation int64    `json:"incarnation"`
+}
+
+func (l *links) farewell(nodeID string, incarnation int64) (json.RawMessage, error) {
+	return json.Marshal(farewellJSON{l.at, nodeID, incarnation})
+}
+
+// sayFarewell is the shim's part.
+func sayFarewell(data json.RawMessage, dead []shim.Mark, silent bool) error {
+	var f farewellJSON
+	if err := json.Unmarshal(data, &f); err != nil {
+		return err
+	}
+	tasks := make([]skalds.GoneTask, 0, len(dead))
+	for _, m := range dead {
+		tasks = append(tasks, skalds.GoneTask{TaskID: m.TaskID, Epoch: m.Epoch})
+	}
+	return tellHostGone(context.Background(), f.At, f.NodeID, f.Incarnation)(tasks, silent)
 }

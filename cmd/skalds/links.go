@@ -30,9 +30,11 @@ func joined(j embedded.Join) services {
 
 // links are a host's connections; all connect when they are first used, and again after every loss.
 type links struct {
+	at    services
 	bus   *kafka.HostBus
 	beats *redis.HeartbeatStore
 	cache *redis.Cache
+	own   bool // the servers end with this program: there is nobody to be told of it
 }
 
 func newLinks(s services, clientID string, log hclog.Logger) (*links, error) {
@@ -41,7 +43,7 @@ func newLinks(s services, clientID string, log hclog.Logger) (*links, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &links{bus, redis.NewHeartbeatStore(s.redis, log), redis.NewCache(s.redis)}, nil
+	return &links{at: s, bus: bus, beats: redis.NewHeartbeatStore(s.redis, log), cache: redis.NewCache(s.redis)}, nil
 }
 
 // Close drops all connections.
@@ -72,6 +74,9 @@ func hostDeps(cfg host.Config, pluginDir string, l *links, log hclog.Logger) (ho
 	}
 	if l != nil {
 		deps.Bus, deps.Beats, deps.Cache = l.bus, l.beats, l.cache
+		if !l.own {
+			deps.Farewell = l.farewell
+		}
 	}
 	return deps, nil
 }

@@ -21,7 +21,7 @@ var version = "dev"
 
 func main() {
 	if shim.Asked() {
-		os.Exit(shim.Main(nil))
+		os.Exit(shim.Main(sayFarewell))
 	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -178,6 +178,7 @@ func (s *standalone) addHost(add func(func(context.Context) error), at services)
 	if err != nil {
 		return nil, err
 	}
+	l.own = true
 	h, err := newHost(hostConfig(s.settings, s.lease), s.settings.PluginsDir(), l, s.log)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())

@@ -133,16 +133,21 @@ func (s *Shim) PID() int { return s.proc.Pid }
 // Done is closed when the shim has ended.
 func (s *Shim) Done() <-chan struct{} { return s.done }
 
-// Close ends the shim, and everything that it has started.
+// Close ends the shim, and everything that it has started, without a farewell.
 func (s *Shim) Close() error {
+	_ = s.sock.send(request{Kind: kindFarewell}, nil, true)
 	_ = unix.Shutdown(s.sock.fd, unix.SHUT_RDWR)
 	<-s.done
 	return nil
 }
 
 // HoldLease says until when instances may live that are not marked to be kept, as a time of CLOCK_BOOTTIME; 0: for ever. The
-// shim hears of it with the next beat.
-func (s *Shim) HoldLease(bootNanos int64) { s.lease.Store(bootNanos) }
+// shim hears of it with the next beat, and at once where it holds the lease for over.
+func (s *Shim) HoldLease(bootNanos int64) {
+	if old := s.lease.Swap(bootNanos); old != 0 && bootTime() > old-int64(2*aliveEvery) {
+		_ = s.sock.send(request{Kind: kindAlive, Lease: bootNanos}, nil, true)
+	}
+}
 
 // SetFarewell gives the shim what its Farewell needs.
 func (s *Shim) SetFarewell(data json.RawMessage) error {
