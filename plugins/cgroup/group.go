@@ -85,17 +85,19 @@ type Join struct {
 	Tasks []string
 	// Procs are the files of version 1 that take a whole process by its pid, or 0 for the one that writes.
 	Procs []string
+
+	kernel kernel
 }
 
 // Join opens what a fork into the group needs. A group that was killed takes nobody: kernels kill at once what is forked into it.
-func (g *Group) Join() (Join, error) {
+func (g *Group) Join() (*Join, error) {
 	g.mu.Lock()
 	killed := g.killed
 	g.mu.Unlock()
 	if killed {
-		return Join{}, fmt.Errorf("join group %s: it was killed, and a group is used once", g.name)
+		return nil, fmt.Errorf("join group %s: it was killed, and a group is used once", g.name)
 	}
-	j := Join{UnifiedFD: -1}
+	j := &Join{UnifiedFD: -1, kernel: g.kernel}
 	for _, d := range g.dirs {
 		if d.version == 1 {
 			j.Tasks = append(j.Tasks, d.file("tasks"))
@@ -104,7 +106,7 @@ func (g *Group) Join() (Join, error) {
 		}
 		fd, err := unix.Open(d.path, openDirectory, 0)
 		if err != nil {
-			return Join{}, fmt.Errorf("join group %s: %w", g.name, &fs.PathError{Op: "open", Path: d.path, Err: err})
+			return nil, fmt.Errorf("join group %s: %w", g.name, &fs.PathError{Op: "open", Path: d.path, Err: err})
 		}
 		j.UnifiedDir, j.UnifiedFD = d.path, fd
 	}

@@ -20,15 +20,16 @@ func (g *Group) Kill(ctx context.Context) error {
 }
 
 func (g *Group) kill(ctx context.Context) error {
-	if d := g.unified(); d != nil && exists(d.file("cgroup.kill")) {
-		if err := ended(g.kernel.write(d.file("cgroup.kill"), "1")); err != nil {
+	if d := g.unified(); d != nil {
+		err := g.kernel.write(d.file("cgroup.kill"), "1")
+		if err == nil {
+			err = awaitEvent(ctx, d.file("cgroup.events"), "populated 0")
+		}
+		if err := ended(err); err != nil { // before Linux 5.14 there is no such file
 			return err
 		}
-		if err := ended(awaitEvent(ctx, d.file("cgroup.events"), "populated 0")); err != nil {
-			return err
-		}
-		// Version 1 could hold somebody who was moved in there by hand.
 	}
+	// In version 1 there can be somebody who was moved in there by hand.
 	members, err := g.PIDs()
 	if err != nil || len(members) == 0 {
 		return err
