@@ -35,7 +35,7 @@ const (
 // Controllers says by what each limit is held: Version2, Version1, or nothing where it cannot be held.
 type Controllers struct {
 	Memory, CPU, PIDs, IO string
-	// Kill is Version2 where the kernel kills a whole tree at once; otherwise its members get SIGKILL one by one.
+	// Kill is Version2 where the kernel kills a whole tree at once; empty where its members get SIGKILL one by one.
 	Kill string
 	// Freeze is by what a tree is frozen; empty where it cannot be.
 	Freeze string
@@ -75,16 +75,15 @@ var limiting = []controller{memory, cpu, pids, io}
 // Controllers says what holds here.
 func (t *Tree) Controllers() Controllers {
 	c := Controllers{Memory: t.version(memory), CPU: t.version(cpu), PIDs: t.version(pids), IO: t.version(io)}
-	switch {
-	case t.unified == nil:
-		c.Kill, c.Freeze = Version1, t.version(freezer)
-	default:
-		if exists(filepath.Join(t.unified.base, "cgroup.kill")) {
-			c.Kill = Version2
-		}
-		if exists(filepath.Join(t.unified.base, "cgroup.freeze")) {
-			c.Freeze = Version2
-		}
+	if t.unified == nil {
+		c.Freeze = t.version(freezer)
+		return c
+	}
+	if exists(filepath.Join(t.unified.base, "cgroup.kill")) {
+		c.Kill = Version2
+	}
+	if exists(filepath.Join(t.unified.base, "cgroup.freeze")) {
+		c.Freeze = Version2
 	}
 	return c
 }
