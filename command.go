@@ -13,6 +13,8 @@ type Command struct {
 	Reason          string                     `json:"reason,omitempty"` // for Gone: cancelled, drain, superseded, …
 	Spec            *Spec                      `json:"spec,omitempty"`   // nil for Gone
 	BudgetUsed      int                        `json:"budgetUsed,omitempty"`
+	MemoryFailures  int                        `json:"memoryFailures,omitempty"` // as Task.MemoryFailures
+	MemoryLimit     int64                      `json:"memoryLimit,omitempty"`    // as Task.MemoryLimit
 	Stages          map[string]json.RawMessage `json:"stages,omitempty"`
 }
 

@@ -36,14 +36,28 @@ func (k ExitKind) WorkerCaused() bool {
 	return false
 }
 
+// The limits that an Exit can name.
+const (
+	LimitMemory = "memory"
+	LimitCPU    = "cpu"
+	LimitPIDs   = "pids"
+)
+
 // Exit explains one death.
 type Exit struct {
 	Kind      ExitKind `json:"kind"`
+	Limit     string   `json:"limit,omitempty"`     // which limit it broke: memory, cpu or pids; with kind limit, or oom of its own group
 	Code      int      `json:"code"`                // exit status; -1 when killed by a signal
 	Signal    string   `json:"signal,omitempty"`    // "killed", "segmentation fault", …
 	Message   string   `json:"message,omitempty"`   // one line
 	Stack     string   `json:"stack,omitempty"`     // of a panic, or of a Go worker that stood still or took too long
 	Permanent bool     `json:"permanent,omitempty"` // no retry can cure it
+}
+
+// ForMemory reports whether the attempt ended because it had too little memory: over its own limit, or on a machine that had
+// no more.
+func (e Exit) ForMemory() bool {
+	return e.Kind == ExitOOM || e.Kind == ExitLimit && e.Limit == LimitMemory
 }
 
 // Attempt is one run of a task, kept for ever with its task.

@@ -28,6 +28,8 @@ type Report struct {
 	Attempt         int      `json:"attempt,omitempty"`
 	BudgetUsed      int      `json:"budgetUsed,omitempty"`
 	RowFailures     int      `json:"rowFailures,omitempty"`
+	MemoryFailures  int      `json:"memoryFailures,omitempty"` // as Task.MemoryFailures
+	MemoryLimit     int64    `json:"memoryLimit,omitempty"`    // as Task.MemoryLimit
 	WorkerVersion   string   `json:"workerVersion,omitempty"`
 	PID             int      `json:"pid,omitempty"`
 	StartedAt       int64    `json:"startedAt,omitempty"`
@@ -35,7 +37,7 @@ type Report struct {
 	Error           string   `json:"error,omitempty"`
 	Exception       string   `json:"exception,omitempty"`
 	Exit            *Exit    `json:"exit,omitempty"`    // of the attempt that has just ended
-	GoneFor         string   `json:"goneFor,omitempty"` // with State Created: why the host gave it back (host_stop, lease_lost, move)
+	GoneFor         string   `json:"goneFor,omitempty"` // with State Created: why the host gave it back (host_stop, lease_lost, move, memory)
 	At              int64    `json:"at"`                // ms since epoch
 }
 

@@ -13,6 +13,8 @@ type Retry struct {
 	InitialDelay Duration `json:"initialDelay,omitempty" yaml:"initialDelay,omitempty"` // after the first immediate retry; default 1s
 	MaxDelay     Duration `json:"maxDelay,omitempty" yaml:"maxDelay,omitempty"`         // cap; default 1m
 	Factor       float64  `json:"factor,omitempty" yaml:"factor,omitempty"`             // growth; default 2
+	// OOM gives ends for memory a budget of their own; nil: they count like all others.
+	OOM *OOMRetry `json:"oom,omitempty" yaml:"oom,omitempty"`
 }
 
 // Defaults of Retry.
@@ -26,6 +28,21 @@ const (
 	// Unlimited as MaxAttempts means that the task is run again for ever.
 	Unlimited = -1
 )
+
+// oomRetryFor fills in what o leaves open but for MaxMemoryBytes, whose default depends on the task's first limit.
+func oomRetryFor(o *OOMRetry) *OOMRetry {
+	if o == nil {
+		return nil
+	}
+	filled := *o
+	if filled.MaxAttempts == 0 {
+		filled.MaxAttempts = DefaultOOMAttempts
+	}
+	if filled.Factor == 0 {
+		filled.Factor = DefaultOOMFactor
+	}
+	return &filled
+}
 
 // RetryFor fills in what r leaves open. persistent is Task.IsPersistent; workerRetry is TASK_WORKER_RETRY (-1: not set).
 func RetryFor(r Retry, persistent bool, workerRetry int) Retry {
@@ -48,6 +65,7 @@ func RetryFor(r Retry, persistent bool, workerRetry int) Retry {
 	if r.Factor == 0 {
 		r.Factor = DefaultFactor
 	}
+	r.OOM = oomRetryFor(r.OOM)
 	return r
 }
 
@@ -65,6 +83,9 @@ func (r Retry) Validate() error {
 	}
 	if r.Factor != 0 && r.Factor < 1 {
 		errs = append(errs, Field("retry.factor", "must be 1 or more"))
+	}
+	if r.OOM != nil {
+		errs = append(errs, r.OOM.validate())
 	}
 	return errors.Join(errs...)
 }

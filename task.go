@@ -74,9 +74,12 @@ type Task struct {
 	Phase         Phase  `json:"phase,omitempty"`
 	NextAttemptAt int64  `json:"nextAttemptAt,omitempty"` // ms since epoch, in PhaseBackoff
 	Attempt       int    `json:"attempt"`                 // of the current epoch
-	BudgetUsed    int    `json:"budgetUsed"`              // worker-caused failures in this run
+	BudgetUsed    int    `json:"budgetUsed"`              // worker-caused failures in this run, but for those of the memory budget
 	RowFailures   int    `json:"rowFailures,omitempty"`   // worker-caused failures in a row on the current node
 	WorkerVersion string `json:"workerVersion,omitempty"` // "rtsp-worker@1.2.0", what really runs
+
+	MemoryFailures int   `json:"memoryFailures,omitempty"` // ends for memory in this run, counted where Retry.OOM is set
+	MemoryLimit    int64 `json:"memoryLimit,omitempty"`    // what they have raised the memory limit to; 0: not raised
 
 	PID       int   `json:"pid,omitempty"`
 	StartedAt int64 `json:"startedAt,omitempty"` // of the current attempt, ms since epoch
@@ -173,7 +176,11 @@ func (s *Spec) Validate() error {
 		errs = append(errs, Field("onDisconnect", quoted(s.OnDisconnect)+" is neither stop nor keep"))
 	}
 	errs = append(errs, s.bounds()...)
-	errs = append(errs, s.Retry.Validate(), s.Timeouts.Validate())
+	errs = append(errs, s.Retry.Validate())
+	if o := s.Retry.OOM; o != nil && o.MaxMemoryBytes > 0 && o.MaxMemoryBytes < s.Limits.MemoryBytes {
+		errs = append(errs, Field("retry.oom.maxMemoryBytes", "is less than limits.memoryBytes, which it lets grow"))
+	}
+	errs = append(errs, s.Timeouts.Validate())
 	for _, c := range s.Constraints {
 		if _, err := ParseConstraint(c); err != nil {
 			errs = append(errs, Field("constraints", err.Error()))
@@ -189,6 +196,10 @@ func (t *Task) Clone() *Task {
 	c.Labels = maps.Clone(t.Labels)
 	c.Constraints = slices.Clone(t.Constraints)
 	c.Dependencies = slices.Clone(t.Dependencies)
+	if t.Retry.OOM != nil {
+		o := *t.Retry.OOM
+		c.Retry.OOM = &o
+	}
 	c.Stages = maps.Clone(t.Stages)
 	for k, v := range c.Stages {
 		c.Stages[k] = slices.Clone(v)

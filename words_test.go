@@ -79,7 +79,10 @@ func TestWhoseFaultAnExitIs(t *testing.T) {
 }
 
 func TestRetryFor(t *testing.T) {
-	full := func(n int) Retry { return Retry{n, Duration(time.Second), Duration(time.Minute), 2} }
+	full := func(n int) Retry {
+		return Retry{MaxAttempts: n, InitialDelay: Duration(time.Second), MaxDelay: Duration(time.Minute), Factor: 2}
+	}
+	said := Retry{MaxAttempts: 2, InitialDelay: 3, MaxDelay: 4, Factor: 5}
 	for _, tc := range []struct {
 		name        string
 		r           Retry
@@ -94,7 +97,7 @@ func TestRetryFor(t *testing.T) {
 		{"TASK_WORKER_RETRY=4", Retry{}, false, 4, full(5)},
 		{"said by the task", Retry{MaxAttempts: 7}, true, 4, full(7)},
 		{"no limit, said by the task", Retry{MaxAttempts: Unlimited}, false, 4, full(Unlimited)},
-		{"all said", Retry{2, 3, 4, 5}, false, -1, Retry{2, 3, 4, 5}},
+		{"all said", said, false, -1, said},
 	} {
 		if got := RetryFor(tc.r, tc.persistent, tc.workerRetry); got != tc.want {
 			t.Errorf("%s: got %+v, want %+v", tc.name, got, tc.want)
@@ -110,7 +113,7 @@ func TestWithDefaults(t *testing.T) {
 	if s := (Spec{ID: "a", Mode: ModeActive}).WithDefaults(-1); s.OnDisconnect != OnDisconnectKeep {
 		t.Errorf("an edge task: %+v", s)
 	}
-	said := Spec{ID: "a", Mode: ModeActive, OnDisconnect: OnDisconnectStop, Name: "n", Timeouts: Timeouts{Start: 5}, Retry: Retry{1, 2, 3, 4}}
+	said := Spec{ID: "a", Mode: ModeActive, OnDisconnect: OnDisconnectStop, Name: "n", Timeouts: Timeouts{Start: 5}, Retry: Retry{MaxAttempts: 1, InitialDelay: 2, MaxDelay: 3, Factor: 4}}
 	if got := said.WithDefaults(9); !reflect.DeepEqual(got, said) {
 		t.Errorf("what was said has changed: %+v", got)
 	}
@@ -120,7 +123,7 @@ func TestValidateNamesAllFaultsAtOnce(t *testing.T) {
 	s := Spec{
 		ID: "a\x00b", Mode: "Lazy", Priority: 11, OnDisconnect: "panic",
 		Resources: Resources{-1, -1}, Limits: Limits{-1, -1, -1},
-		Retry:       Retry{MaxAttempts: -2, InitialDelay: -1, MaxDelay: -1, Factor: 0.5},
+		Retry:       Retry{MaxAttempts: -2, InitialDelay: -1, MaxDelay: -1, Factor: 0.5, OOM: &OOMRetry{-2, 0.5, -1}},
 		Timeouts:    Timeouts{-1, -1, -1, -1},
 		Constraints: []string{"zone=a", "=", "x!="},
 		Attachments: json.RawMessage(`"` + strings.Repeat("x", MaxAttachmentsBytes) + `"`),
@@ -140,6 +143,7 @@ func TestValidateNamesAllFaultsAtOnce(t *testing.T) {
 	want := []string{
 		"id", "className", "mode", "priority", "resources.cpuCores", "resources.memoryBytes", "limits.cpuCores", "limits.memoryBytes", "limits.pids",
 		"onDisconnect", "attachments", "retry.maxAttempts", "retry.initialDelay", "retry.maxDelay", "retry.factor",
+		"retry.oom.maxAttempts", "retry.oom.factor", "retry.oom.maxMemoryBytes",
 		"timeouts.queue", "timeouts.start", "timeouts.run", "timeouts.stall", "constraints", "constraints",
 	}
 	if !slices.Equal(got, want) {

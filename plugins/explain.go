@@ -33,7 +33,7 @@ func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exi
 	}
 	switch {
 	case kill != nil:
-		x.Kind, x.Message = kill.Kind, kill.Message
+		x.Kind, x.Limit, x.Message = kill.Kind, kill.Limit, kill.Message
 		if st.Code == 2 { // the Go runtime's, told to say where it stands
 			x.Stack = cutStack(stacksOf(i.StderrTail()))
 		}
@@ -76,7 +76,7 @@ func explainFinished(f protocol.Finished, kill *KillReason) skalds.Exit {
 		x.Kind, x.Message = skalds.ExitSignal, "stopped by SIGTERM from outside"
 		x.Signal = syscall.SIGTERM.String()
 		if kill != nil {
-			x.Kind, x.Message = kill.Kind, kill.Message
+			x.Kind, x.Limit, x.Message = kill.Kind, kill.Limit, kill.Message
 		}
 	default:
 		x.Kind = skalds.ExitError
@@ -95,7 +95,7 @@ func explainExitCode(x *skalds.Exit, st Status, tail string) {
 	x.Stack = cutStack(text)
 	x.Kind = skalds.ExitPanic
 	if strings.HasPrefix(text, "fatal error: runtime: out of memory") || strings.HasPrefix(text, "fatal error: runtime: cannot allocate memory") {
-		x.Kind, x.Message = skalds.ExitLimit, "memory: the system refused more ("+x.Message+")"
+		x.Kind, x.Limit, x.Message = skalds.ExitLimit, skalds.LimitMemory, "memory: the system refused more ("+x.Message+")"
 	}
 }
 

@@ -235,6 +235,12 @@ func (i *Instance) Kill(reason skalds.ExitKind, message string) {
 	i.signalTree(syscall.SIGKILL)
 }
 
+// killOver is Kill for a tree that is over one of its limits.
+func (i *Instance) killOver(limit, message string) {
+	i.giveReason(KillReason{Kind: skalds.ExitLimit, Limit: limit, Message: message})
+	i.signalTree(syscall.SIGKILL)
+}
+
 // stackWithin is how long a process is given to write its stacks.
 const stackWithin = time.Second
 
@@ -258,10 +264,15 @@ func (i *Instance) Leave() {
 }
 
 func (i *Instance) setReason(kind skalds.ExitKind, message string) {
+	i.giveReason(KillReason{Kind: kind, Message: message})
+}
+
+// giveReason says why the instance is ended, unless something else has ended it already.
+func (i *Instance) giveReason(r KillReason) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.kill == nil && !i.over {
-		i.kill = &KillReason{kind, message}
+		i.kill = &r
 	}
 }
 

@@ -24,7 +24,7 @@ func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
 	}
 	leaker := launch(t, l, p, script{Do: "leak", Bytes: 4 << 30}, LaunchSpec{Limits: limits})
 	x := leaker.end(t)
-	if x.Kind != skalds.ExitLimit || !contains(x.Message, "memory", "limit is 128 MiB", "peak") {
+	if x.Kind != skalds.ExitLimit || x.Limit != skalds.LimitMemory || !contains(x.Message, "memory", "limit is 128 MiB", "peak") {
 		t.Errorf("got %+v", x)
 	}
 	if peak := leaker.Peak().MemoryBytes; peak < 128<<20 || peak > 128<<20+5*150<<20 { // 0.15 s at 1 GB/s
@@ -68,7 +68,7 @@ func TestMemoryLimitBeforeTheHandshake(t *testing.T) {
 		Plugin: p, TaskID: "x", StartTimeout: time.Minute, Env: []string{"SCRIPT_START=leak"}, Limits: skalds.Limits{MemoryBytes: 64 << 20},
 	})
 	var le *LaunchError
-	if !errors.As(err, &le) || le.Kind != skalds.ExitLimit || !contains(le.Message, "memory", "64 MiB") || le.Exit().Kind != skalds.ExitLimit {
+	if !errors.As(err, &le) || le.Kind != skalds.ExitLimit || !contains(le.Message, "memory", "64 MiB") || !le.Exit().ForMemory() {
 		t.Errorf("got %v", err)
 	}
 }
@@ -139,7 +139,7 @@ func TestPeakOfAShortTask(t *testing.T) {
 func TestProcessLimit(t *testing.T) {
 	l, p := setup(t)
 	a := launch(t, l, p, script{Do: "fork", File: filepath.Join(t.TempDir(), "pids")}, LaunchSpec{Limits: skalds.Limits{PIDs: 2}})
-	if x := a.end(t); x.Kind != skalds.ExitLimit || !contains(x.Message, "processes", "limit is 2") {
+	if x := a.end(t); x.Kind != skalds.ExitLimit || x.Limit != skalds.LimitPIDs || !contains(x.Message, "processes", "limit is 2") {
 		t.Errorf("got %+v", x)
 	}
 }

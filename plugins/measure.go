@@ -119,14 +119,14 @@ func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int6
 	peak := i.peak.MemoryBytes
 	i.mu.Unlock()
 	if lim.PIDs > 0 && count > lim.PIDs {
-		i.Kill(skalds.ExitLimit, fmt.Sprintf("processes: the tree has %d, the limit is %d", count, lim.PIDs))
+		i.killOver(skalds.LimitPIDs, fmt.Sprintf("processes: the tree has %d, the limit is %d", count, lim.PIDs))
 		return false
 	}
 	if lim.MemoryBytes <= 0 {
 		return false
 	}
 	if charged > lim.MemoryBytes {
-		i.Kill(skalds.ExitLimit, fmt.Sprintf("memory: the tree uses %s (peak %s), the limit is %s", mib(charged), mib(peak), mib(lim.MemoryBytes)))
+		i.killOver(skalds.LimitMemory, fmt.Sprintf("memory: the tree uses %s (peak %s), the limit is %s", mib(charged), mib(peak), mib(lim.MemoryBytes)))
 		return false
 	}
 	share := float64(charged) / float64(lim.MemoryBytes)

@@ -23,6 +23,7 @@ type Status struct {
 // KillReason is why the host killed a tree.
 type KillReason struct {
 	Kind    skalds.ExitKind
+	Limit   string // with ExitLimit: which one, as skalds.Exit names it
 	Message string
 }
 
@@ -74,6 +75,9 @@ func (e *LaunchError) Exit() skalds.Exit {
 		stack = cutStack(text)
 	}
 	x := skalds.Exit{Kind: e.Kind, Code: e.Status.Code, Message: e.Message + quoteTail(said), Stack: stack, Permanent: e.Permanent}
+	if k := e.Status.Kill; k != nil && k.Kind == e.Kind {
+		x.Limit = k.Limit
+	}
 	if e.Status.Signal != 0 {
 		x.Signal = e.Status.Signal.String()
 	}
