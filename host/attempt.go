@@ -19,27 +19,29 @@ import (
 // attempt is one run of a task in one process. Its hooks run on its own goroutine; what it has to say goes to the runner,
 // which owns all decisions. Fields of the first group are set before it starts, those of the second by hooks, in order.
 type attempt struct {
-	task        skalds.Spec
-	number      int
-	keep        bool         // lives on when the lease is over
-	epoch       atomic.Int64 // an edge host may renumber a running assignment
-	stages      map[string]json.RawMessage
-	attachments json.RawMessage // as wanted, secrets not filled in
-	deps        *runnerDeps
-	log         hclog.Logger
-	taskLog     *taskLog
-	tell        func(any)
+	task         skalds.Spec
+	number       int
+	keep         bool         // lives on when the lease is over
+	epoch        atomic.Int64 // an edge host may renumber a running assignment
+	stages       map[string]json.RawMessage
+	attachments  json.RawMessage // as wanted, secrets not filled in
+	raisedMemory int64           // what ends for memory have raised the limit to; 0: not raised
+	deps         *runnerDeps
+	log          hclog.Logger
+	taskLog      *taskLog
+	tell         func(any)
 
-	plugin     *plugins.Plugin
-	class      *skalds.ClassInfo
-	filled     json.RawMessage // attachments with secrets
-	limits     skalds.Limits
-	dataDir    string
-	checkpoint []byte
-	services   *hostServices
-	instance   *plugins.Instance
-	finished   *protocol.Finished
-	runErr     error
+	plugin      *plugins.Plugin
+	class       *skalds.ClassInfo
+	filled      json.RawMessage // attachments with secrets
+	limits      skalds.Limits
+	firstMemory int64 // the memory limit before any growth
+	dataDir     string
+	checkpoint  []byte
+	services    *hostServices
+	instance    *plugins.Instance
+	finished    *protocol.Finished
+	runErr      error
 
 	launchedAt time.Time
 	err        error // of the hook that failed

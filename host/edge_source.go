@@ -306,7 +306,7 @@ func (e *edgeSource) add(spec skalds.Spec) {
 		return
 	}
 	t.retry = t.retry || retry
-	e.hand(t, retry || rec.State.Final())
+	e.hand(t, retry || rec.State.Final(), false)
 }
 
 // otherWork reports whether an entry asks for other work than before, so that finished stages say nothing about it.
@@ -319,11 +319,12 @@ func (e *edgeSource) again(t *edgeTask, why string, fresh bool) {
 	e.log.Info(why+": the task is run anew", "task_id", t.spec.ID)
 	ended := !e.roster.active(t.spec.ID)
 	t.retry, t.desired = t.retry || ended, skalds.DesiredRunning
-	e.hand(t, ended || fresh)
+	e.hand(t, ended || fresh, true)
 }
 
-// hand gives a task out anew: a new epoch, durable before anything is started.
-func (e *edgeSource) hand(t *edgeTask, fresh bool) {
+// hand gives a task out anew: a new epoch, durable before anything is started. Fresh begins at the beginning; an entry that was
+// changed keeps its finished stages, but not the memory limit that an earlier one has led to.
+func (e *edgeSource) hand(t *edgeTask, fresh, changed bool) {
 	id := t.spec.ID
 	rec, _ := e.journal.edge(id)
 	m, _ := e.journal.mark(id)
@@ -332,6 +333,9 @@ func (e *edgeSource) hand(t *edgeTask, fresh bool) {
 		rec.Retry = t.retry
 		if fresh {
 			rec.Stages = nil
+		}
+		if fresh || changed {
+			rec.MemoryFailures, rec.MemoryLimit = 0, 0
 		}
 	})
 	if err := e.journal.sync(); err != nil {
@@ -350,6 +354,7 @@ func (e *edgeSource) put(t *edgeTask) {
 	rec, _ := e.journal.edge(spec.ID)
 	e.roster.assign(skalds.Command{
 		TaskID: spec.ID, Generation: t.gen, Epoch: t.epoch, DesiredRevision: t.revision, Desired: t.desired, Spec: &spec, Stages: rec.Stages,
+		MemoryFailures: rec.MemoryFailures, MemoryLimit: rec.MemoryLimit,
 	}, fromFile)
 }
 

@@ -242,7 +242,9 @@ func (e *edgeSource) obey(c skalds.Command) {
 	}
 	if newer {
 		e.retryHeard(t)
-		e.remember(t, skalds.Running, func(rec *edgeRecord) { rec.Stages = nil })
+		e.remember(t, skalds.Running, func(rec *edgeRecord) {
+			rec.Stages, rec.MemoryFailures, rec.MemoryLimit = nil, 0, 0
+		})
 		if err := e.journal.sync(); err != nil {
 			e.log.Warn("the new epoch of a task is not durable", "task_id", c.TaskID, "epoch", c.Epoch, "err", err)
 		}

@@ -29,7 +29,8 @@ type heartbeats struct {
 	roster      *roster
 	catalog     *plugins.Catalog
 	sampler     *procstats.Sampler
-	enforcement skalds.Enforcement
+	enforcement func() skalds.Enforcement
+	room        *memoryRoom
 	trouble     func() []skalds.NodeProblem // of the workers file
 	partition   func() int32
 	holdLease   func(until time.Duration) // somebody else kills then what we have not killed, see leaseGrace
@@ -194,7 +195,7 @@ func (h *heartbeats) compose(ctx context.Context) skalds.Heartbeat {
 	hb := skalds.Heartbeat{
 		NodeID: h.nodeID, Incarnation: h.incarnation, Seq: h.seq, At: time.Now().UnixMilli(), Mode: h.cfg.mode(),
 		Program: h.cfg.Program, Hostname: hostname, PID: os.Getpid(), Partition: h.partition(),
-		Enforcement: h.enforcement, Labels: h.cfg.Labels,
+		Enforcement: h.enforcement(), Labels: h.cfg.Labels,
 	}
 	var ours skalds.Usage
 	for _, t := range h.roster.all() {
@@ -220,6 +221,7 @@ func (h *heartbeats) compose(ctx context.Context) skalds.Heartbeat {
 	}
 	machine := skalds.Usage{CPUCores: m.UsedCPUCores, MemoryBytes: m.UsedMemoryBytes}
 	hb.Capacity, hb.Used, hb.Foreign = shareOut(h.cfg.CapacityShare, skalds.Capacity{CPUCores: float64(m.CPUCores), MemoryBytes: m.MemoryBytes}, machine, ours)
+	h.room.observe(hb.Capacity, hb.Foreign)
 	return hb
 }
 

@@ -114,7 +114,7 @@ func (s *session) wire() {
 	s.roster = newRoster(s.log.Named("runner"))
 	s.beats = &heartbeats{
 		cfg: s.cfg, nodeID: nodeID, incarnation: incarnation, bus: s.deps.Bus, beats: s.deps.Beats, roster: s.roster,
-		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement(),
+		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement, room: &memoryRoom{roster: s.roster},
 		trouble:   func() []skalds.NodeProblem { return nil },
 		partition: func() int32 { return 0 }, regained: func() {}, duplicate: s.fail,
 		holdLease: s.deps.Launcher.HoldLease, expired: s.leaseLost, log: s.log.Named("heartbeat"),
@@ -125,7 +125,7 @@ func (s *session) wire() {
 		catalog: s.deps.Catalog, launcher: s.deps.Launcher, journal: s.journal, reporter: s.reporter, logs: s.logs, cache: cache,
 		checkpoints: checkpoints{filepath.Join(s.cfg.DataDir, "checkpoints")}, secrets: secrets{filepath.Join(s.cfg.DataDir, "secrets")},
 		schemas: &schemaCache{}, now: time.Now, random: rand.Float64,
-		running: s.roster.running, changed: s.beats.changed, ended: s.taskEnded,
+		running: s.roster.running, memoryRoom: s.beats.room.left, changed: s.beats.changed, ended: s.taskEnded,
 	}
 	if s.cfg.Edge && s.cfg.WorkersFile != "" {
 		s.edge = newEdgeSource(s.cfg, nodeID, s.journal, s.reporter, s.roster, s.log.Named("edge"))

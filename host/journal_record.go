@@ -58,6 +58,9 @@ type edgeRecord struct {
 	State     skalds.State               `json:"state"`
 	Exit      *skalds.Exit               `json:"exit,omitempty"` // of the last attempt, in a final state; without its stack
 	Stages    map[string]json.RawMessage `json:"stages,omitempty"`
+	// MemoryFailures and MemoryLimit are what ends for memory have led to in this run, as in skalds.Task.
+	MemoryFailures int   `json:"memoryFailures,omitempty"`
+	MemoryLimit    int64 `json:"memoryLimit,omitempty"`
 	// Removed is when the entry was taken out of the file (ms since epoch; 0: it stands there); Told that a controller has
 	// heard of it. Put back, it is a retry.
 	Removed int64 `json:"removed,omitempty"`

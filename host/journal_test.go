@@ -197,12 +197,12 @@ func TestEdgeRecordsLoseNoUpdate(t *testing.T) {
 	t.Run("stages of an assignment that was handed out anew are not kept", func(t *testing.T) {
 		r := &taskRunner{taskID: "cam", origin: fromFile, deps: &runnerDeps{journal: j}, stages: map[string]json.RawMessage{"s": []byte("1")}}
 		r.cmd.Epoch = writers * n
-		r.keepStages()
+		r.keepForRestart()
 		if rec, _ := j.edge("cam"); string(rec.Stages["s"]) != "1" {
 			t.Errorf("stages %s", rec.Stages)
 		}
 		j.changeEdge("cam", func(e *edgeRecord) bool { e.Epoch++; e.Stages = nil; return true })
-		r.keepStages()
+		r.keepForRestart()
 		if rec, _ := j.edge("cam"); rec.Stages != nil || rec.Epoch != writers*n+1 {
 			t.Errorf("epoch %d, stages %s", rec.Epoch, rec.Stages)
 		}

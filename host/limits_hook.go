@@ -6,11 +6,16 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
-// limitsHook settles what is enforced: what the task says, else what its class declares, else nothing; field by field.
+// limitsHook settles what is enforced: what the task says, else what its class declares, else nothing; field by field. The
+// memory limit is the one that ends for memory have raised it to, where it is limited at all.
 type limitsHook struct{}
 
 func (limitsHook) before(_ context.Context, a *attempt) error {
 	a.limits = effectiveLimits(a.task.Limits, a.class.Limits)
+	a.firstMemory = a.limits.MemoryBytes
+	if a.firstMemory > 0 {
+		a.limits.MemoryBytes = max(a.firstMemory, a.raisedMemory)
+	}
 	return nil
 }
 

@@ -120,6 +120,25 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 			return errors.New("after the stage")
 		}
 		return nil
+	case "take": // N MiB, then waits for the file "go"
+		b, err := syscall.Mmap(-1, 0, a.N<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE) // not counted twice with -race
+		if err != nil {
+			return err
+		}
+		for i := 0; i < len(b); i += os.Getpagesize() {
+			b[i] = 1
+		}
+		if err := os.WriteFile(filepath.Join(t.DataDir(), fmt.Sprintf("taken-%d-%d", t.Epoch(), t.Attempt())), nil, 0o644); err != nil {
+			return err
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(t.DataDir(), "go")); err == nil {
+				return syscall.Munmap(b)
+			}
+			if err := t.Sleep(ctx, 5*time.Millisecond); err != nil {
+				return err
+			}
+		}
 	case "stage then wait":
 		if err := t.Stage(ctx, "once", func(context.Context) error {
 			return os.WriteFile(filepath.Join(t.DataDir(), fmt.Sprintf("stage-%d", t.Epoch())), nil, 0o644)

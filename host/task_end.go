@@ -3,6 +3,7 @@ package host
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -48,7 +49,7 @@ func (r *taskRunner) handle(m any) {
 			break // of what the entry asked for before
 		}
 		r.stages[m.name] = m.value
-		r.keepStages()
+		r.keepForRestart()
 	case attemptContract:
 		r.deadline.contract(r.deps.now(), m.unit, m.budget)
 	case operationDone:
@@ -76,7 +77,7 @@ func (r *taskRunner) attemptEnded(m attemptEnded) {
 		if exit.Message == "" || a.instance == nil {
 			exit.Message = stopping.message
 		}
-		exit.Permanent = false
+		exit.Permanent, exit.Limit = false, ""
 	}
 	m.record.Exit = &exit
 	r.lastExit = &exit
@@ -101,22 +102,31 @@ func (r *taskRunner) attemptEnded(m attemptEnded) {
 			return // reconcile starts what is wanted now
 		}
 	}
-	r.decide(exit, healthy, m.record)
+	r.decide(a, exit, healthy, m.record)
 }
 
 // decide asks the restart policy and does what it says.
-func (r *taskRunner) decide(exit skalds.Exit, healthy time.Duration, rec skalds.Attempt) {
+func (r *taskRunner) decide(a *attempt, exit skalds.Exit, healthy time.Duration, rec skalds.Attempt) {
+	before := r.restart
 	d := decideRestart(r.cmd.Spec.Retry, r.restart, restartInput{
 		Exit: exit, Healthy: healthy, CanMove: r.origin == fromController, Jitter: r.deps.random(),
+		MemoryLimit: a.limits.MemoryBytes, FirstLimit: a.firstMemory, MemoryRoom: r.deps.memoryRoom(r.taskID),
 	})
 	r.restart = d.State
+	if d.State.MemoryFailures != before.MemoryFailures {
+		r.keepForRestart()
+	}
+	if d.State.MemoryLimit != before.MemoryLimit && d.Action != restartFail {
+		r.log.Info("the memory limit is raised for the next attempt", "memory_bytes", d.State.MemoryLimit)
+		r.taskLog.write(r.deps.now(), hclog.Info, a.number, fmt.Sprintf("the memory limit is raised to %d MiB for the next attempt", d.State.MemoryLimit>>20))
+	}
 	switch d.Action {
 	case restartFinish:
 		r.end(skalds.Finished, skalds.Report{Exit: &exit}, &rec)
 	case restartFail:
 		r.end(skalds.Failed, skalds.Report{Exit: &exit, Exception: exitLine(exit)}, &rec)
 	case restartGiveBack:
-		r.end("", skalds.Report{State: skalds.Created, GoneFor: "move", Exit: &exit, Exception: exitLine(exit)}, &rec)
+		r.end("", skalds.Report{State: skalds.Created, GoneFor: d.Gone, Exit: &exit, Exception: exitLine(exit)}, &rec)
 	default:
 		r.backoff = r.deps.now().Add(d.Delay)
 		rep := skalds.Report{State: skalds.Running, Phase: skalds.PhaseStarting, Exit: &exit, Exception: exitLine(exit)}
@@ -154,7 +164,7 @@ func (r *taskRunner) refused(refused *refusal, rec skalds.Attempt) {
 			return
 		}
 		if r.origin == fromController {
-			r.end("", skalds.Report{State: skalds.Created, GoneFor: "move", Exception: why.reason}, nil)
+			r.end("", skalds.Report{State: skalds.Created, GoneFor: goneMove, Exception: why.reason}, nil)
 			return
 		}
 	}
@@ -235,8 +245,9 @@ func (r *taskRunner) keepRecord(rec skalds.Attempt) {
 	})
 }
 
-// keepStages remembers the finished stages of an edge task, which no command will bring back after a restart of the host.
-func (r *taskRunner) keepStages() {
+// keepForRestart remembers of an edge task what no command will bring back after a restart of the host: its finished stages, and
+// what ends for memory have led to.
+func (r *taskRunner) keepForRestart() {
 	if r.origin != fromFile {
 		return
 	}
@@ -245,6 +256,7 @@ func (r *taskRunner) keepStages() {
 			return false // handed out anew meanwhile, perhaps to begin at the beginning
 		}
 		e.Stages = maps.Clone(r.stages)
+		e.MemoryFailures, e.MemoryLimit = r.restart.MemoryFailures, r.restart.MemoryLimit
 		return true
 	})
 }

@@ -76,6 +76,7 @@ func (r *taskRunner) startAttempt() {
 	a := &attempt{
 		task: *r.cmd.Spec, number: r.number, keep: !r.stopsWithoutLease(), attachments: r.attachments(), deps: r.deps, taskLog: r.taskLog,
 		log: r.log.With("attempt", r.number), tell: r.tell, launchedAt: now,
+		raisedMemory: r.restart.MemoryLimit,
 	}
 	a.stages = make(map[string]jsonValue, len(r.stages))
 	for name, v := range r.stages {

@@ -32,6 +32,7 @@ type runnerDeps struct {
 	random      func() float64                               // [0,1), for jitter
 	entry       func(taskID string) (conf.WorkerEntry, bool) // of the workers file; may be nil
 	running     func(className, exceptTask string) int       // tasks of a class on this node
+	memoryRoom  func(taskID string) int64                    // the most memory that could be reserved for the task here
 	changed     func()                                       // something that heartbeats show has changed
 	ended       func(*taskRunner, skalds.State)              // the runner is done; the state is empty where the task goes on elsewhere
 }
@@ -126,7 +127,7 @@ func newTaskRunner(cmd skalds.Command, from origin, deps *runnerDeps, log hclog.
 	r := &taskRunner{
 		taskID: cmd.TaskID, origin: from, deps: deps, log: log.With("task_id", cmd.TaskID, "epoch", cmd.Epoch),
 		wake: make(chan struct{}, 1), inbox: make(chan any, 16), done: make(chan struct{}),
-		stages: map[string]json.RawMessage{}, restart: restartState{BudgetUsed: cmd.BudgetUsed},
+		stages: map[string]json.RawMessage{}, restart: restartFrom(&cmd),
 		state: skalds.Assigning,
 	}
 	r.take(cmd)
@@ -249,7 +250,7 @@ func (r *taskRunner) takeWishes() {
 		if r.attempt != nil {
 			r.attempt.renumber(renewed)
 		}
-		r.keepStages() // those that came before it knew
+		r.keepForRestart() // those that came before it knew
 	}
 	if nudged && r.waiting != "" && r.attempt == nil {
 		r.backoff = time.Time{}
@@ -288,7 +289,7 @@ func (r *taskRunner) take(cmd skalds.Command) {
 	}
 	if fresh {
 		r.number, r.applied, r.backoff, r.waiting, r.unlucky = 0, 0, time.Time{}, "", 0
-		r.restart = restartState{BudgetUsed: cmd.BudgetUsed}
+		r.restart = restartFrom(&cmd)
 	}
 	if cmd.Desired == skalds.DesiredGone {
 		r.depart(departure{kind: goneKind(cmd.Reason), message: cmd.Reason, ordered: true})

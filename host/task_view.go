@@ -8,6 +8,7 @@ import (
 func (r *taskRunner) report(rep skalds.Report) {
 	rep.TaskID, rep.Epoch, rep.DesiredRevision = r.taskID, r.cmd.Epoch, r.cmd.DesiredRevision
 	rep.Attempt, rep.BudgetUsed, rep.RowFailures = r.number, r.restart.BudgetUsed, r.restart.Row
+	rep.MemoryFailures, rep.MemoryLimit = r.restart.MemoryFailures, r.restart.MemoryLimit
 	if a := r.attempt; a != nil {
 		p, _, trouble := a.live()
 		rep.Progress = p
@@ -48,6 +49,7 @@ func (r *taskRunner) publish() {
 			v.status.Worker = r.attempt.plugin.Info.Ref()
 		}
 		v.reserved = reserves(s, class)
+		v.reserved.MemoryBytes = max(v.reserved.MemoryBytes, r.restart.MemoryLimit)
 	}
 	r.mu.Lock()
 	r.view = v

@@ -60,6 +60,7 @@ func (r *entryReader) read(n *yaml.Node) {
 			"initialDelay": r.parsed(&r.spec.Retry.InitialDelay),
 			"maxDelay":     r.parsed(&r.spec.Retry.MaxDelay),
 			"factor":       r.number(&r.spec.Retry.Factor),
+			"oom":          r.oom,
 		}),
 		"timeouts": r.mapping(keyed{
 			"queue": r.parsed(&r.spec.Timeouts.Queue),
@@ -150,6 +151,19 @@ func (r *entryReader) members(m *yaml.Node, field string, keys keyed, seen map[s
 			r.members(s, field, keys, seen, depth+1)
 		}
 	}
+}
+
+// oom reads retry.oom, which is asked for by its being there, be it empty.
+func (r *entryReader) oom(n *yaml.Node, field string) {
+	if isNull(resolved(n)) {
+		return
+	}
+	r.spec.Retry.OOM = &skalds.OOMRetry{}
+	r.mapping(keyed{
+		"maxAttempts":    r.integer(&r.spec.Retry.OOM.MaxAttempts),
+		"factor":         r.number(&r.spec.Retry.OOM.Factor),
+		"maxMemoryBytes": r.size(&r.spec.Retry.OOM.MaxMemoryBytes),
+	})(n, field)
 }
 
 func (r *entryReader) attachments(n *yaml.Node, field string) {
