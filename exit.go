@@ -46,12 +46,12 @@ const (
 // Exit explains one death.
 type Exit struct {
 	Kind      ExitKind `json:"kind"`
-	Limit     string   `json:"limit,omitempty"`     // which limit it broke: memory, cpu or pids; with kind limit, or oom of its own group
-	Code      int      `json:"code"`                // exit status; -1 when killed by a signal
-	Signal    string   `json:"signal,omitempty"`    // "killed", "segmentation fault", …
-	Message   string   `json:"message,omitempty"`   // one line
-	Stack     string   `json:"stack,omitempty"`     // of a panic, or of a Go worker that stood still or took too long
-	Permanent bool     `json:"permanent,omitempty"` // no retry can cure it
+	Limit     string   `json:"limit,omitempty" doc:"which limit it broke: memory, cpu or pids"` // which limit it broke: memory, cpu or pids; with kind limit, or oom of its own group
+	Code      int      `json:"code"`                                                            // exit status; -1 when killed by a signal
+	Signal    string   `json:"signal,omitempty"`                                                // "killed", "segmentation fault", …
+	Message   string   `json:"message,omitempty"`                                               // one line
+	Stack     string   `json:"stack,omitempty"`                                                 // of a panic, or of a Go worker that stood still or took too long
+	Permanent bool     `json:"permanent,omitempty"`                                             // no retry can cure it
 }
 
 // ForMemory reports whether the attempt ended because it had too little memory: over its own limit, or on a machine that had

@@ -11,12 +11,12 @@ import (
 // the attempt had was too little. An explicit retry starts with the original limit.
 type OOMRetry struct {
 	// MaxAttempts is how many attempts may end for memory before the task fails; 0: 3; -1: no limit.
-	MaxAttempts int `json:"maxAttempts,omitempty" yaml:"maxAttempts,omitempty"`
+	MaxAttempts int `json:"maxAttempts,omitempty" yaml:"maxAttempts,omitempty" doc:"how many attempts may end for memory before the task fails; 0: 3; -1: no limit"`
 	// Factor is the growth of the memory limit from one such attempt to the next; 0: 1.5; 1: the limit stays what it is. A task
 	// without a memory limit stays without one.
-	Factor float64 `json:"factor,omitempty" yaml:"factor,omitempty"`
+	Factor float64 `json:"factor,omitempty" yaml:"factor,omitempty" doc:"growth of the memory limit for the next attempt; 0: 1.5; 1: none"`
 	// MaxMemoryBytes is the highest that the limit is raised to; 0: four times the first one.
-	MaxMemoryBytes int64 `json:"maxMemoryBytes,omitempty" yaml:"maxMemoryBytes,omitempty"`
+	MaxMemoryBytes int64 `json:"maxMemoryBytes,omitempty" yaml:"maxMemoryBytes,omitempty" doc:"bytes; the highest that the memory limit is raised to; 0: four times the first one"`
 }
 
 // Defaults of OOMRetry.

@@ -14,7 +14,7 @@ type Retry struct {
 	MaxDelay     Duration `json:"maxDelay,omitempty" yaml:"maxDelay,omitempty"`         // cap; default 1m
 	Factor       float64  `json:"factor,omitempty" yaml:"factor,omitempty"`             // growth; default 2
 	// OOM gives ends for memory a budget of their own; nil: they count like all others.
-	OOM *OOMRetry `json:"oom,omitempty" yaml:"oom,omitempty"`
+	OOM *OOMRetry `json:"oom,omitempty" yaml:"oom,omitempty" doc:"a budget of their own for ends for memory, which may raise the memory limit of the next attempt; left out: they count like all failures"`
 }
 
 // Defaults of Retry.

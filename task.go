@@ -189,6 +189,15 @@ func (s *Spec) Validate() error {
 	return errors.Join(errs...)
 }
 
+// CurrentLimits are the limits that the task asks for, with the memory limit that ends for memory have raised it to.
+func (t *Task) CurrentLimits() Limits {
+	l := t.Limits
+	if t.MemoryLimit > 0 {
+		l.MemoryBytes = max(l.MemoryBytes, t.MemoryLimit)
+	}
+	return l
+}
+
 // Clone is a copy that shares nothing with t.
 func (t *Task) Clone() *Task {
 	c := *t

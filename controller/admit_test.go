@@ -44,6 +44,8 @@ func TestAdmission(t *testing.T) {
 		{"a prerelease by name", func(s *skalds.Spec) { s.ClassName, s.Attachments, s.Version = "Next", nil, "2.0.0-rc.1" }, "", nil},
 		{"attachments that miss the schema", func(s *skalds.Spec) { s.Attachments = json.RawMessage(`{"url":7}`) }, skalds.CodeInvalid, []string{"attachments.url"}},
 		{"attachments that are no JSON", func(s *skalds.Spec) { s.Attachments = json.RawMessage(`{`) }, skalds.CodeInvalid, []string{"attachments"}},
+		{"a budget for memory", func(s *skalds.Spec) { s.Retry.OOM = &skalds.OOMRetry{Factor: 2, MaxMemoryBytes: 1 << 20} }, "", nil},
+		{"a budget for memory that is none", func(s *skalds.Spec) { s.Retry.OOM = &skalds.OOMRetry{MaxAttempts: -2, Factor: 1000} }, skalds.CodeInvalid, []string{"retry.oom.maxAttempts", "retry.oom.factor"}},
 		{"several faults", func(s *skalds.Spec) { s.Priority, s.Constraints = 11, []string{"="} }, skalds.CodeInvalid, []string{"priority", "constraints"}},
 	} {
 		spec := skalds.Spec{ID: "t", ClassName: "Camera", Attachments: json.RawMessage(`{"url":"rtsp://h/1"}`)}

@@ -115,6 +115,11 @@ func takeState(t *skalds.Task, from origin, r *skalds.Report, now int64) {
 	t.Attempt = max(t.Attempt, r.Attempt)
 	t.BudgetUsed = max(t.BudgetUsed, r.BudgetUsed)
 	t.RowFailures = r.RowFailures
+	if t.Mode == skalds.ModeActive { // a changed entry of a file begins anew without a new run
+		t.MemoryFailures, t.MemoryLimit = r.MemoryFailures, r.MemoryLimit
+	} else {
+		t.MemoryFailures, t.MemoryLimit = max(t.MemoryFailures, r.MemoryFailures), max(t.MemoryLimit, r.MemoryLimit)
+	}
 	t.PID, t.StartedAt = r.PID, max(t.StartedAt, r.StartedAt)
 	if r.WorkerVersion != "" {
 		t.WorkerVersion = r.WorkerVersion
@@ -151,8 +156,11 @@ func givenBack(t *skalds.Task, was skalds.State, from origin, r *skalds.Report, 
 		t.LifecycleStatus = skalds.Paused
 	}
 	toCreated(t, now)
-	if r.GoneFor == "move" {
+	switch r.GoneFor {
+	case "move":
 		movedAway(t, from.node, now)
+	case "memory": // that it has too little for the raised limit, the dispatcher sees for itself: there is nothing to wait for
+		t.AvoidNode = from.node
 	}
 }
 

@@ -62,6 +62,19 @@ func TestWhatReportsDo(t *testing.T) {
 		{"moved on after three failures", taskIn(skalds.Running), skalds.Report{State: skalds.Created, GoneFor: "move", BudgetUsed: 3}, func(t *skalds.Task) bool {
 			return t.LifecycleStatus == skalds.Created && t.Epoch == 6 && t.AvoidNode == "n1" && t.NextAttemptAt > now && t.Executor == "" && t.BudgetUsed == 3
 		}},
+		{"an end for memory between two attempts", taskIn(skalds.Running), skalds.Report{State: skalds.Running, Phase: skalds.PhaseStarting, MemoryFailures: 1, MemoryLimit: 256}, func(t *skalds.Task) bool {
+			return t.LifecycleStatus == skalds.Running && t.MemoryFailures == 1 && t.MemoryLimit == 256 && t.BudgetUsed == 0
+		}},
+		{"a lower limit of an older command", taskIn(skalds.Running, raised), skalds.Report{State: skalds.Running, MemoryFailures: 1, MemoryLimit: 256}, func(t *skalds.Task) bool {
+			return t.MemoryFailures == 2 && t.MemoryLimit == 512
+		}},
+		{"a lower limit of an entry that was changed", taskIn(skalds.Running, raised, active), skalds.Report{State: skalds.Running}, func(t *skalds.Task) bool {
+			return t.MemoryFailures == 0 && t.MemoryLimit == 0
+		}},
+		{"given back for memory", taskIn(skalds.Running), skalds.Report{State: skalds.Created, GoneFor: "memory", MemoryFailures: 1, MemoryLimit: 256, Exit: &skalds.Exit{Kind: skalds.ExitOOM}}, func(t *skalds.Task) bool {
+			return t.LifecycleStatus == skalds.Created && t.Epoch == 6 && t.AvoidNode == "n1" && t.NextAttemptAt == 0 && t.Executor == "" &&
+				t.BudgetUsed == 0 && t.MemoryFailures == 1 && t.MemoryLimit == 256 && t.LastExit.Kind == skalds.ExitOOM
+		}},
 		{"given back by a host that stops", taskIn(skalds.Running), skalds.Report{State: skalds.Created, GoneFor: "host_stop"}, func(t *skalds.Task) bool {
 			return t.LifecycleStatus == skalds.Created && t.Epoch == 6 && t.AvoidNode == "" && t.BudgetUsed == 0
 		}},

@@ -138,7 +138,8 @@ func mergeEdge(t *skalds.Task, node string, e *skalds.EdgeEntry, now int64) (cha
 		case e.Retry && t.LifecycleStatus.Final():
 			t.Run++
 			t.RunEpoch = e.Epoch
-			t.BudgetUsed, t.EndedAt = 0, 0
+			t.EndedAt = 0
+			freshBudget(t)
 			t.Stages, t.Result, t.Error, t.Exception, t.LastExit = nil, nil, "", "", nil
 			t.Progress = skalds.Progress{}
 			t.Desired = skalds.DesiredRunning
@@ -149,7 +150,8 @@ func mergeEdge(t *skalds.Task, node string, e *skalds.EdgeEntry, now int64) (cha
 			t.DesiredRevision++
 		case t.LifecycleStatus.Final():
 			t.Run++
-			t.RunEpoch, t.BudgetUsed, t.EndedAt = e.Epoch, 0, 0
+			t.RunEpoch, t.EndedAt = e.Epoch, 0
+			freshBudget(t)
 			notes = append(notes, "run again by its host")
 			handedOutAnew(t, node)
 		default:

@@ -10,7 +10,7 @@ import (
 type effects struct {
 	Command bool   // the node must hear of the desired state
 	Node    string // which node
-	Hold    bool   // the task takes from its node
+	Hold    bool   // the task takes from its node, or more than before
 	Release bool   // it does not any more: there is room
 	Queue   bool   // it waits for a node
 	Unqueue bool   // it does not any more
@@ -27,7 +27,7 @@ func effectsOf(before, after *skalds.Task) effects {
 	e := effects{
 		Node:    after.Executor,
 		Command: after.Executor != "" && after.AckedRevision < after.DesiredRevision && (after.DesiredRevision != before.DesiredRevision || after.Epoch != before.Epoch),
-		Hold:    holds(after) && (!holds(before) || before.Executor != after.Executor),
+		Hold:    holds(after) && (!holds(before) || before.Executor != after.Executor || before.MemoryLimit != after.MemoryLimit),
 		Release: holds(before) && !holds(after),
 		Queue:   waits(after),
 		Unqueue: waits(before) && !waits(after),
@@ -43,7 +43,7 @@ func effectsOf(before, after *skalds.Task) effects {
 func commandFor(t *skalds.Task, generation int64) skalds.Command {
 	c := skalds.Command{
 		TaskID: t.ID, Generation: generation, Epoch: t.Epoch, DesiredRevision: t.DesiredRevision, Desired: t.Desired,
-		BudgetUsed: t.BudgetUsed,
+		BudgetUsed: t.BudgetUsed, MemoryFailures: t.MemoryFailures, MemoryLimit: t.MemoryLimit,
 	}
 	if t.Desired == skalds.DesiredGone || t.LifecycleStatus.Final() {
 		c.Desired, c.Reason = skalds.DesiredGone, string(skalds.ExitCancelled)

@@ -27,6 +27,7 @@ func TestEffects(t *testing.T) {
 		{"handed out", taskIn(skalds.Created), func(t *skalds.Task) { handOut(t, "n1") }, "command hold unqueue publish"},
 		{"running", taskIn(skalds.Assigning, resuming), func(t *skalds.Task) { t.LifecycleStatus, t.AckedRevision = skalds.Running, 3 }, "publish"},
 		{"progress of no consequence", taskIn(skalds.Running), func(t *skalds.Task) { t.AppliedSeq++ }, ""},
+		{"it needs more memory where it is", taskIn(skalds.Running), raised, "hold"},
 		{"updated", taskIn(skalds.Running), func(t *skalds.Task) { _ = updateAttachments(t, json.RawMessage(`{}`)) }, "command publish"},
 		{"updated while it waits", taskIn(skalds.Created), func(t *skalds.Task) { _ = updateAttachments(t, json.RawMessage(`{}`)) }, "queue publish"},
 		{"cancelled", taskIn(skalds.Running), func(t *skalds.Task) { _ = cancel(t, now) }, "command release publish"},
@@ -79,6 +80,9 @@ func TestCommands(t *testing.T) {
 		if c.Desired != tt.desired || c.Reason != string(tt.reason) || c.Epoch != 5 || c.DesiredRevision != 3 || c.Generation != 2 || (c.Spec == nil) != (tt.desired == skalds.DesiredGone) {
 			t.Errorf("%s, %s: %+v", tt.task.LifecycleStatus, tt.task.Desired, c)
 		}
+	}
+	if c := commandFor(taskIn(skalds.Running, raised), 1); c.MemoryFailures != 2 || c.MemoryLimit != 512 {
+		t.Errorf("ends for memory are not told to the node: %+v", c)
 	}
 	large := taskIn(skalds.Running, func(t *skalds.Task) {
 		t.Attachments = json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", 120<<10)))

@@ -157,12 +157,16 @@ func retry(t *skalds.Task, now int64) error {
 	t.LifecycleStatus, t.Desired = skalds.Created, skalds.DesiredRunning
 	t.Run++
 	t.RunEpoch = t.Epoch
-	t.BudgetUsed, t.EndedAt = 0, 0
+	t.EndedAt = 0
+	freshBudget(t)
 	t.Stages, t.Result, t.Error, t.Exception, t.LastExit = nil, nil, "", "", nil
 	t.Progress = skalds.Progress{}
 	t.AvoidNode, t.Moves, t.NodeLosses, t.Quarantined = "", nil, nil, ""
 	return nil
 }
+
+// freshBudget forgets the failures of a run, and the memory limit that they have led to.
+func freshBudget(t *skalds.Task) { t.BudgetUsed, t.MemoryFailures, t.MemoryLimit = 0, 0, 0 }
 
 // updateAttachments exchanges the parameters; a task on a node gets them by a command.
 func updateAttachments(t *skalds.Task, doc json.RawMessage) error {

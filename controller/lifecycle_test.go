@@ -39,6 +39,7 @@ func taskIn(s skalds.State, change ...func(*skalds.Task)) *skalds.Task {
 
 func noNode(t *skalds.Task)   { t.Executor = "" }
 func gone(t *skalds.Task)     { t.Desired, t.AckedRevision = skalds.DesiredGone, 2 }
+func raised(t *skalds.Task)   { t.MemoryFailures, t.MemoryLimit = 2, 512 }
 func pausing(t *skalds.Task)  { t.Desired, t.AckedRevision = skalds.DesiredPaused, 2 }
 func resuming(t *skalds.Task) { t.Desired, t.AckedRevision = skalds.DesiredRunning, 2 }
 func keeps(t *skalds.Task)    { t.OnDisconnect = skalds.OnDisconnectKeep }
@@ -204,6 +205,7 @@ func TestWhatUsersMayDo(t *testing.T) {
 func TestARetryIsAFreshRun(t *testing.T) {
 	task := taskIn(skalds.Failed, func(t *skalds.Task) {
 		t.BudgetUsed, t.RowFailures, t.Run, t.Attempt = 3, 3, 1, 3
+		raised(t)
 		t.Stages, t.Result, t.Error, t.Exception = map[string]json.RawMessage{"a": nil}, json.RawMessage("1"), "e", "x"
 		t.LastExit, t.AvoidNode, t.Progress.Units = &skalds.Exit{}, "n1", 5
 	})

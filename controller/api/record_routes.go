@@ -101,7 +101,7 @@ func (r *routes) usage(ctx context.Context, in *TaskPath) (*usageOutput, error) 
 	if list == nil {
 		list = []skalds.UsageSample{}
 	}
-	return &usageOutput{UsageHistory{TaskID: v.ID, Limits: v.Limits, Items: list}}, nil
+	return &usageOutput{UsageHistory{TaskID: v.ID, Limits: v.CurrentLimits(), Items: list}}, nil
 }
 
 func (r *routes) why(ctx context.Context, in *TaskPath) (*whyOutput, error) {

@@ -47,7 +47,9 @@ type TaskResponse struct {
 	Desired          skalds.Desired  `json:"desired,omitempty"`
 	Phase            skalds.Phase    `json:"phase,omitempty" doc:"starting, backoff or stopping"`
 	NextAttemptAt    int64           `json:"nextAttemptAt,omitempty" doc:"ms since epoch, in phase backoff"`
-	BudgetUsed       int             `json:"budgetUsed" doc:"failures of the worker in this run"`
+	BudgetUsed       int             `json:"budgetUsed" doc:"failures of the worker in this run, but for those that retry.oom counts"`
+	MemoryFailures   int             `json:"memoryFailures,omitempty" doc:"ends for memory in this run, which retry.oom counts"`
+	MemoryLimit      int64           `json:"memoryLimit,omitempty" doc:"bytes; the memory limit that ends for memory have raised limits.memoryBytes to; left out: not raised"`
 	Waiting          string          `json:"waiting,omitempty" doc:"why no node runs it"`
 	Quarantined      string          `json:"quarantined,omitempty" doc:"why it is held back; retry releases it"`
 	StartedAt        int64           `json:"startedAt,omitempty" doc:"of the attempt, ms since epoch"`
@@ -89,6 +91,7 @@ func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
 
 		Epoch: t.Epoch, Attempt: t.Attempt, Run: t.Run, Revision: t.Revision, RequestedVersion: t.Spec.Version, Version: t.WorkerVersion,
 		Desired: t.Desired, Phase: t.Phase, NextAttemptAt: t.NextAttemptAt, BudgetUsed: t.BudgetUsed,
+		MemoryFailures: t.MemoryFailures, MemoryLimit: t.MemoryLimit,
 		Waiting: MaskText(t.Waiting), Quarantined: MaskText(t.Quarantined), StartedAt: t.StartedAt, EndedAt: t.EndedAt,
 		Progress: t.Progress, Result: maskDocument(t.Result), LastExit: maskExit(t.LastExit),
 	}

@@ -25,7 +25,7 @@ func create(t testing.TB, f *fake, id string, attachments string) *skalds.Task {
 func TestATaskIsCreatedReadListedAndCancelled(t *testing.T) {
 	f := newFake()
 	s := serve(t, f)
-	a := call(t, s, "POST", "/api/tasks/", `{"className":"Echo","id":"cam 1/ä","attachments":{"rtspUrl":"rtsp://u:p@h/s","n":12345678901234567890},"retry":{"maxAttempts":5,"initialDelay":"1s"}}`)
+	a := call(t, s, "POST", "/api/tasks/", `{"className":"Echo","id":"cam 1/ä","attachments":{"rtspUrl":"rtsp://u:p@h/s","n":12345678901234567890},"retry":{"maxAttempts":5,"initialDelay":"1s","oom":{"factor":2,"maxMemoryBytes":1024}}}`)
 	if a.status != http.StatusCreated {
 		t.Fatalf("create answered %d: %s", a.status, a.body)
 	}
@@ -41,7 +41,7 @@ func TestATaskIsCreatedReadListedAndCancelled(t *testing.T) {
 	}
 	var got api.TaskResponse
 	call(t, s, "GET", location, "").decode(t, &got)
-	if got.ID != "cam 1/ä" || got.LifecycleStatus != skalds.Created || got.Executor != nil || got.Error != nil || got.Retry.MaxAttempts != 5 {
+	if got.ID != "cam 1/ä" || got.LifecycleStatus != skalds.Created || got.Executor != nil || got.Error != nil || got.Retry.MaxAttempts != 5 || *got.Retry.OOM != (skalds.OOMRetry{MaxAttempts: 3, Factor: 2, MaxMemoryBytes: 1024}) {
 		t.Errorf("read %+v", got)
 	}
 	if want := `{"n":12345678901234567890,"rtspUrl":"rtsp://u:***@h/s"}`; string(got.Attachments) != want {
@@ -238,6 +238,8 @@ func TestWrongInput(t *testing.T) {
 		{"bad id", "POST", "/api/tasks", `{"className":"Echo","id":".."}`, nil, 422, "id", "cannot be used"},
 		{"unknown field", "POST", "/api/tasks", `{"className":"Echo","priorty":3}`, nil, 422, "priorty", "no field"},
 		{"unknown field below", "POST", "/api/tasks", `{"className":"Echo","limits":{"ram":3}}`, nil, 422, "limits.ram", "no field"},
+		{"unknown field of retry.oom", "POST", "/api/tasks", `{"className":"Echo","retry":{"oom":{"max":3}}}`, nil, 422, "retry.oom.max", "no field"},
+		{"wrong type of retry.oom", "POST", "/api/tasks", `{"className":"Echo","retry":{"oom":{"factor":"2"}}}`, nil, 422, "retry.oom.factor", "number"},
 		{"wrong type", "POST", "/api/tasks", `{"className":"Echo","priority":"high"}`, nil, 422, "priority", "integer"},
 		{"duration without unit", "POST", "/api/tasks", `{"className":"Echo","timeouts":{"run":"5"}}`, nil, 422, "", "no unit"},
 		{"duration as number", "POST", "/api/tasks", `{"className":"Echo","timeouts":{"run":5}}`, nil, 422, "timeouts.run", "string"},

@@ -273,6 +273,10 @@ func (l *Ledger) Hold(t *skalds.Task, now time.Time) {
 	if h := l.tasks[t.ID]; h != nil {
 		if h.node == n {
 			h.number = l.numbers
+			if t.MemoryLimit > h.expected.MemoryBytes { // raised while it stays here
+				h.expected.MemoryBytes = t.MemoryLimit
+				n.recount(h)
+			}
 			return
 		}
 		l.Release(t.ID)

@@ -21,6 +21,7 @@ const (
 	fromClass
 	fromRuns
 	fromRequest
+	fromRaised
 )
 
 // Needs is what a task is counted for, and why.
@@ -32,7 +33,8 @@ type Needs struct {
 	runs        int // that were learned from
 }
 
-// From says where the figures come from: "requested", "learned from 12 runs", "class default", "nothing known".
+// From says where the figures come from: "requested", "learned from 12 runs", "class default", "nothing known", "raised
+// limit".
 func (n *Needs) From() string {
 	if n.memory != n.cpu {
 		return fmt.Sprintf("cpu %s, memory %s", n.cpu.words(n.runs), n.memory.words(n.runs))
@@ -41,7 +43,8 @@ func (n *Needs) From() string {
 }
 
 // needs settles what a task takes: what it asks for, else what earlier runs took, else what its class says, else little.
-// A limit bounds it: more cannot be taken.
+// A limit bounds it: more cannot be taken. Ends for memory have shown that what was allowed before is too little, so that
+// all of the raised limit is counted.
 func needs(r *Request, class *skalds.ClassInfo, p *Profile, now time.Time) Needs {
 	var n Needs
 	cpu, memory := fromNothing, fromNothing
@@ -78,7 +81,10 @@ func needs(r *Request, class *skalds.ClassInfo, p *Profile, now time.Time) Needs
 		n.CPUCores = min(n.CPUCores, limits.CPUCores)
 	}
 	if limits.MemoryBytes > 0 && memory != fromRequest {
-		n.MemoryBytes = min(n.MemoryBytes, limits.MemoryBytes)
+		n.MemoryBytes = min(n.MemoryBytes, max(limits.MemoryBytes, r.Raised))
+	}
+	if r.Raised > n.MemoryBytes {
+		n.MemoryBytes, memory = r.Raised, fromRaised
 	}
 	n.FirmCPU = cpu == fromRequest
 	if n.cpu, n.memory = cpu, memory; p != nil {
@@ -91,6 +97,8 @@ func (s source) words(runs int) string {
 	switch s {
 	case fromRequest:
 		return "requested"
+	case fromRaised:
+		return "raised limit"
 	case fromRuns:
 		if runs == 1 {
 			return "learned from 1 run"

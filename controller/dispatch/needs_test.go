@@ -51,6 +51,18 @@ func TestNeeds(t *testing.T) {
 			class: &skalds.ClassInfo{Resources: skalds.Resources{CPUCores: 4, MemoryBytes: gib}, Limits: skalds.Limits{CPUCores: 1, MemoryBytes: 64 * mib}},
 			cpu:   1, mem: 64 * mib, from: "class default",
 		},
+		{
+			name: "a raised limit is counted whole", class: class, p: learned(2, 50, 1, 90*mib),
+			r: Request{Limits: skalds.Limits{MemoryBytes: 128 * mib}, Raised: 192 * mib}, cpu: 1, mem: 192 * mib, from: "cpu learned from 2 runs, memory raised limit",
+		},
+		{
+			name: "also beyond what was requested", r: Request{Resources: skalds.Resources{MemoryBytes: 64 * mib}, Raised: 192 * mib},
+			cpu: SmallCPUCores, mem: 192 * mib, from: "cpu nothing known, memory raised limit",
+		},
+		{
+			name: "but not below it", r: Request{Resources: skalds.Resources{MemoryBytes: gib}, Raised: 192 * mib},
+			cpu: SmallCPUCores, mem: gib, from: "cpu nothing known, memory requested",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := needs(&tt.r, tt.class, tt.p, noon)

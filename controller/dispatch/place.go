@@ -164,7 +164,11 @@ func (n *node) lacks(v *Verdict, overcommit float64, words bool) string {
 	case !words:
 		return "too little"
 	case noMemory:
-		return fmt.Sprintf("has %s of memory free, %s are needed", mebibytes(v.Free.MemoryBytes), mebibytes(need.MemoryBytes))
+		short := fmt.Sprintf("has %s of memory free, %s are needed", mebibytes(v.Free.MemoryBytes), mebibytes(need.MemoryBytes))
+		if need.memory == fromRaised {
+			short += ": the memory limit was raised to that after ends for memory"
+		}
+		return short
 	case noCPU:
 		return fmt.Sprintf("has %.2f cores free, %.2f are needed", max(v.Free.CPUCores, 0), need.CPUCores)
 	}

@@ -232,7 +232,12 @@ func TestATaskIsOnOneNodeAtMost(t *testing.T) {
 	if got := l.Free("a").MemoryBytes; got != 7*gib {
 		t.Errorf("entered twice: %d MiB free", got/mib)
 	}
-	task.Executor = "b"
+	task.MemoryLimit = 2 * gib
+	l.Hold(task, noon)
+	if got := l.Free("a").MemoryBytes; got != 6*gib {
+		t.Errorf("its limit was raised: %d MiB free", got/mib)
+	}
+	task.Executor, task.MemoryLimit = "b", 0
 	l.Hold(task, noon)
 	if a, b := l.Free("a").MemoryBytes, l.Free("b").MemoryBytes; a != 8*gib || b != 7*gib || l.On("t") != "b" {
 		t.Errorf("moved: %d and %d MiB free, on %q", a/mib, b/mib, l.On("t"))
@@ -424,4 +429,34 @@ func BenchmarkPlace10k(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "placements/s")
+}
+
+// After an end for memory, a task goes where there is as much as the raised limit, or waits and says for what.
+func TestARaisedLimitNeedsABiggerNode(t *testing.T) {
+	l := NewLedger(DefaultConfig())
+	join(l, beat("small", func(hb *skalds.Heartbeat) { hb.Capacity.MemoryBytes = gib }))
+	join(l, beat("big"))
+	limited := func(raised int64) Request {
+		return request("t", func(t *skalds.Task) { t.Limits.MemoryBytes, t.MemoryLimit = 512*mib, raised })
+	}
+	first := limited(0)
+	if v, ok := l.Place(&first, noon); !ok || v.NodeID != "small" {
+		t.Fatalf("at first: %+v, %v", v, ok)
+	}
+	l.Release("t")
+	raised := limited(2 * gib)
+	if v, ok := l.Place(&raised, noon); !ok || v.NodeID != "big" || v.Needs.MemoryBytes != 2*gib || l.Free("big").MemoryBytes != 6*gib {
+		t.Errorf("raised to 2 GiB: %+v, %v", v, ok)
+	}
+	if first.Shape() == raised.Shape() {
+		t.Error("both stand in one line")
+	}
+	l.Release("t")
+	most := limited(9 * gib)
+	if v, ok := l.Place(&most, noon); ok {
+		t.Fatalf("raised to 9 GiB: %+v", v)
+	}
+	if why := Why(l.Explain(&most, noon)); !strings.Contains(why, "9216 MiB are needed: the memory limit was raised to that after ends for memory") {
+		t.Errorf("it waits because %s", why)
+	}
 }

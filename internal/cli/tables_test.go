@@ -68,7 +68,7 @@ func someTasks() []api.TaskResponse {
 		Attachments: json.RawMessage(`{"rtspUrl":"rtsp://u:***@camera/1","segment":"10s"}`), IsPersistent: true, Priority: 5,
 		Labels: map[string]string{"zone": "a", "floor": "1"}, Constraints: []string{"gpu", "arch!=arm64"},
 		Resources: skalds.Resources{CPUCores: 0.5, MemoryBytes: 64 << 20}, Limits: skalds.Limits{CPUCores: 1, MemoryBytes: 128 << 20, PIDs: 20},
-		Retry: skalds.Retry{MaxAttempts: -1}, Timeouts: skalds.Timeouts{Start: skalds.Duration(10 * time.Second), Stall: skalds.Duration(5 * time.Second)},
+		Retry: skalds.Retry{MaxAttempts: -1, OOM: &skalds.OOMRetry{MaxAttempts: 3, Factor: 1.5}}, MemoryFailures: 1, MemoryLimit: 192 << 20, Timeouts: skalds.Timeouts{Start: skalds.Duration(10 * time.Second), Stall: skalds.Duration(5 * time.Second)},
 		Epoch: 3, Attempt: 2, Run: 1, Revision: 17, RequestedVersion: "^1", Version: "rtsp-worker@1.2.0", BudgetUsed: 1, StartedAt: ago(90 * time.Second),
 		Progress: skalds.Progress{Units: 2250, Unit: "frames", Stage: "record"}, Usage: &skalds.Usage{CPUCores: 0.134, MemoryBytes: 23 << 20},
 		Peak: &skalds.Usage{CPUCores: 0.4, MemoryBytes: 31<<20 + 300<<10}, Instance: &api.Instance{PID: 4711, StartedAt: ago(90 * time.Second)},

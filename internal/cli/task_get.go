@@ -51,13 +51,14 @@ func (c *commands) taskDetail(t api.TaskResponse) {
 	tab.fact("Asked version", t.RequestedVersion)
 	tab.fact("Attempt", attemptText(t))
 	tab.fact("Failures", budgetText(t))
+	tab.fact("Ends for memory", memoryBudgetText(t))
 	tab.fact("Progress", progressText(t.Progress))
 	if t.Instance != nil {
 		tab.fact("Process", fmt.Sprintf("pid %d, for %s", t.Instance.PID, c.ageText(t.Instance.StartedAt)))
 	}
 	if t.Usage != nil {
 		tab.fact("CPU", usageText(coreCount(t.Usage.CPUCores), coresText(t.Limits.CPUCores), coresText(peak(t).CPUCores)))
-		tab.fact("Memory", usageText(sizeText(t.Usage.MemoryBytes), sizeText(t.Limits.MemoryBytes), sizeText(peak(t).MemoryBytes)))
+		tab.fact("Memory", usageText(sizeText(t.Usage.MemoryBytes), sizeText(max(t.Limits.MemoryBytes, t.MemoryLimit)), sizeText(peak(t).MemoryBytes)))
 	}
 	tab.fact("Reserved", resourcesText(t.Resources))
 	tab.fact("Limits", limitsText(t.Limits))
@@ -140,6 +141,22 @@ func budgetText(t api.TaskResponse) string {
 		return fmt.Sprintf("%d, tried again without limit", t.BudgetUsed)
 	}
 	return ""
+}
+
+// memoryBudgetText is "1 of 3 attempts, the memory limit is raised to 256 MiB".
+func memoryBudgetText(t api.TaskResponse) string {
+	o := t.Retry.OOM
+	if o == nil {
+		return ""
+	}
+	s := fmt.Sprintf("%d of %d attempts", t.MemoryFailures, o.MaxAttempts)
+	if o.MaxAttempts <= 0 {
+		s = fmt.Sprintf("%d, tried again without limit", t.MemoryFailures)
+	}
+	if t.MemoryLimit > 0 {
+		s += ", the memory limit is raised to " + sizeText(t.MemoryLimit)
+	}
+	return s
 }
 
 func resourcesText(r skalds.Resources) string {

@@ -63,7 +63,7 @@ func TestEveryFieldReachesTheTask(t *testing.T) {
 	w.Host.Behave = controllertest.ForEver
 	got := decode[api.TaskResponse](t, w.run(t, "task", "create", "Demo", "-o", "json", "--id", "a", "--name", "A", "--description", "about", "--version", "^1",
 		"--priority", "7", "--persistent", "--cpu", "500m", "--memory", "128MiB", "--limit-cpu", "1.5", "--limit-memory", "1GiB", "--limit-pids", "20",
-		"--max-attempts", "5", "--timeout-queue", "1h", "--timeout-start", "5s", "--timeout-run", "2h", "--timeout-stall", "10s",
+		"--max-attempts", "5", "--oom-attempts", "4", "--oom-factor", "2.5", "--oom-max-memory", "4GiB", "--timeout-queue", "1h", "--timeout-start", "5s", "--timeout-run", "2h", "--timeout-stall", "10s",
 		"--on-disconnect", "keep", "--label", "a=b", "--label", "c=d=e", "--constraint", "arch!=arm64", "--attachments", `{"n":1}`, "--set", "url=rtsp://h/1", "--set", "camera.x.y=2"))
 	second := skalds.Duration(1e9)
 	want := api.TaskResponse{
@@ -74,7 +74,8 @@ func TestEveryFieldReachesTheTask(t *testing.T) {
 	}
 	if got.ID != want.ID || got.Name != want.Name || got.Description != want.Description || got.RequestedVersion != want.RequestedVersion ||
 		got.Priority != want.Priority || got.IsPersistent != want.IsPersistent || got.Resources != want.Resources || got.Limits != want.Limits ||
-		got.Timeouts != want.Timeouts || got.OnDisconnect != want.OnDisconnect || got.Retry.MaxAttempts != 5 {
+		got.Timeouts != want.Timeouts || got.OnDisconnect != want.OnDisconnect || got.Retry.MaxAttempts != 5 ||
+		got.Retry.OOM == nil || *got.Retry.OOM != (skalds.OOMRetry{MaxAttempts: 4, Factor: 2.5, MaxMemoryBytes: 4 << 30}) {
 		t.Errorf("got %+v", got)
 	}
 	if got.Labels["a"] != "b" || got.Labels["c"] != "d=e" || !slices.Equal(got.Constraints, []string{"arch!=arm64"}) {

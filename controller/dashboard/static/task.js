@@ -56,6 +56,7 @@ function showFacts(t, refresh, say) {
   const facts = {
     Class: t.className, Version: t.version || t.requestedVersion, Node: t.executor, "Process": t.instance ? `pid ${t.instance.pid}, since ${time(t.instance.startedAt)}` : "",
     Progress: progressText(t.progress), Attempt: `${t.attempt} (epoch ${t.epoch}, ${t.budgetUsed} of ${t.retry.maxAttempts > 0 ? t.retry.maxAttempts : "unlimited"} failures)`,
+    "Ends for memory": t.memoryFailures ? `${t.memoryFailures} of ${t.retry.oom?.maxAttempts > 0 ? t.retry.oom.maxAttempts : "unlimited"}${t.memoryLimit ? `, the memory limit is raised to ${bytes(t.memoryLimit)}` : ""}` : "",
     "What is up": note(t), "Last exit": t.lastExit ? `${t.lastExit.kind}: ${t.lastExit.message ?? ""}` : "",
     Created: time(t.createDateTime), Ended: time(t.endedAt), Priority: String(t.priority), Constraints: (t.constraints ?? []).join(", "),
     Labels: Object.entries(t.labels ?? {}).map(([k, v]) => `${k}=${v}`).join(", "), Result: t.result === undefined ? "" : JSON.stringify(t.result),
@@ -69,13 +70,14 @@ function showFacts(t, refresh, say) {
 }
 
 function showUsage(t, items) {
+  const memoryLimit = Math.max(t.limits.memoryBytes ?? 0, t.memoryLimit ?? 0);
   const cpu = items.map((i) => i.usage.cpuCores);
   const memory = items.map((i) => i.usage.memoryBytes);
   const of = (limit, text) => (limit ? ` of at most ${text(limit)}` : ", no limit");
   setText($("#cpu-text"), `CPU: ${t.usage ? cores(t.usage.cpuCores) : "–"} cores${of(t.limits.cpuCores, cores)}`);
-  setText($("#memory-text"), `Memory: ${t.usage ? bytes(t.usage.memoryBytes) : "–"}${of(t.limits.memoryBytes, bytes)}${t.peak ? `, peak ${bytes(t.peak.memoryBytes)}` : ""}`);
+  setText($("#memory-text"), `Memory: ${t.usage ? bytes(t.usage.memoryBytes) : "–"}${of(memoryLimit, bytes)}${t.peak ? `, peak ${bytes(t.peak.memoryBytes)}` : ""}`);
   chart($("#cpu-chart"), cpu, t.limits.cpuCores);
-  chart($("#memory-chart"), memory, t.limits.memoryBytes);
+  chart($("#memory-chart"), memory, memoryLimit);
 }
 
 function showAttempts(items) {
