@@ -21,6 +21,7 @@ const (
 	maxWordBytes       = 256       // names that programs look things up by
 	maxNameBytes       = 1 << 10
 	maxTextBytes       = 16 << 10
+	maxIsolationBytes  = 4 << 10
 )
 
 // ValidateAttachments checks the size of a document; its content belongs to the class.

@@ -44,6 +44,7 @@ type Heartbeat struct {
 	Used        Usage             `json:"used"`    // whole machine or, with a capacity share, our tasks plus the share of the rest
 	Foreign     Usage             `json:"foreign"` // what everything that is not ours uses
 	Enforcement Enforcement       `json:"enforcement"`
+	Isolation   NodeAbilities     `json:"isolation,omitempty"` // nil: its host does not know of it
 	Labels      map[string]string `json:"labels,omitempty"`
 	Workers     []string          `json:"workers,omitempty"` // "name@version" that may be started here
 	Classes     []string          `json:"classes,omitempty"`

@@ -43,6 +43,7 @@ type Spec struct {
 	Limits           Limits            `json:"limits,omitzero"`
 	Retry            Retry             `json:"retry,omitzero"`
 	Timeouts         Timeouts          `json:"timeouts,omitzero"`
+	Isolation        Isolation         `json:"isolation,omitzero"`
 	Labels           map[string]string `json:"labels,omitempty"`
 	Constraints      []string          `json:"constraints,omitempty"` // "zone=a", "gpu", "arch!=arm64"
 	OnDisconnect     OnDisconnect      `json:"onDisconnect,omitempty"`
@@ -181,6 +182,7 @@ func (s *Spec) Validate() error {
 		errs = append(errs, Field("retry.oom.maxMemoryBytes", "is less than limits.memoryBytes, which it lets grow"))
 	}
 	errs = append(errs, s.Timeouts.Validate())
+	errs = append(errs, s.Isolation.Validate())
 	for _, c := range s.Constraints {
 		if _, err := ParseConstraint(c); err != nil {
 			errs = append(errs, Field("constraints", err.Error()))
@@ -209,6 +211,7 @@ func (t *Task) Clone() *Task {
 		o := *t.Retry.OOM
 		c.Retry.OOM = &o
 	}
+	c.Isolation = t.Isolation.clone()
 	c.Stages = maps.Clone(t.Stages)
 	for k, v := range c.Stages {
 		c.Stages[k] = slices.Clone(v)
