@@ -47,6 +47,7 @@ type LaunchSpec struct {
 	Epoch        int64
 	Attempt      int
 	Limits       skalds.Limits
+	Isolation    skalds.Isolation
 	StartTimeout time.Duration         // default 10 s: fork, handshake, first RPC possible
 	Env          []string              // added to the environment
 	Nice         int                   // added to the host's own niceness
@@ -57,14 +58,15 @@ type LaunchSpec struct {
 
 // Launcher starts instances, measures them and holds their limits. It is safe for concurrent use.
 type Launcher struct {
-	cfg     LauncherConfig
-	log     hclog.Logger
-	spawner *spawner
-	slots   *slots
-	base    string // where private folders lie
-	prefix  string // of our launch ids
-	askID   string // launch id of what is asked to describe itself
-	nextDir atomic.Int64
+	cfg       LauncherConfig
+	log       hclog.Logger
+	spawner   *spawner
+	isolation func() skalds.NodeAbilities // probed once
+	slots     *slots
+	base      string // where private folders lie
+	prefix    string // of our launch ids
+	askID     string // launch id of what is asked to describe itself
+	nextDir   atomic.Int64
 
 	oomKills atomic.Int64      // the machine's count one round of measurements ago
 	oomNow   int64             // the last one; belongs to the measurements, as does what follows
@@ -106,7 +108,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 		return nil, err
 	}
 	l := &Launcher{
-		cfg: cfg, log: log.Named("launcher"), spawner: spawner,
+		cfg: cfg, log: log.Named("launcher"), spawner: spawner, isolation: sync.OnceValue(probeIsolation),
 		slots: newSlots(cfg.MaxParallel), base: base, prefix: prefix, askID: prefix + "-describe-" + strings.ToLower(rand.Text()), instances: map[string]*Instance{}, launching: map[string]*Instance{},
 		zombies: map[procstats.ID]time.Time{}, census: procstats.NewCensus(),
 		oomNow: procstats.OOMKills(),
@@ -136,6 +138,9 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 		return nil, context.Cause(ctx)
 	}
 	defer release()
+	if !spec.Isolation.IsZero() {
+		return nil, &HostError{spec.Plugin.Info.Ref(), errNotIsolated}
+	}
 	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
 	if err := spec.Plugin.verify(); err != nil {
 		return nil, &HostError{spec.Plugin.Info.Ref(), err}
