@@ -23,8 +23,21 @@ func Abilities() []Ability {
 // NodeAbilities says for each ability why a node does not have it; empty: it does. One that is not named, it does not have.
 type NodeAbilities map[Ability]string
 
+// Has reports whether a node has all of needs.
+func (a NodeAbilities) Has(needs []Ability) bool {
+	for _, n := range needs {
+		if reason, said := a[n]; !said || reason != "" {
+			return false
+		}
+	}
+	return true
+}
+
 // Lacks says what of needs a node does not have, and why; empty: it has all.
 func (a NodeAbilities) Lacks(needs []Ability) string {
+	if a.Has(needs) {
+		return ""
+	}
 	var lacking []string
 	for _, n := range needs {
 		reason, said := a[n]
@@ -35,9 +48,6 @@ func (a NodeAbilities) Lacks(needs []Ability) string {
 			reason = "its host has not said that it can"
 		}
 		lacking = append(lacking, string(n)+": "+reason)
-	}
-	if lacking == nil {
-		return ""
 	}
 	return "lacks what the task needs: " + strings.Join(lacking, "; ")
 }

@@ -142,6 +142,9 @@ func TestWhatANodeLacks(t *testing.T) {
 		if got := node.Lacks(needs); got != want {
 			t.Errorf("%v: %q, want %q", needs, got, want)
 		}
+		if got := node.Has(needs); got != (want == "") {
+			t.Errorf("has %v: %v", needs, got)
+		}
 	}
 	var silent NodeAbilities
 	if got := silent.Lacks(nil); got != "" {
