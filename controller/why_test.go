@@ -10,6 +10,38 @@ import (
 	"github.com/skalds-go/skalds/controller/controllertest"
 )
 
+func TestATaskGoesWhereItCanBeIsolated(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.startHost(w.host("old"))
+		cannot := w.host("cannot")
+		cannot.Isolation = skalds.NodeAbilities{skalds.AbilityLandlock: "the kernel has none", skalds.AbilityUID: ""}
+		w.startHost(cannot)
+		w.create("caged", func(s *skalds.Spec) { s.Isolation = skalds.Isolation{User: "1000:1000", Paths: &skalds.Paths{}} })
+		w.await("a reason", func() bool { return w.task("caged").Waiting != "" })
+		e, err := w.Tasks().Why(t.Context(), "caged")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"node cannot lacks what the task needs: landlock: the kernel has none",
+			"node old lacks what the task needs: uid: its host has not said that it can; landlock: its host has not said that it can",
+		} {
+			if !strings.Contains(e.Summary, want) {
+				t.Errorf("%q says nothing of %q", e.Summary, want)
+			}
+			if waiting := w.task("caged").Waiting; !strings.Contains(waiting, want) {
+				t.Errorf("the task waits because %q", waiting)
+			}
+		}
+		can := w.host("can")
+		can.Isolation = skalds.NodeAbilities{skalds.AbilityLandlock: "", skalds.AbilityUID: ""}
+		w.startHost(can)
+		if done := w.awaitState("caged", skalds.Finished); done.Executor != "can" {
+			t.Errorf("it ran on %s", done.Executor)
+		}
+	})
+}
+
 func TestANodeThatDoesNotAnswerIsNamed(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.startHost(w.host("n1"))

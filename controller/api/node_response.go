@@ -23,6 +23,7 @@ type NodeResponse struct {
 	Used        *skalds.Usage        `json:"used" doc:"whole machine"`
 	Foreign     *skalds.Usage        `json:"foreign" doc:"what everything that is not ours uses"`
 	Enforcement *skalds.Enforcement  `json:"enforcement" doc:"by what limits hold here, and what that is worth"`
+	Isolation   skalds.NodeAbilities `json:"isolation" doc:"for each ability to isolate tasks why this node does not have it; empty: it does; null: not known"`
 	Instances   []NodeInstance       `json:"instances"`
 	Labels      map[string]string    `json:"labels"`
 	Problems    []skalds.NodeProblem `json:"problems" doc:"files there that cannot be used until somebody repairs them"`
@@ -82,6 +83,7 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 	r.Heartbeat, r.Incarnation = hb.Seq, hb.Incarnation
 	r.Hostname, r.PID, r.Program = hb.Hostname, hb.PID, hb.Program
 	r.Capacity, r.Reserved, r.Used, r.Foreign, r.Enforcement = &hb.Capacity, &hb.Reserved, &hb.Used, &hb.Foreign, &hb.Enforcement
+	r.Isolation = hb.Isolation
 	r.SupportedTasks = append(r.SupportedTasks, hb.Classes...)
 	r.Workers = append(r.Workers, hb.Workers...)
 	r.Problems = append(r.Problems, hb.Problems...)

@@ -28,6 +28,7 @@ type CreateTask struct {
 	Limits           skalds.Limits       `json:"limits,omitzero" doc:"what to enforce"`
 	Retry            skalds.Retry        `json:"retry,omitzero"`
 	Timeouts         skalds.Timeouts     `json:"timeouts,omitzero"`
+	Isolation        skalds.Isolation    `json:"isolation,omitzero" doc:"what to keep it from; nodes that cannot do it are not chosen"`
 	Dependencies     []string            `json:"dependencies,omitempty"`
 	DeadlineDateTime int64               `json:"deadlineDateTime,omitempty" doc:"ms since epoch"`
 	Labels           map[string]string   `json:"labels,omitempty"`
@@ -40,7 +41,7 @@ func (c *CreateTask) spec() skalds.Spec {
 	return skalds.Spec{
 		ID: c.ID, ClassName: c.ClassName, Name: c.Name, Description: c.Description, Source: c.Source, Mode: c.Mode,
 		IsPersistent: c.IsPersistent, Priority: c.Priority, Version: c.Version, Attachments: c.Attachments, Resources: c.Resources,
-		Limits: c.Limits, Retry: c.Retry, Timeouts: c.Timeouts, Labels: c.Labels, Constraints: c.Constraints,
+		Limits: c.Limits, Retry: c.Retry, Timeouts: c.Timeouts, Isolation: c.Isolation, Labels: c.Labels, Constraints: c.Constraints,
 		OnDisconnect: c.OnDisconnect, Survive: c.Survive, Dependencies: c.Dependencies, DeadlineDateTime: c.DeadlineDateTime,
 	}
 }

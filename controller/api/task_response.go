@@ -37,6 +37,7 @@ type TaskResponse struct {
 	Limits           skalds.Limits       `json:"limits"`
 	Retry            skalds.Retry        `json:"retry"`
 	Timeouts         skalds.Timeouts     `json:"timeouts"`
+	Isolation        skalds.Isolation    `json:"isolation,omitzero" doc:"what it is kept from"`
 
 	Epoch            int64           `json:"epoch"`
 	Attempt          int             `json:"attempt"`
@@ -88,6 +89,7 @@ func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
 		Name: MaskText(t.Name), Description: MaskText(t.Description), Source: t.Source, IsPersistent: t.IsPersistent,
 		Dependencies: t.Dependencies, DeadlineDateTime: t.DeadlineDateTime, Labels: t.Labels, Constraints: t.Constraints,
 		OnDisconnect: t.OnDisconnect, Survive: t.Survive, Resources: t.Resources, Limits: t.Limits, Retry: t.Retry, Timeouts: t.Timeouts,
+		Isolation: t.Isolation,
 
 		Epoch: t.Epoch, Attempt: t.Attempt, Run: t.Run, Revision: t.Revision, RequestedVersion: t.Spec.Version, Version: t.WorkerVersion,
 		Desired: t.Desired, Phase: t.Phase, NextAttemptAt: t.NextAttemptAt, BudgetUsed: t.BudgetUsed,

@@ -80,7 +80,7 @@ func TestEveryFieldOfTheOriginalIsThere(t *testing.T) {
 		t.Errorf("attachments that were never given are %v, the original's clients want an object", got["attachments"])
 	}
 	call(t, s, "GET", "/api/skalds/node-1", "").decode(t, &got)
-	for _, name := range []string{"id", "type", "status", "lastHeartbeat", "supportedTasks", "currentTasks", "heartbeat", "taskCount", "capacity", "reserved", "used", "enforcement", "instances", "labels", "draining"} {
+	for _, name := range []string{"id", "type", "status", "lastHeartbeat", "supportedTasks", "currentTasks", "heartbeat", "taskCount", "capacity", "reserved", "used", "enforcement", "isolation", "instances", "labels", "draining"} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s of a node is missing", name)
 		}
@@ -214,6 +214,34 @@ func TestPagesAndCursors(t *testing.T) {
 	}
 }
 
+func TestIsolationIsTakenAndShown(t *testing.T) {
+	f := newFake()
+	s := serve(t, f)
+	const isolation = `{"user":"1000:1000","namespaces":["pid","net"],"paths":{"readOnly":["/data"],"readWrite":["/var/tmp/x"]},"noNewPrivileges":true}`
+	a := call(t, s, "POST", "/api/tasks", `{"className":"Echo","id":"caged","isolation":`+isolation+`}`)
+	if a.status != http.StatusCreated {
+		t.Fatalf("create answered %d: %s", a.status, a.body)
+	}
+	var got struct{ Isolation json.RawMessage }
+	call(t, s, "GET", "/api/tasks/caged", "").decode(t, &got)
+	if string(got.Isolation) != isolation {
+		t.Errorf("shown as %s", got.Isolation)
+	}
+	if kept := f.tasks["caged"].Isolation; kept.User != "1000:1000" || kept.Paths == nil || len(kept.Needs()) != 5 {
+		t.Errorf("kept as %+v", kept)
+	}
+	create(t, f, "free", "{}")
+	if a := call(t, s, "GET", "/api/tasks/free", ""); strings.Contains(string(a.body), `"isolation"`) {
+		t.Errorf("one without: %s", a.body)
+	}
+	f.nodes[0].Heartbeat.Isolation = skalds.NodeAbilities{skalds.AbilityLandlock: "the kernel has none", skalds.AbilityUID: ""}
+	var node api.NodeResponse
+	call(t, s, "GET", "/api/skalds/"+f.nodes[0].ID, "").decode(t, &node)
+	if len(node.Isolation) != 2 || node.Isolation[skalds.AbilityLandlock] != "the kernel has none" {
+		t.Errorf("the node shows %v", node.Isolation)
+	}
+}
+
 func TestWrongInput(t *testing.T) {
 	f := newFake()
 	s := serve(t, f)
@@ -246,6 +274,9 @@ func TestWrongInput(t *testing.T) {
 		{"not supported", "POST", "/api/tasks", `{"className":"Echo","survive":true}`, nil, 422, "survive", "not supported yet"},
 		{"attachments no object", "POST", "/api/tasks", `{"className":"Echo","attachments":[1]}`, nil, 422, "attachments", "object"},
 		{"attachments masked", "POST", "/api/tasks", `{"className":"Echo","attachments":{"u":"rtsp://a:***@h"}}`, nil, 422, "attachments.u", "secret"},
+		{"isolation", "POST", "/api/tasks", `{"className":"Echo","isolation":{"user":"root","paths":{"readOnly":["/a","b"]}}}`, nil, 422, "isolation.user", "\nisolation.paths.readOnly[1]: \"b\" is not absolute"},
+		{"isolation by an unknown field", "POST", "/api/tasks", `{"className":"Echo","isolation":{"uid":7}}`, nil, 422, "isolation.uid", "no field"},
+		{"isolation by a wrong type", "POST", "/api/tasks", `{"className":"Echo","isolation":{"user":1000}}`, nil, 422, "isolation.user", "string"},
 		{"other media", "POST", "/api/tasks", `x=1`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "", "application/json"},
 		{"unknown task", "GET", "/api/tasks/nope", "", nil, 404, "", "nope"},
 		{"control character in the path", "GET", "/api/tasks/a%00b", "", nil, 422, "task_id", "control"},

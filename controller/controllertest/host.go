@@ -22,14 +22,16 @@ type Plan struct {
 // Host speaks like a host and runs nothing: marks, reports, outcomes, heartbeats and the lease follow the rules of a real
 // one, and what a real one keeps on disk survives Kill.
 type Host struct {
-	ID       string
-	Workers  []skalds.WorkerInfo
-	Labels   map[string]string
-	Capacity skalds.Capacity
-	Mode     skalds.NodeMode
-	Lease    time.Duration // 0: 6s
-	Behave   func(c skalds.Command, attempt int) Plan
-	Usage    skalds.Usage // of every running task
+	ID      string
+	Workers []skalds.WorkerInfo
+	Labels  map[string]string
+	// Isolation is what it says that it can do for that of tasks.
+	Isolation skalds.NodeAbilities
+	Capacity  skalds.Capacity
+	Mode      skalds.NodeMode
+	Lease     time.Duration // 0: 6s
+	Behave    func(c skalds.Command, attempt int) Plan
+	Usage     skalds.Usage // of every running task
 	// Watch, where set, hears of every process that begins and ends.
 	Watch func(taskID string, epoch int64, runs bool)
 
@@ -373,7 +375,7 @@ func (h *Host) beat() {
 	}
 	hb := skalds.Heartbeat{
 		NodeID: h.ID, Incarnation: h.incarnation, Seq: h.beatSeq, At: time.Now().UnixMilli(), Mode: h.Mode, Partition: 3,
-		Capacity: h.Capacity, Labels: h.Labels,
+		Capacity: h.Capacity, Isolation: h.Isolation, Labels: h.Labels,
 	}
 	for _, w := range h.Workers {
 		hb.Workers = append(hb.Workers, w.Ref())

@@ -68,6 +68,7 @@ type node struct {
 	blocked   string // why it gets nothing new; empty: it may
 	bound     bool   // but for what is bound to it
 	labels    map[string]string
+	isolation skalds.NodeAbilities
 	capacity  skalds.Capacity
 	foreign   skalds.Usage // smoothed
 	beaten    bool         // a heartbeat was seen
@@ -162,7 +163,7 @@ const foreignWeight = 0.3
 // Observe takes a heartbeat: what the node has, what others use of it, and what each task takes. It learns from it.
 func (l *Ledger) Observe(hb *skalds.Heartbeat, now time.Time) {
 	n := l.node(hb.NodeID)
-	n.labels, n.capacity = hb.Labels, hb.Capacity
+	n.labels, n.isolation, n.capacity = hb.Labels, hb.Isolation, hb.Capacity
 	if !n.beaten {
 		n.foreign, n.beaten = hb.Foreign, true
 	} else {

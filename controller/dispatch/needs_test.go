@@ -201,6 +201,7 @@ func TestShapes(t *testing.T) {
 		"resources":   asks(1, 0),
 		"limits":      func(t *skalds.Task) { t.Limits.PIDs = 1 },
 		"constraints": func(t *skalds.Task) { t.Constraints = []string{"zone=a"} },
+		"isolation":   func(t *skalds.Task) { t.Isolation.NoNewPrivileges = true },
 		"avoided":     func(t *skalds.Task) { t.AvoidNode = "n" },
 	} {
 		if r := request("a", change); r.Shape() == base.Shape() {

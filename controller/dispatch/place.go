@@ -141,6 +141,12 @@ func (l *Ledger) judge(n *node, r *Request, now time.Time, words bool) Verdict {
 	if n.capacity == (skalds.Capacity{}) {
 		return refuse("has not said yet what it has")
 	}
+	if !n.isolation.Has(r.Isolation) {
+		if words {
+			return refuse("%s", n.isolation.Lacks(r.Isolation))
+		}
+		return refuse("")
+	}
 	if short := n.lacks(&v, l.cfg.CPUOvercommit, words); short != "" {
 		return refuse("%s", short)
 	}

@@ -132,6 +132,28 @@ func TestWhatANodeMustSatisfy(t *testing.T) {
 				l.Hold(&skalds.Task{Spec: skalds.Spec{ID: "t", ClassName: "Demo"}, Executor: "n"}, noon)
 			},
 		},
+		{
+			name: "isolation", node: func(l *Ledger) {
+				join(l, beat("n", func(hb *skalds.Heartbeat) {
+					hb.Isolation = skalds.NodeAbilities{skalds.AbilityLandlock: "", skalds.AbilityUID: "only root can change users"}
+				}))
+			},
+			task: func(t *skalds.Task) { t.Isolation.Paths = &skalds.Paths{} },
+		},
+		{
+			name: "isolation that it cannot give", node: func(l *Ledger) {
+				join(l, beat("n", func(hb *skalds.Heartbeat) {
+					hb.Isolation = skalds.NodeAbilities{skalds.AbilityLandlock: "the kernel has none", skalds.AbilityUID: ""}
+				}))
+			},
+			task: func(t *skalds.Task) {
+				t.Isolation = skalds.Isolation{User: "1000", Paths: &skalds.Paths{ReadOnly: []string{"/data"}}}
+			}, refused: "lacks what the task needs: landlock: the kernel has none",
+		},
+		{
+			name: "isolation, on a host that does not know of it", node: func(l *Ledger) { join(l, beat("n")) },
+			task: func(t *skalds.Task) { t.Isolation.NoNewPrivileges = true }, refused: "lacks what the task needs: no_new_privs: its host has not said that it can",
+		},
 		{name: "memory", node: func(l *Ledger) { join(l, beat("n")) }, task: asks(0, 9*gib), refused: "has 8192 MiB of memory free, 9216 MiB are needed"},
 		{name: "all of its memory", node: func(l *Ledger) { join(l, beat("n")) }, task: asks(0, 8*gib)},
 		{name: "CPU", node: func(l *Ledger) { join(l, beat("n")) }, task: asks(8.5, 0), refused: "has 8.00 cores free, 8.50 are needed"},

@@ -15,15 +15,16 @@ type Request struct {
 	Constraints []skalds.Constraint
 	Resources   skalds.Resources // requested; zero fields: not said
 	Limits      skalds.Limits
-	Raised      int64  // memory limit after ends for memory; 0: not raised
-	Bound       string // only this node will do; empty: any
-	Avoid       string // taken only where no other node will do
-	AvoidWholly bool   // Avoid is not taken at all for now
+	Isolation   []skalds.Ability // that a node must have for it
+	Raised      int64            // memory limit after ends for memory; 0: not raised
+	Bound       string           // only this node will do; empty: any
+	Avoid       string           // taken only where no other node will do
+	AvoidWholly bool             // Avoid is not taken at all for now
 }
 
 // NewRequest reads it out of a task. What cannot be parsed was refused when the task was created.
 func NewRequest(t *skalds.Task) Request {
-	r := Request{TaskID: t.ID, ClassName: t.ClassName, Resources: t.Resources, Limits: t.Limits, Raised: t.MemoryLimit, Avoid: t.AvoidNode}
+	r := Request{TaskID: t.ID, ClassName: t.ClassName, Resources: t.Resources, Limits: t.Limits, Raised: t.MemoryLimit, Isolation: t.Isolation.Needs(), Avoid: t.AvoidNode}
 	r.Versions, _ = ParseVersions(t.Version)
 	for _, s := range t.Constraints {
 		if c, err := skalds.ParseConstraint(s); err == nil {
@@ -36,7 +37,7 @@ func NewRequest(t *skalds.Task) Request {
 // Shape is equal for requests that every node answers alike.
 func (r *Request) Shape() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%v\x00%d\x00%s\x00%s\x00%v", r.ClassName, r.Versions.text, r.Resources, r.Limits, r.Raised, r.Bound, r.Avoid, r.AvoidWholly)
+	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%v\x00%d\x00%v\x00%s\x00%s\x00%v", r.ClassName, r.Versions.text, r.Resources, r.Limits, r.Raised, r.Isolation, r.Bound, r.Avoid, r.AvoidWholly)
 	for _, c := range r.Constraints {
 		b.WriteString("\x00" + c.String())
 	}
