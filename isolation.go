@@ -81,7 +81,7 @@ func (i Isolation) Validate() error {
 		}
 	}
 	for at, n := range i.Namespaces {
-		field := fmt.Sprintf("isolation.namespaces[%d]", at)
+		field := fmt.Sprintf("isolation.namespaces.%d", at)
 		switch n {
 		case NamespaceUser, NamespacePID, NamespaceNet:
 			if slices.Index(i.Namespaces, n) < at {
@@ -101,7 +101,7 @@ func (i Isolation) Validate() error {
 	}{{"readOnly", i.Paths.ReadOnly}, {"readWrite", i.Paths.ReadWrite}} {
 		for at, p := range list.paths {
 			if fault := pathFault(p, list.name == "readWrite", seen[p]); fault != "" {
-				errs = append(errs, Field(fmt.Sprintf("isolation.paths.%s[%d]", list.name, at), fault))
+				errs = append(errs, Field(fmt.Sprintf("isolation.paths.%s.%d", list.name, at), fault))
 			}
 			seen[p] = list.name
 		}

@@ -274,7 +274,7 @@ func TestWrongInput(t *testing.T) {
 		{"not supported", "POST", "/api/tasks", `{"className":"Echo","survive":true}`, nil, 422, "survive", "not supported yet"},
 		{"attachments no object", "POST", "/api/tasks", `{"className":"Echo","attachments":[1]}`, nil, 422, "attachments", "object"},
 		{"attachments masked", "POST", "/api/tasks", `{"className":"Echo","attachments":{"u":"rtsp://a:***@h"}}`, nil, 422, "attachments.u", "secret"},
-		{"isolation", "POST", "/api/tasks", `{"className":"Echo","isolation":{"user":"root","paths":{"readOnly":["/a","b"]}}}`, nil, 422, "isolation.user", "\nisolation.paths.readOnly[1]: \"b\" is not absolute"},
+		{"isolation", "POST", "/api/tasks", `{"className":"Echo","isolation":{"user":"root","paths":{"readOnly":["/a","b"]}}}`, nil, 422, "isolation.user", "\nisolation.paths.readOnly.1: \"b\" is not absolute"},
 		{"isolation by an unknown field", "POST", "/api/tasks", `{"className":"Echo","isolation":{"uid":7}}`, nil, 422, "isolation.uid", "no field"},
 		{"isolation by a wrong type", "POST", "/api/tasks", `{"className":"Echo","isolation":{"user":1000}}`, nil, 422, "isolation.user", "string"},
 		{"other media", "POST", "/api/tasks", `x=1`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "", "application/json"},
