@@ -65,7 +65,9 @@ func (scriptWorker) Main(ctx context.Context, t *sdk.Task[script]) error {
 	switch t.Attachments().Do {
 	case "print":
 		fmt.Println("a stray print")
+		fmt.Fprintln(os.Stderr, "a stray word of standard error")
 		_, _ = os.NewFile(1, "raw").WriteString("a raw print\n")
+		_, _ = os.NewFile(2, "raw").WriteString("a raw word of standard error\n")
 		t.Log().Info("a log line")
 		return sdk.Command(ctx, "echo", "a child's print").Run()
 	case "fail":
@@ -241,7 +243,7 @@ func TestProcessPrints(t *testing.T) {
 	if f := last(events()); f.Kind != protocol.FinishedCompleted {
 		t.Errorf("ended by %+v", f)
 	}
-	for _, line := range []string{"a stray print\n", "a raw print\n", "a child's print\n", `"@message":"a log line"`, `"task_id":"t"`} {
+	for _, line := range []string{"a stray word of standard error\n", "a raw word of standard error\n", `"@message":"a log line"`, `"task_id":"t"`} {
 		eventually(t, line+" arrives", func() bool { return strings.Contains(l.stderr.String(), line) })
 	}
 	if err := l.worker.Run(t.Context(), protocol.RunRequest{ClassName: "Script"}, nil); !errors.Is(err, protocol.ErrFenced) {

@@ -16,18 +16,28 @@ import (
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 )
 
-// redirectStdout keeps the real standard output for the handshake, which go-plugin prints to os.Stdout, and lets file
-// descriptor 1 be standard error, so that prints of C code and children neither break the handshake nor are lost.
-func redirectStdout(stderr *os.File) {
+// guardHandshake keeps the real standard output for the handshake, which go-plugin prints to os.Stdout, and lets file
+// descriptor 1 be standard error meanwhile, so that prints of C code and children neither break the handshake nor are lost.
+// after makes descriptor 1 standard output again, once the handshake is over, and returns what Go code prints to.
+func guardHandshake(stderr *os.File) (after func() *os.File) {
+	stdout := os.Stdout
 	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return // standard output is closed: the handshake will say so
+		return func() *os.File { return stderr } // standard output is closed: the handshake will say so
 	}
 	if err := dup2(int(stderr.Fd()), 1); err != nil {
 		_ = unix.Close(fd)
-		return
+		return func() *os.File { return stderr }
 	}
-	os.Stdout = os.NewFile(uintptr(fd), "handshake")
+	handshake := os.NewFile(uintptr(fd), "handshake")
+	os.Stdout = handshake
+	return func() *os.File {
+		if err := dup2(fd, 1); err != nil {
+			return stderr // as descriptor 1 still is
+		}
+		_ = handshake.Close() // a program that closes its standard output shall be seen to
+		return stdout
+	}
 }
 
 // watchLiveness calls end as soon as the host's end of the liveness pipe is closed, which happens when the host dies, however
@@ -65,7 +75,7 @@ func watchLiveness(end func()) bool {
 // SysProcAttr.Pdeathsig to 0.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, name, args...)
-	c.Stdout, c.Stderr = os.Stderr, os.Stderr
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 2 * time.Second
 	c.SysProcAttr = childAttr()

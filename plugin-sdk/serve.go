@@ -118,7 +118,7 @@ func (w *workerProgram) describe() (protocol.Description, error) {
 // serve speaks with a host until it ends the process.
 func (w *workerProgram) serve() {
 	stderr, host := os.Stderr, os.Getppid()
-	redirectStdout(stderr)
+	stdout := guardHandshake(stderr)
 	log := hclog.New(&hclog.LoggerOptions{Name: w.name, Level: logLevel(), Output: stderr, JSONFormat: true})
 	end := newEnding(log).now
 	if watchLiveness(end) {
@@ -135,7 +135,7 @@ func (w *workerProgram) serve() {
 		func() (protocol.HostServices, error) { return hostServicesFromEnv(token) },
 		// go-plugin replaces both by pipes of its own, from which a host reads what is printed ahead of its first call; what is
 		// printed afterwards shall reach it whatever happens to RPC.
-		func() { os.Stdout, os.Stderr = stderr, stderr })
+		func() { os.Stdout, os.Stderr = stdout(), stderr })
 	go s.stopOnSignal(host, end)
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: protocol.Handshake(),
