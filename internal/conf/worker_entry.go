@@ -68,6 +68,12 @@ func (r *entryReader) read(n *yaml.Node) {
 			"run":   r.parsed(&r.spec.Timeouts.Run),
 			"stall": r.parsed(&r.spec.Timeouts.Stall),
 		}),
+		"isolation": r.mapping(keyed{
+			"user":            r.text(&r.spec.Isolation.User),
+			"namespaces":      list(r, &r.spec.Isolation.Namespaces),
+			"paths":           r.paths,
+			"noNewPrivileges": r.boolean(&r.spec.Isolation.NoNewPrivileges),
+		}),
 	}
 	if r.doc.inList(r.at, n) {
 		keys["id"] = func(*yaml.Node, string) {}
@@ -263,6 +269,31 @@ func (r *entryReader) labels(n *yaml.Node, field string) {
 		labels[key] = text
 	}
 	r.spec.Labels = labels
+}
+
+// paths are there as soon as the key is: without any, a task reaches nothing but what it needs.
+func (r *entryReader) paths(n *yaml.Node, field string) {
+	p := &skalds.Paths{}
+	r.spec.Isolation.Paths = p
+	r.mapping(keyed{"readOnly": list(r, &p.ReadOnly), "readWrite": list(r, &p.ReadWrite)})(n, field)
+}
+
+// list reads a list of words, and keeps the place of each.
+func list[T ~string](r *entryReader, into *[]T) func(*yaml.Node, string) {
+	return func(n *yaml.Node, field string) {
+		s := resolved(n)
+		if s.Kind != yaml.SequenceNode {
+			r.fault(n, field, "must be a list, e.g. [a, b]")
+			return
+		}
+		for i, item := range s.Content {
+			var text string
+			at := field + "." + strconv.Itoa(i)
+			r.places[at] = item
+			r.text(&text)(item, at)
+			*into = append(*into, T(text))
+		}
+	}
 }
 
 func (r *entryReader) constraints(n *yaml.Node, field string) {

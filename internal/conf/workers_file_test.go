@@ -45,6 +45,13 @@ TaskWorkers:
       pids: 50
     retry: {maxAttempts: -1, initialDelay: 2s, maxDelay: 1m, factor: 1.5, oom: {maxAttempts: 5, factor: 2, maxMemoryBytes: 1GiB}}
     timeouts: {queue: 1h, start: 20s, run: 24h, stall: 5s}
+    isolation:
+      user: 1000:1000
+      namespaces: [pid, net]
+      paths:
+        readOnly: [/data]
+        readWrite: [/var/tmp/hall]
+      noNewPrivileges: true
     labels: {site: north}
     constraints: ["zone=a", "gpu"]
     onDisconnect: keep
@@ -69,6 +76,10 @@ func TestLoadWorkersReadsEverything(t *testing.T) {
 		},
 		Timeouts: skalds.Timeouts{
 			Queue: skalds.Duration(time.Hour), Start: skalds.Duration(20 * time.Second), Run: skalds.Duration(24 * time.Hour), Stall: skalds.Duration(5 * time.Second),
+		},
+		Isolation: skalds.Isolation{
+			User: "1000:1000", Namespaces: []skalds.Namespace{skalds.NamespacePID, skalds.NamespaceNet},
+			Paths: &skalds.Paths{ReadOnly: []string{"/data"}, ReadWrite: []string{"/var/tmp/hall"}}, NoNewPrivileges: true,
 		},
 		Labels: map[string]string{"site": "north"}, Constraints: []string{"zone=a", "gpu"}, OnDisconnect: skalds.OnDisconnectKeep,
 	}
@@ -168,6 +179,8 @@ func TestLoadWorkersRefusesOneEntry(t *testing.T) {
 		"survive":          {"{className: X, survive: true}", "not supported yet"},
 		"onDisconnect":     {"{className: X, onDisconnect: drop}", "neither stop nor keep"},
 		"constraint":       {"{className: X, constraints: [\"=\"]}", "no constraint"},
+		"isolation":        {"{className: X, isolation: {paths: {read: [/a]}}}", "TaskWorkers.bad.isolation.paths.read: unknown key: known here are readOnly, readWrite"},
+		"no list of paths": {"{className: X, isolation: {paths: {readOnly: /a}}}", "TaskWorkers.bad.isolation.paths.readOnly: must be a list"},
 		"two at once":      {"{className: X, priority: 99, attachment: 1}", "unknown key"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -187,6 +200,40 @@ func TestLoadWorkersRefusesOneEntry(t *testing.T) {
 			}
 		})
 	}
+	t.Run("every fault of an isolation has its line", func(t *testing.T) {
+		f, err := conf.LoadWorkers(write(t, `TaskWorkers:
+  a:
+    className: X
+    isolation:
+      user: root
+      namespaces:
+      - pid
+      - ipc
+      paths:
+        readOnly: [/ok]
+        readWrite:
+        - /ok/too
+        - not/ok
+`))
+		if err != nil || len(f.Entries) != 1 {
+			t.Fatalf("%+v %v", f, err)
+		}
+		got := fmt.Sprint(f.Entries[0].Err)
+		for _, want := range []string{
+			"workers.yml:5:13: TaskWorkers.a.isolation.user: is root", `workers.yml:8:9: TaskWorkers.a.isolation.namespaces.1: "ipc" is none of`,
+			`workers.yml:13:11: TaskWorkers.a.isolation.paths.readWrite.1: "not/ok" is not absolute`,
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s\nsays nothing of %s", got, want)
+			}
+		}
+	})
+	t.Run("no paths at all", func(t *testing.T) {
+		f, err := conf.LoadWorkers(write(t, "TaskWorkers:\n  a: {className: X, isolation: {paths: {}}}\n"))
+		if err != nil || f.Err() != nil || f.Entries[0].Spec.Isolation.Paths == nil {
+			t.Errorf("%+v %v", f, err)
+		}
+	})
 	t.Run("id twice", func(t *testing.T) {
 		f, err := conf.LoadWorkers(write(t, "TaskWorkers:\n  a: {className: X}\n  a: {className: Y}\n"))
 		if err != nil || len(f.Entries) != 2 || f.Entries[0].Err != nil || !strings.Contains(fmt.Sprint(f.Entries[1].Err), "used already on line 2") {
