@@ -110,6 +110,7 @@ func TestAnEdgeHostAloneFollowsItsFile(t *testing.T) {
 
 func TestAnEdgeTaskThatCannotStartWaitsOrFails(t *testing.T) {
 	m := newEdgeMachine(t, workersYML(entry("a", "wait", ""), "  b:\n    className: Later\n",
+		entry("d", "wait", "", "isolation:", "  user: no-such-user-here"),
 		"  c:\n    className: Script\n    attachments:\n      doo: wait\n"))
 	b := newMemoryBus()
 	m.start(b)
@@ -128,6 +129,13 @@ func TestAnEdgeTaskThatCannotStartWaitsOrFails(t *testing.T) {
 		s, ok := b.live("b")
 		return ok && s.Phase == skalds.PhaseBackoff && strings.Contains(s.Error, "Later")
 	})
+	eventually(t, "d says where it asks for what this node cannot do", soon, func() bool {
+		s, ok := b.live("d")
+		return ok && s.Phase == skalds.PhaseBackoff && strings.Contains(s.Error, isolationRefused()) && strings.Contains(s.Error, "workers.yml:") && strings.Contains(s.Error, ": TaskWorkers.d.isolation")
+	})
+	if len(m.attempts("d")) > 0 {
+		t.Error("d was run with less isolation than it asks for")
+	}
 }
 
 func TestAnEntryThatAsksForOtherWorkBeginsAtTheBeginning(t *testing.T) {

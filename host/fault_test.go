@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins"
 	"github.com/skalds-go/skalds/plugins/procstats"
 )
 
@@ -162,6 +164,14 @@ func TestThreeFailuresInARowGiveTheTaskBack(t *testing.T) {
 	}
 }
 
+// isolationRefused is why this machine does not run a task as a user whom it does not know.
+func isolationRefused() string {
+	if reason := plugins.ProbeIsolation()[skalds.AbilityUID]; reason != "" {
+		return "this node lacks what the task needs: uid: " + reason
+	}
+	return "there is no user no-such-user-here on this node"
+}
+
 func TestWhatCannotBeStartedIsRefused(t *testing.T) {
 	b, _, _ := nodeHost(t)
 	for name, c := range map[string]struct {
@@ -175,6 +185,11 @@ func TestWhatCannotBeStartedIsRefused(t *testing.T) {
 			s.Version = "^9"
 			return s
 		}(), false, "9"},
+		"isolation": {func() skalds.Spec {
+			s := scriptSpec("isolation", "Script", script{Do: "wait"})
+			s.Isolation.User = "no-such-user-here"
+			return s
+		}(), false, isolationRefused()},
 		"schema": {skalds.Spec{ID: "schema", ClassName: "Script", Attachments: []byte(`{"doo":"wait"}`)}, true, "attachments.doo"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -194,6 +209,10 @@ func TestWhatCannotBeStartedIsRefused(t *testing.T) {
 			}
 		})
 	}
+	eventually(t, "heartbeats say what this machine can isolate", soon, func() bool {
+		said := b.heartbeat("n1").Isolation
+		return len(said) == len(skalds.Abilities()) && maps.Equal(said, plugins.ProbeIsolation())
+	})
 }
 
 // What this node lacks for a moment costs a task nothing: it waits, says why, and runs; in the long run another node gets it.

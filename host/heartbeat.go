@@ -30,6 +30,7 @@ type heartbeats struct {
 	catalog     *plugins.Catalog
 	sampler     *procstats.Sampler
 	enforcement func() skalds.Enforcement
+	isolation   skalds.NodeAbilities
 	room        *memoryRoom
 	trouble     func() []skalds.NodeProblem // of the workers file
 	partition   func() int32
@@ -195,7 +196,7 @@ func (h *heartbeats) compose(ctx context.Context) skalds.Heartbeat {
 	hb := skalds.Heartbeat{
 		NodeID: h.nodeID, Incarnation: h.incarnation, Seq: h.seq, At: time.Now().UnixMilli(), Mode: h.cfg.mode(),
 		Program: h.cfg.Program, Hostname: hostname, PID: os.Getpid(), Partition: h.partition(),
-		Enforcement: h.enforcement(), Labels: h.cfg.Labels,
+		Enforcement: h.enforcement(), Isolation: h.isolation, Labels: h.cfg.Labels,
 	}
 	var ours skalds.Usage
 	for _, t := range h.roster.all() {

@@ -15,6 +15,7 @@ func attemptHooks() []hook {
 		resolveHook{},     // which plugin, which version
 		attachmentsHook{}, // against the schema of the class; secrets filled in
 		limitsHook{},      // of the task, else of its class
+		isolationHook{},   // whether this machine can keep it from what it shall be kept from
 		dataDirHook{},     // where it writes; its last checkpoint
 		servicesHook{},    // what it may ask of the host, until it ends
 		launchHook{},      // the process

@@ -29,6 +29,33 @@ func TestLimitsHook(t *testing.T) {
 	}
 }
 
+func TestIsolationHook(t *testing.T) {
+	able := skalds.NodeAbilities{skalds.AbilityLandlock: "the kernel has none", skalds.AbilityUID: ""}
+	for name, c := range map[string]struct {
+		asks    skalds.Isolation
+		refused string
+	}{
+		"nothing":            {},
+		"what it can":        {asks: skalds.Isolation{User: "1000:1000"}},
+		"what it cannot":     {skalds.Isolation{User: "1000:1000", Paths: &skalds.Paths{}}, "this node lacks what the task needs: landlock: the kernel has none"},
+		"what it never said": {skalds.Isolation{NoNewPrivileges: true}, "this node lacks what the task needs: no_new_privs: its host has not said that it can"},
+		"an unknown user":    {skalds.Isolation{User: "no-such-user-here"}, "there is no user no-such-user-here on this node"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := (isolationHook{}).before(t.Context(), &attempt{deps: &runnerDeps{isolation: able}, task: skalds.Spec{ID: "a", Isolation: c.asks}})
+			if c.refused == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if r, ok := err.(*refusal); !ok || r.reason != c.refused || r.permanent || r.passing {
+				t.Errorf("%+v", err)
+			}
+		})
+	}
+}
+
 func TestAttachmentsHook(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pw"), []byte("hunter2"), 0o600); err != nil {

@@ -112,9 +112,10 @@ func (s *session) wire() {
 	s.logs = newTaskLogs(s.cfg, s.log.Named("task"))
 	s.streams = newStreams(s.logs, s.log.Named("streams"))
 	s.roster = newRoster(s.log.Named("runner"))
+	isolation := s.deps.Launcher.Isolation()
 	s.beats = &heartbeats{
 		cfg: s.cfg, nodeID: nodeID, incarnation: incarnation, bus: s.deps.Bus, beats: s.deps.Beats, roster: s.roster,
-		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement, room: &memoryRoom{roster: s.roster},
+		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement, isolation: isolation, room: &memoryRoom{roster: s.roster},
 		trouble:   func() []skalds.NodeProblem { return nil },
 		partition: func() int32 { return 0 }, regained: func() {}, duplicate: s.fail,
 		holdLease: s.deps.Launcher.HoldLease, expired: s.leaseLost, log: s.log.Named("heartbeat"),
@@ -122,7 +123,7 @@ func (s *session) wire() {
 	}
 	s.roster.deps = &runnerDeps{
 		nodeID: nodeID, dataDir: s.cfg.DataDir, grace: s.cfg.Grace, workerRetry: s.cfg.WorkerRetry,
-		catalog: s.deps.Catalog, launcher: s.deps.Launcher, journal: s.journal, reporter: s.reporter, logs: s.logs, cache: cache,
+		catalog: s.deps.Catalog, launcher: s.deps.Launcher, isolation: isolation, journal: s.journal, reporter: s.reporter, logs: s.logs, cache: cache,
 		checkpoints: checkpoints{filepath.Join(s.cfg.DataDir, "checkpoints")}, secrets: secrets{filepath.Join(s.cfg.DataDir, "secrets")},
 		schemas: &schemaCache{}, now: time.Now, random: rand.Float64,
 		running: s.roster.running, memoryRoom: s.beats.room.left, changed: s.beats.changed, ended: s.taskEnded,

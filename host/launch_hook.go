@@ -28,7 +28,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	epoch := a.epoch.Load()
 	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
 		Plugin: a.plugin, TaskID: a.task.ID, Epoch: epoch, Keep: a.keep, Attempt: a.number,
-		Limits: a.limits, StartTimeout: timeout, Nice: workerNice, Env: logLevelFor(a.log), Services: a.services,
+		Limits: a.limits, Isolation: a.task.Isolation, StartTimeout: timeout, Nice: workerNice, Env: logLevelFor(a.log), Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
 	})
 	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {

@@ -21,6 +21,7 @@ type runnerDeps struct {
 	workerRetry int
 	catalog     *plugins.Catalog
 	launcher    *plugins.Launcher
+	isolation   skalds.NodeAbilities
 	journal     *journal
 	reporter    *reporter
 	logs        *taskLogs
