@@ -13,6 +13,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/cli"
+	"github.com/skalds-go/skalds/plugins"
 	"github.com/skalds-go/skalds/plugins/shim"
 )
 
@@ -109,7 +110,7 @@ Start with "skalds standalone": controller, host and all servers in one program,
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	env := cli.Env{In: in, Out: out, Err: errOut, Getenv: os.Getenv, Version: version}
+	env := cli.Env{In: in, Out: out, Err: errOut, Getenv: os.Getenv, Version: version, Isolation: plugins.ProbeIsolation}
 	root.AddCommand(standaloneCommand(), hostCommand(), configCommand())
 	root.AddCommand(cli.Commands(env)...)
 	cli.AddFlags(root, env)

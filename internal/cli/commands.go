@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/client"
 )
 
@@ -18,8 +19,10 @@ type Env struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Getenv   func(string) string
-	Version  string           // of this program
-	Now      func() time.Time // nil: time.Now; times are shown in its location
+	Version  string // of this program
+	// Isolation says what this machine can do for that of tasks; nil: nobody can tell.
+	Isolation func() skalds.NodeAbilities
+	Now       func() time.Time // nil: time.Now; times are shown in its location
 }
 
 // commands makes the commands; they share nothing but the world.

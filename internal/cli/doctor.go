@@ -53,6 +53,9 @@ func (c *commands) doctor() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		out := findings{Status: healthOK}
 		checkMachine(&out)
+		if c.Isolation != nil {
+			checkIsolation(&out, c.Isolation())
+		}
 		checkDataDir(&out, *dataDir)
 		if !*local {
 			err := c.with(cmd, func(cl *client.Client) error { return c.checkServer(cmd.Context(), cl, &out) })

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/skalds-go/skalds"
 )
 
 func TestThresholds(t *testing.T) {
@@ -17,7 +19,20 @@ func TestThresholds(t *testing.T) {
 		"no limit":      {func(f *findings) { checkOpenFiles(f, 1<<63) }, finding{healthOK, "open files", "no limit", ""}},
 		"no disk":       {func(f *findings) { checkDisk(f, "/d", true, 99<<20) }, finding{healthFail, "data folder", "/d can be written, but has only 99 MiB free", "make room, or name another one with --data-dir"}},
 		"little disk":   {func(f *findings) { checkDisk(f, "/d", false, 500<<20) }, finding{healthWarn, "data folder", "/d is not there yet and can be made, but has only 500 MiB free", "make room, or name another one with --data-dir"}},
-		"disk":          {func(f *findings) { checkDisk(f, "/d", true, 2<<30) }, finding{healthOK, "data folder", "/d can be written, 2 GiB free", ""}},
+		"all isolation": {func(f *findings) {
+			all := skalds.NodeAbilities{}
+			for _, a := range skalds.Abilities() {
+				all[a] = ""
+			}
+			checkIsolation(f, all)
+		}, finding{healthOK, "isolation", "a host of this user can do uid, userns, pidns, netns, landlock, no_new_privs", ""}},
+		"some isolation": {func(f *findings) {
+			checkIsolation(f, skalds.NodeAbilities{skalds.AbilityLandlock: "the kernel has none", skalds.AbilityPIDNamespace: "", skalds.AbilityUID: "only root can change users"})
+		}, finding{healthOK, "isolation", "a host of this user can do pidns; not uid: only root can change users; not landlock: the kernel has none", ""}},
+		"no isolation": {func(f *findings) {
+			checkIsolation(f, skalds.NodeAbilities{skalds.AbilityUID: "only Linux can"})
+		}, finding{healthOK, "isolation", "a host of this user can do nothing; not uid: only Linux can", ""}},
+		"disk": {func(f *findings) { checkDisk(f, "/d", true, 2<<30) }, finding{healthOK, "data folder", "/d can be written, 2 GiB free", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := findings{Status: healthOK}

@@ -41,6 +41,9 @@ func (s shell) runIn(t *testing.T, ctx context.Context, args ...string) result {
 	t.Helper()
 	var out, err output
 	e := cli.Env{In: strings.NewReader(s.in), Out: &out, Err: &err, Getenv: func(k string) string { return s.env[k] }, Version: s.build}
+	e.Isolation = func() skalds.NodeAbilities {
+		return skalds.NodeAbilities{skalds.AbilityLandlock: "", skalds.AbilityUID: "only root can change users"}
+	}
 	if !s.now.IsZero() {
 		e.Now = func() time.Time { return s.now }
 	}

@@ -50,11 +50,22 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 		tab.fact("CPU limits", enforcedText(e.CPU))
 		tab.fact("Process limits", enforcedText(e.PIDs))
 	}
+	can, cannot := abilities(n.Isolation)
+	tab.fact("Isolation", joined(can))
+	if n.Capacity != nil && n.Isolation == nil {
+		tab.fact("Isolation", "not known to its host, which is older")
+	}
 	tab.fact("Labels", pairsText(n.Labels))
 	tab.fact("Workers", strings.Join(n.Workers, ", "))
 	tab.fact("Classes", strings.Join(n.SupportedTasks, ", "))
 	tab.fact("Tasks", fmt.Sprint(n.TaskCount))
 	tab.flush()
+	if len(cannot) > 0 {
+		fmt.Fprintln(c.Out, "\nCannot isolate by")
+		for _, reason := range cannot {
+			fmt.Fprintf(c.Out, "  %s\n", clean(reason))
+		}
+	}
 	if len(n.Problems) > 0 {
 		fmt.Fprintln(c.Out, "\nCannot be used")
 		for _, p := range n.Problems {

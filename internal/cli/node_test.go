@@ -78,6 +78,9 @@ func TestDoctor(t *testing.T) {
 	if strings.Contains(local.out, "controller") {
 		t.Errorf("it asked for a controller: %s", local.out)
 	}
+	if want := "isolation    a host of this user can do landlock; not uid: only root can change users\n"; !strings.Contains(local.out, want) {
+		t.Errorf("it does not say what can be isolated: %s", local.out)
+	}
 	file := filepath.Join(dir, "file")
 	write(t, file, "")
 	w.run(t, "doctor", "--local", "--data-dir", file).check(t, 1, "…"+file+" is no folder; name another one with --data-dir", "…")

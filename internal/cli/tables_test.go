@@ -69,6 +69,10 @@ func someTasks() []api.TaskResponse {
 		Labels: map[string]string{"zone": "a", "floor": "1"}, Constraints: []string{"gpu", "arch!=arm64"},
 		Resources: skalds.Resources{CPUCores: 0.5, MemoryBytes: 64 << 20}, Limits: skalds.Limits{CPUCores: 1, MemoryBytes: 128 << 20, PIDs: 20},
 		Retry: skalds.Retry{MaxAttempts: -1, OOM: &skalds.OOMRetry{MaxAttempts: 3, Factor: 1.5}}, MemoryFailures: 1, MemoryLimit: 192 << 20, Timeouts: skalds.Timeouts{Start: skalds.Duration(10 * time.Second), Stall: skalds.Duration(5 * time.Second)},
+		Isolation: skalds.Isolation{
+			User: "1000", Namespaces: []skalds.Namespace{skalds.NamespacePID, skalds.NamespaceNet}, NoNewPrivileges: true,
+			Paths: &skalds.Paths{ReadOnly: []string{"/data", "/etc/camera"}, ReadWrite: []string{"/var/tmp/x"}},
+		},
 		Epoch: 3, Attempt: 2, Run: 1, Revision: 17, RequestedVersion: "^1", Version: "rtsp-worker@1.2.0", BudgetUsed: 1, StartedAt: ago(90 * time.Second),
 		Progress: skalds.Progress{Units: 2250, Unit: "frames", Stage: "record"}, Usage: &skalds.Usage{CPUCores: 0.134, MemoryBytes: 23 << 20},
 		Peak: &skalds.Usage{CPUCores: 0.4, MemoryBytes: 31<<20 + 300<<10}, Instance: &api.Instance{PID: 4711, StartedAt: ago(90 * time.Second)},
@@ -99,7 +103,11 @@ func someNodes() api.NodeList {
 			Capacity: &skalds.Capacity{CPUCores: 8, MemoryBytes: 16 << 30}, Reserved: &skalds.Resources{CPUCores: 1.5, MemoryBytes: 512 << 20},
 			Used: &skalds.Usage{CPUCores: 2.25, MemoryBytes: 5 << 30}, Foreign: &skalds.Usage{CPUCores: 2, MemoryBytes: 4 << 30},
 			Enforcement: &skalds.Enforcement{Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: "0.15 s of allocation"}, CPU: skalds.Enforced{Mechanism: skalds.MechanismNone}, PIDs: skalds.Enforced{Mechanism: skalds.MechanismRlimit}},
-			Labels:      map[string]string{"arch": "amd64"}, Workers: []string{"rtsp-worker@1.2.0"}, Incarnation: 4, Hostname: "big", PID: 100, Program: "1.2.0", Cordoned: true,
+			Isolation: skalds.NodeAbilities{
+				skalds.AbilityUID: "only root can change users", skalds.AbilityUserNamespace: "", skalds.AbilityPIDNamespace: "", skalds.AbilityNetNamespace: "",
+				skalds.AbilityLandlock: "the kernel has none", skalds.AbilityNoNewPrivileges: "",
+			},
+			Labels: map[string]string{"arch": "amd64"}, Workers: []string{"rtsp-worker@1.2.0"}, Incarnation: 4, Hostname: "big", PID: 100, Program: "1.2.0", Cordoned: true,
 			Problems: []skalds.NodeProblem{{Path: "workers.yml:7:5", Reason: "TaskWorkers.a.atachments: unknown key: did you mean attachments?"}, {Path: "/plugins/x/1.0.0/x", Reason: "is not executable: run chmod +x on it"}},
 			Instances: []api.NodeInstance{{
 				PID: 4711, TaskID: "front", ClassName: "RtspRecorder", Worker: "rtsp-worker@1.2.0", State: skalds.Running, Epoch: 3, Attempt: 2, StartedAt: ago(90 * time.Second),

@@ -185,6 +185,17 @@ func createBody(cmd *cobra.Command) func(document) error {
 	span("timeout-start", "how long its launch may take", "timeouts", "start")
 	span("timeout-run", "how long it may run", "timeouts", "run")
 	span("timeout-stall", "how long it may go without progress", "timeouts", "stall")
+	str("isolate-user", "user that it runs as: uid, uid:gid, or a name that its node knows", "isolation", "user")
+	words := func(flag, help string, path ...string) {
+		v := f.StringArray(flag, nil, help+"; may be repeated")
+		field(flag, func() (any, error) { return *v, nil }, path...)
+	}
+	spaces := f.StringSlice("isolate-ns", nil, "namespaces of its own, of user, pid and net: pid,net")
+	field("isolate-ns", func() (any, error) { return *spaces, nil }, "isolation", "namespaces")
+	words("read-only", "path that it may read; all others but what it needs are denied", "isolation", "paths", "readOnly")
+	words("read-write", "path that it may read and write; all others but what it needs are denied", "isolation", "paths", "readWrite")
+	noNew := f.Bool("no-new-privileges", false, "whatever it executes gives it no more rights")
+	field("no-new-privileges", func() (any, error) { return *noNew, nil }, "isolation", "noNewPrivileges")
 	str("on-disconnect", "what a node does with it when it has lost the controller: stop or keep", "onDisconnect")
 	labels := f.StringArray("label", nil, "key=value; may be repeated")
 	given = append(given, func(doc document) error {

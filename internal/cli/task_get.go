@@ -63,6 +63,7 @@ func (c *commands) taskDetail(t api.TaskResponse) {
 	tab.fact("Reserved", resourcesText(t.Resources))
 	tab.fact("Limits", limitsText(t.Limits))
 	tab.fact("Time-outs", timeoutsText(t.Timeouts))
+	tab.fact("Isolation", isolationText(t.Isolation))
 	tab.fact("Last exit", exitText(t.LastExit))
 	tab.fact("Last error", text(t.Error))
 	if t.LastExit == nil {

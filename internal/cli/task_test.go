@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
@@ -64,6 +66,7 @@ func TestEveryFieldReachesTheTask(t *testing.T) {
 	got := decode[api.TaskResponse](t, w.run(t, "task", "create", "Demo", "-o", "json", "--id", "a", "--name", "A", "--description", "about", "--version", "^1",
 		"--priority", "7", "--persistent", "--cpu", "500m", "--memory", "128MiB", "--limit-cpu", "1.5", "--limit-memory", "1GiB", "--limit-pids", "20",
 		"--max-attempts", "5", "--oom-attempts", "4", "--oom-factor", "2.5", "--oom-max-memory", "4GiB", "--timeout-queue", "1h", "--timeout-start", "5s", "--timeout-run", "2h", "--timeout-stall", "10s",
+		"--isolate-user", "1000:1000", "--isolate-ns", "pid,net", "--read-only", "/data", "--read-only", "/a,b", "--read-write", "/var/tmp/x", "--no-new-privileges",
 		"--on-disconnect", "keep", "--label", "a=b", "--label", "c=d=e", "--constraint", "arch!=arm64", "--attachments", `{"n":1}`, "--set", "url=rtsp://h/1", "--set", "camera.x.y=2"))
 	second := skalds.Duration(1e9)
 	want := api.TaskResponse{
@@ -80,6 +83,13 @@ func TestEveryFieldReachesTheTask(t *testing.T) {
 	}
 	if got.Labels["a"] != "b" || got.Labels["c"] != "d=e" || !slices.Equal(got.Constraints, []string{"arch!=arm64"}) {
 		t.Errorf("labels %v, constraints %v", got.Labels, got.Constraints)
+	}
+	isolation := skalds.Isolation{
+		User: "1000:1000", Namespaces: []skalds.Namespace{skalds.NamespacePID, skalds.NamespaceNet}, NoNewPrivileges: true,
+		Paths: &skalds.Paths{ReadOnly: []string{"/data", "/a,b"}, ReadWrite: []string{"/var/tmp/x"}},
+	}
+	if diff := cmp.Diff(isolation, got.Isolation); diff != "" {
+		t.Error(diff)
 	}
 	if s := compact(t, got.Attachments); s != `{"camera":{"x":{"y":2}},"n":1,"url":"rtsp://h/1"}` {
 		t.Errorf("attachments %s", s)

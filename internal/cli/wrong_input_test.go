@@ -102,6 +102,11 @@ func TestTheControllersRefusals(t *testing.T) {
 	if !strings.Contains(r.err, "\n  retry.maxAttempts: ") || !strings.Contains(r.err, "\n  onDisconnect: ") || strings.Count(r.err, "\n") != 4 {
 		t.Errorf("not every field has its line: %s", r.err)
 	}
+	r = w.run(t, "task", "create", "Demo", "--isolate-user", "root", "--isolate-ns", "ipc", "--read-only", "data")
+	r.check(t, 3, "", "…\n  isolation.user: is root")
+	if !strings.Contains(r.err, "\n  isolation.namespaces.0: ") || !strings.Contains(r.err, "\n  isolation.paths.readOnly.0: \"data\" is not absolute") {
+		t.Errorf("not every part of the isolation has its line: %s", r.err)
+	}
 	w.run(t, "task", "create", "Demo", "--set", "n=x", "--set", "m=1").check(t, 3, "", "…\n  attachments.n: ")
 	const huge = "…\n  attachments.n: the number has the exponent 9999999, allowed are -400 to 400\n"
 	w.run(t, "task", "create", "Demo", "--set", "n=1e9999999").check(t, 3, "", huge)
