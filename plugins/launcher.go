@@ -272,7 +272,8 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 	}
 	token := hex.EncodeToString(b[8:])
 	i := &Instance{l: l, spec: spec, dir: dir, launchID: launchID, token: token, out: newOutput(spec.Log), done: make(chan struct{})}
-	i.early[0].take, i.early[1].take = i.out.line, i.out.line
+	i.early[0].cutter = lineCutter{out: i.out, stream: StreamOut}
+	i.early[1].cutter = lineCutter{out: i.out, stream: StreamErr}
 	tokenFile := filepath.Join(dir, "token")
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))

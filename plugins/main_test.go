@@ -333,6 +333,8 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		}
 	case "print":
 		fmt.Println(a.Text)
+	case "pour":
+		return pour(ctx, t.Log(), a)
 	case "work":
 		for i := 1; i <= a.N; i++ {
 			t.AddUnits("items", 1)
@@ -377,6 +379,36 @@ func tree(a script) error {
 		return err
 	}
 	blockForEver()
+	return nil
+}
+
+// pour writes lines of a.N bytes in the way that a.Text names, a.Bytes in all, and the last one's end is "last".
+func pour(ctx context.Context, log hclog.Logger, a script) error {
+	write := map[string]func(string) error{
+		"os.Stdout": func(s string) error { _, err := fmt.Println(s); return err },
+		"os.Stderr": func(s string) error { _, err := fmt.Fprintln(os.Stderr, s); return err },
+		"fd 1":      func(s string) error { return writeRaw(1, s+"\n") },
+		"fd 2":      func(s string) error { return writeRaw(2, s+"\n") },
+		"hclog":     func(s string) error { log.Info("poured", "field", s); return nil },
+	}[a.Text]
+	line := strings.Repeat("x", a.N)
+	for sum := int64(0); sum+int64(a.N) < a.Bytes && ctx.Err() == nil; sum += int64(a.N) {
+		if err := write(line); err != nil {
+			return err
+		}
+	}
+	return write(line[len("last"):] + "last")
+}
+
+// writeRaw writes as a native library does.
+func writeRaw(fd int, s string) error {
+	for b := []byte(s); len(b) > 0; {
+		n, err := syscall.Write(fd, b)
+		if err != nil && !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+		b = b[max(0, n):]
+	}
 	return nil
 }
 

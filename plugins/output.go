@@ -1,47 +1,58 @@
 package plugins
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-hclog"
 )
 
 const (
-	maxLine      = 64 << 10 // longer ones are cut into pieces
 	tailBytes    = 64 << 10 // of the last output, kept for reports
 	linesPerSec  = 2000     // of one instance; more are dropped and counted
 	burstOfLines = 8000
 	bytesPerSec  = 1 << 20 // likewise
 	burstOfBytes = 8 << 20
-)
 
-// Line is one line that a worker wrote.
-type Line struct {
-	At    time.Time
-	Level hclog.Level // Info for text that is no hclog line
-	Text  string      // readable: message and pairs of an hclog line, or the line itself
-	Raw   string      // as written
-}
+	// refill is how long nothing comes through once there was too much: what does then hangs together.
+	refill = 250 * time.Millisecond
+	// tellEvery is how often what was dropped is told.
+	tellEvery = time.Second
+
+	// pace is the time between two looks at a pipe whose lines are dropped. A pipe holds 64 KiB, so a worker that floods
+	// it goes on at 32 MB/s at most, and costs the host a wake-up per look instead of one per line.
+	pace = 2 * time.Millisecond
+	// readQuiet and readFlood are how much is read at a time.
+	readQuiet = 4 << 10
+	readFlood = 64 << 10
+)
 
 // output reads what one process writes: it keeps the tail, hands lines on, and holds back floods.
 type output struct {
-	log func(Line)
+	log   func(Line)
+	ended <-chan struct{} // when closed, pipes are drained as fast as can be
 
 	mu      sync.Mutex // guards what follows
 	tail    []byte
 	lines   float64 // that may come at once
 	bytes   float64 // likewise; below zero after a long line
 	filled  time.Time
-	dropped int
+	flooded bool // until there is room for more than a line
+	dropped dropped
+	teller  *time.Timer // tells what was dropped; nil: nothing was
+	crash   crashLines
+}
+
+// dropped is what was not handed on since the last time it was told.
+type dropped struct {
+	lines, bytes int
+	since        time.Time
 }
 
 func newOutput(log func(Line)) *output {
@@ -51,167 +62,202 @@ func newOutput(log func(Line)) *output {
 	return &output{log: log, lines: burstOfLines, bytes: burstOfBytes, filled: time.Now()}
 }
 
-// read takes lines until the end of r.
-func (o *output) read(r io.Reader) {
-	readLines(r, o.line)
-	o.reportDropped()
-}
+// floodBuffers are for reading what is dropped: each instance would need two for the rare case.
+var floodBuffers = sync.Pool{New: func() any { return new([readFlood]byte) }}
 
-// readLines calls take with every line until the end of r, and with pieces of lines that are too long.
-func readLines(r io.Reader, take func([]byte)) {
-	br := bufio.NewReaderSize(r, 4<<10)
-	var line []byte
+// read takes what comes from r until its end.
+func (o *output) read(r io.Reader, c *lineCutter) {
+	quiet := make([]byte, readQuiet)
+	buf := quiet
+	pipe, _ := r.(*pipe)
+	var big *[readFlood]byte
+	var next time.Time // look
 	for {
-		chunk, err := br.ReadSlice('\n')
-		line = append(line, chunk...)
-		if err == nil || len(line) >= maxLine || (err != nil && !errors.Is(err, bufio.ErrBufferFull) && len(line) > 0) {
-			take(bytes.TrimRight(line, "\r\n"))
-			line = line[:0]
+		n, err := r.Read(buf)
+		c.feed(buf[:n])
+		if err != nil {
+			break
 		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return
+		switch flooded := o.isFlooded(); {
+		case flooded && big == nil:
+			big, _ = floodBuffers.Get().(*[readFlood]byte)
+			buf, next = big[:], time.Now()
+			if pipe != nil {
+				pipe.unwatch()
+			}
+		case !flooded && big != nil:
+			floodBuffers.Put(big)
+			big, buf = nil, quiet
+			if pipe != nil {
+				pipe.watch()
+			}
+		}
+		if big != nil {
+			next = o.rest(next, n > 0)
 		}
 	}
+	if big != nil {
+		floodBuffers.Put(big)
+	}
+	c.flush()
+	o.tellDropped()
 }
 
-func (o *output) line(b []byte) {
-	raw := strings.ToValidUTF8(string(b), "\uFFFD")
+// rest waits until it is time for the next look, and says when that after it is. Looks that came late are made up for. What
+// a dead process has left is read at once.
+func (o *output) rest(next time.Time, left bool) time.Time {
+	now := time.Now()
+	if late := now.Sub(next); late > 50*pace {
+		next = now
+	}
+	next = next.Add(pace)
+	ended := o.ended
+	if !left {
+		ended = nil // a stray that holds the pipe and says nothing shall not be asked without a pause
+	}
+	if wait := next.Sub(now); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ended:
+		}
+	}
+	return next
+}
+
+// line takes one line, or a piece of one.
+func (o *output) line(stream Stream, b []byte, continued bool) {
 	now := time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.tail = append(append(o.tail, raw...), '\n')
-	if over := len(o.tail) - tailBytes; over > tailBytes/4 {
-		o.tail = append(o.tail[:0], o.tail[over:]...)
+	o.remember(b, []byte{'\n'})
+	if o.floodedLocked(now) {
+		lines := 1
+		if continued {
+			lines = 0
+		}
+		o.dropLocked(now, lines, len(b)+1)
+		return
 	}
+	o.lines--
+	o.bytes -= float64(len(b))
+	l := Line{At: now, Stream: stream, Level: hclog.Info, Continued: continued}
+	raw := strings.ToValidUTF8(string(b), "\uFFFD")
+	if continued {
+		l.Text, l.Raw = raw, raw
+	} else {
+		l = parseLine(now, stream, raw)
+	}
+	if o.crash.is(l) {
+		l.Level = hclog.Error
+	}
+	o.log(l)
+}
+
+// drop takes many lines at once if they are to be dropped.
+func (o *output) drop(lines []byte) bool {
+	if len(lines) == 0 {
+		return false
+	}
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.floodedLocked(now) {
+		return false
+	}
+	o.remember(lines, nil)
+	o.dropLocked(now, bytes.Count(lines, []byte{'\n'}), len(lines))
+	return true
+}
+
+func (o *output) isFlooded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.flooded && o.floodedLocked(time.Now())
+}
+
+// floodedLocked reports whether what comes now is dropped.
+func (o *output) floodedLocked(now time.Time) bool {
 	passed := now.Sub(o.filled).Seconds()
 	o.lines = min(burstOfLines, o.lines+passed*linesPerSec)
 	o.bytes = min(burstOfBytes, o.bytes+passed*bytesPerSec)
 	o.filled = now
-	if o.lines < 1 || o.bytes <= 0 {
-		o.dropped++
-		return
+	if o.flooded {
+		o.flooded = o.lines < linesPerSec*refill.Seconds() || o.bytes < bytesPerSec*refill.Seconds()
+	} else {
+		o.flooded = o.lines < 1 || o.bytes <= 0
 	}
-	o.lines--
-	o.bytes -= float64(len(raw))
-	o.flushDroppedLocked(now)
-	o.log(parseLine(now, raw))
+	return o.flooded
 }
 
-func (o *output) flushDroppedLocked(now time.Time) {
-	if o.dropped == 0 {
-		return
+func (o *output) dropLocked(now time.Time, lines, size int) {
+	if o.teller == nil {
+		o.dropped.since = now
+		o.teller = time.AfterFunc(tellEvery, o.tellDropped)
 	}
-	text := fmt.Sprintf("%d lines were dropped: the worker writes more than %d lines or 1 MiB a second", o.dropped, linesPerSec)
-	o.dropped = 0
-	o.log(Line{At: now, Level: hclog.Warn, Text: text, Raw: text})
+	o.dropped.lines += lines
+	o.dropped.bytes += size
 }
 
-func (o *output) reportDropped() {
+// tellDropped says how much was dropped since the last time, if anything was.
+func (o *output) tellDropped() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.flushDroppedLocked(time.Now())
+	if o.teller == nil {
+		return
+	}
+	o.teller.Stop()
+	d, now := o.dropped, time.Now()
+	o.teller, o.dropped = nil, dropped{}
+	text := fmt.Sprintf("dropped %s lines (%s) in %.1f s: the worker writes more than %s lines or 1 MiB a second",
+		grouped(d.lines), sizeText(d.bytes), now.Sub(d.since).Seconds(), grouped(linesPerSec))
+	o.log(Line{At: now, Stream: StreamHost, Level: hclog.Warn, Text: text, Raw: text})
 }
 
-// lineWriter takes output in pieces, as go-plugin hands it on. It is safe for concurrent use.
-type lineWriter struct {
-	take func([]byte)
-
-	mu   sync.Mutex // guards rest
-	rest []byte     // of a line without an end so far
+// grouped writes 12345 as 12,345.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for at := len(s) - 3; at > 0; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
 }
 
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.rest = append(w.rest, p...)
-	for {
-		end := bytes.IndexByte(w.rest, '\n')
-		if end < 0 {
-			break
-		}
-		w.take(bytes.TrimRight(w.rest[:end], "\r"))
-		w.rest = w.rest[end+1:]
+// sizeText writes bytes to three digits at most.
+func sizeText(n int) string {
+	switch {
+	case n < 1000:
+		return strconv.Itoa(n) + " B"
+	case n < 1_000_000:
+		return strconv.Itoa((n+500)/1000) + " kB"
 	}
-	if len(w.rest) >= maxLine {
-		w.take(w.rest)
-		w.rest = nil
-	}
-	return len(p), nil
+	return strconv.Itoa((n+500_000)/1_000_000) + " MB"
 }
 
-// flush hands on what has no end.
-func (w *lineWriter) flush() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.rest) > 0 {
-		w.take(w.rest)
-		w.rest = nil
+// remember keeps the newest output; end is added to it.
+func (o *output) remember(b, end []byte) {
+	if over := len(b) - tailBytes; over > 0 {
+		b = b[over:]
 	}
+	if len(o.tail)+len(b)+len(end) > tailBytes+tailBytes/4 {
+		keep := max(0, tailBytes-len(b)-len(end))
+		o.tail = append(o.tail[:0], o.tail[len(o.tail)-min(keep, len(o.tail)):]...)
+	}
+	o.tail = append(append(o.tail, b...), end...)
 }
 
 // Tail is the last output, at most 64 KiB.
 func (o *output) Tail() string {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	t := o.tail
-	if len(t) > tailBytes {
-		t = t[len(t)-tailBytes:]
-	}
-	return strings.ToValidUTF8(string(t), "")
-}
-
-// parseLine reads hclog's JSON lines; everything else stands for itself.
-func parseLine(at time.Time, raw string) Line {
-	l := Line{At: at, Level: hclog.Info, Text: raw, Raw: raw}
-	if !strings.HasPrefix(raw, "{") {
-		return l
-	}
-	var m map[string]any
-	d := json.NewDecoder(strings.NewReader(raw))
-	d.UseNumber()
-	if d.Decode(&m) != nil {
-		return l
-	}
-	msg, ok := m["@message"].(string)
-	if !ok {
-		return l
-	}
-	if level, ok := m["@level"].(string); ok {
-		if v := hclog.LevelFromString(level); v != hclog.NoLevel {
-			l.Level = v
+	t := strings.ReplaceAll(string(o.tail[max(0, len(o.tail)-tailBytes-utf8.UTFMax):]), "\r\n", "\n")
+	o.mu.Unlock()
+	t = strings.ToValidUTF8(t, "\uFFFD")
+	if over := len(t) - tailBytes; over > 0 {
+		for over < len(t) && !utf8.RuneStart(t[over]) {
+			over++
 		}
+		t = t[over:]
 	}
-	if ts, ok := m["@timestamp"].(string); ok {
-		if t, err := time.Parse("2006-01-02T15:04:05.000000Z07:00", ts); err == nil {
-			l.At = t
-		}
-	}
-	var b strings.Builder
-	b.WriteString(msg)
-	for _, k := range sortedKeys(m) {
-		if strings.HasPrefix(k, "@") || k == "task_id" {
-			continue
-		}
-		if s, ok := m[k].(string); ok && strings.ContainsAny(s, " \"=") {
-			fmt.Fprintf(&b, " %s=%q", k, s)
-		} else {
-			fmt.Fprintf(&b, " %s=%v", k, m[k])
-		}
-	}
-	l.Text = b.String()
-	return l
-}
-
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func lastLine(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
+	return t
 }

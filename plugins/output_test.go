@@ -2,8 +2,9 @@ package plugins
 
 import (
 	"bytes"
-	"io"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -33,8 +34,12 @@ func TestParseLine(t *testing.T) {
 			hclog.Error, `cannot open err="no such file" ok=true z=1.50`, time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
 		},
 	} {
-		got := parseLine(at, tc.raw)
-		if got.Level != tc.level || got.Text != tc.text || !got.At.Equal(tc.at) || got.Raw != tc.raw {
+		got := parseLine(at, StreamErr, tc.raw)
+		stream := StreamErr
+		if tc.text != tc.raw {
+			stream = StreamLog
+		}
+		if got.Stream != stream || got.Level != tc.level || got.Text != tc.text || !got.At.Equal(tc.at) || got.Raw != tc.raw {
 			t.Errorf("%s: got %+v", tc.raw, got)
 		}
 	}
@@ -44,14 +49,14 @@ func FuzzParseLine(f *testing.F) {
 	f.Add(`{"@level":"info","@message":"m","@timestamp":"x","a":{"b":[1]}}`)
 	f.Add("{")
 	f.Fuzz(func(t *testing.T, raw string) {
-		if l := parseLine(time.Time{}, raw); l.Raw != raw || raw != "" && !strings.HasPrefix(raw, "{") && l.Text != raw {
+		if l := parseLine(time.Time{}, StreamErr, raw); l.Raw != raw || raw != "" && !strings.HasPrefix(raw, "{") && l.Text != raw {
 			t.Errorf("%q became %+v", raw, l)
 		}
 	})
 }
 
 // Whatever is written and however it is cut into pieces, nothing is lost and no line is too long.
-func FuzzReadLines(f *testing.F) {
+func FuzzLineCutter(f *testing.F) {
 	f.Add([]byte("a\nb\r\n\n\nlast"), 1)
 	f.Add([]byte("\x00\xff\n"), 300)
 	f.Add([]byte("no end"), 2)
@@ -61,12 +66,15 @@ func FuzzReadLines(f *testing.F) {
 		}
 		in := bytes.Repeat(b, times)
 		var out []byte
-		readLines(iotest.HalfReader(bytes.NewReader(in)), func(line []byte) {
-			if len(line) > maxLine+4096 || bytes.IndexByte(line, '\n') >= 0 {
+		o := newOutput(nil)
+		c := &lineCutter{out: o, stream: StreamErr, first: func(line []byte) ([]byte, bool) {
+			if len(line) > MaxLine || bytes.IndexByte(line, '\n') >= 0 {
 				t.Errorf("a line of %d bytes", len(line))
 			}
 			out = append(out, line...)
-		})
+			return line, true
+		}}
+		o.read(iotest.HalfReader(bytes.NewReader(in)), c)
 		clean := func(b []byte) string { return strings.NewReplacer("\r", "", "\n", "").Replace(string(b)) }
 		if clean(in) != clean(out) {
 			t.Errorf("%d bytes became %d", len(in), len(out))
@@ -74,89 +82,212 @@ func FuzzReadLines(f *testing.F) {
 	})
 }
 
+// collect is an output without a flood's bounds whose lines are kept.
+func collect(stream Stream) (*lineCutter, *[]Line) {
+	lines := new([]Line)
+	o := newOutput(func(l Line) { *lines = append(*lines, l) })
+	return &lineCutter{out: o, stream: stream}, lines
+}
+
+func TestLongLines(t *testing.T) {
+	logged := func(n int) string {
+		return `{"@level":"info","@message":"m","field":"` + strings.Repeat("x", n) + `"}`
+	}
+	for _, tt := range []struct {
+		name  string
+		write string
+		want  []int // lengths of the pieces' texts, all but the last continued
+	}{
+		{"as long as can be", strings.Repeat("x", MaxLine) + "\n", []int{MaxLine}},
+		{"and without an end", strings.Repeat("x", MaxLine), []int{MaxLine}},
+		{"a byte longer", strings.Repeat("x", MaxLine+1) + "\n", []int{MaxLine, 1}},
+		{"much longer", strings.Repeat("x", 2*MaxLine+7) + "\r\n", []int{MaxLine, MaxLine, 7}},
+		{"no letter is cut", strings.Repeat("x", MaxLine-1) + "äb\n", []int{MaxLine - 1, 3}},
+		{"of a logger, with a long field", logged(MaxLine) + "\n", []int{MaxLine + len("m field=")}},
+		{"of a logger, longer than any", logged(maxLogged) + "\n", []int{MaxLine, MaxLine, len(logged(maxLogged)) - 2*MaxLine}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, lines := collect(StreamErr)
+			c.out.read(strings.NewReader(tt.write+"\nthe next\n"), c)
+			var got []int
+			text := ""
+			for n, l := range *lines {
+				if l.Text == "" {
+					continue // what follows a line that had its end
+				}
+				if l.Text == "the next" {
+					if l.Continued || n < len(tt.want) {
+						t.Errorf("line %d is the next: %+v", n, l)
+					}
+					break
+				}
+				got = append(got, len(l.Text))
+				text += l.Text
+				if l.Continued != (len(got) < len(tt.want)) {
+					t.Errorf("piece %d: continued %v", len(got), l.Continued)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("pieces of %d, want %d", got, tt.want)
+			}
+			if raw := strings.TrimRight(tt.write, "\r\n"); len(tt.want) > 1 && text != raw {
+				t.Error("the pieces together are not the line")
+			}
+			if cap(c.rest) > keptLine {
+				t.Errorf("%d bytes are kept for the next line", cap(c.rest))
+			}
+		})
+	}
+}
+
+func TestStreamsAndLevels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, lines := collect(StreamErr)
+		feed := func(s string) { c.feed([]byte(s)) }
+		feed("a library's word\n")
+		feed("panic: no\n\ngoroutine 1 [running]:\nmain.main()\n")
+		feed(`{"@level":"debug","@message":"goes on"}` + "\nplain\n")
+		feed("fatal error: all goroutines are asleep\n")
+		time.Sleep(2 * crashPause) // fake
+		feed("plain again\n")
+		(&lineCutter{out: c.out, stream: StreamOut}).feed([]byte("panic: printed\n"))
+		var got []string
+		for _, l := range *lines {
+			got = append(got, string(l.Stream)+" "+l.Level.String()+" "+l.Text)
+		}
+		want := []string{
+			"err info a library's word", "err error panic: no", "err error ", "err error goroutine 1 [running]:", "err error main.main()",
+			"log debug goes on", "err info plain", "err error fatal error: all goroutines are asleep", "err info plain again", "out info panic: printed",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 func TestTailIsBoundedAndTheNewest(t *testing.T) {
 	o := newOutput(nil)
-	o.read(strings.NewReader(strings.Repeat("ä line of text\n", 20000) + "the last"))
+	o.read(strings.NewReader(strings.Repeat("ä line of text\n", 20000)+"the last"), &lineCutter{out: o})
 	tail := o.Tail()
 	if len(tail) > tailBytes || len(tail) < tailBytes-16 || !strings.HasSuffix(tail, "text\nthe last\n") || !utf8.ValidString(tail) {
 		t.Errorf("%d bytes, ends with %q", len(tail), tail[max(0, len(tail)-20):])
 	}
 }
 
+// What is dropped is told once a second at most, exactly, also when the flood has ended.
 func TestFloodRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines []Line
-		o := newOutput(func(l Line) { lines = append(lines, l) })
-		count := func(n int) int {
-			lines = nil
-			for range n {
-				o.line([]byte("x"))
+		c, lines := collect(StreamOut)
+		defer c.out.tellDropped()
+		count := func(n int) (through int, told []string) {
+			*lines = nil
+			c.feed([]byte(strings.Repeat("x\n", n)))
+			for _, l := range *lines {
+				if l.Stream == StreamHost && l.Level == hclog.Warn {
+					told = append(told, l.Text)
+				} else {
+					through++
+				}
 			}
-			return len(lines)
+			return through, told
 		}
-		if got := count(burstOfLines + 500); got != burstOfLines {
-			t.Errorf("%d lines of the burst came through", got)
+		if got, told := count(burstOfLines + 12345); got != burstOfLines || len(told) != 0 {
+			t.Errorf("%d lines of the burst came through, %q", got, told)
 		}
-		time.Sleep(time.Second) // fake
-		if got := count(linesPerSec + 7); got != linesPerSec+1 || !strings.HasPrefix(lines[0].Text, "500 lines were dropped") || lines[0].Level != hclog.Warn {
-			t.Errorf("a second later %d came through, the first: %+v", got, lines[0])
+		time.Sleep(refill / 2) // fake
+		if got, _ := count(5); got != 0 {
+			t.Errorf("%d lines came through right after the burst", got)
+		}
+		*lines = nil
+		time.Sleep(tellEvery) // nobody writes any more
+		if want := "dropped 12,350 lines (25 kB) in 1.0 s: the worker writes more than 2,000 lines or 1 MiB a second"; len(*lines) != 1 || (*lines)[0].Text != want {
+			t.Errorf("told %+v", *lines)
 		}
 		time.Sleep(time.Hour)
-		if got := count(1); got != 2 || !strings.HasPrefix(lines[0].Text, "7 lines were dropped") {
-			t.Errorf("after a rest: %+v", lines)
+		if got, told := count(1); got != 1 || len(told) != 0 {
+			t.Errorf("after a rest %d, %q", got, told)
 		}
-		count(2 * burstOfLines)
-		lines = nil
-		o.read(io.MultiReader())
-		if len(lines) != 1 || !strings.Contains(lines[0].Text, "dropped") {
-			t.Errorf("at the end: %+v", lines)
+		through, told := 0, 0
+		*lines = nil
+		for range 10_000 {
+			c.feed([]byte(strings.Repeat("x\n", 100)))
+			time.Sleep(time.Millisecond)
+		}
+		sum := 0
+		for _, l := range *lines {
+			if l.Stream != StreamHost {
+				through++
+				continue
+			}
+			told++
+			n, _, _ := strings.Cut(strings.TrimPrefix(l.Text, "dropped "), " ")
+			n1, err := strconv.Atoi(strings.ReplaceAll(n, ",", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += n1
+		}
+		sum += c.out.dropped.lines
+		if told > 10 || through < 8*linesPerSec+burstOfLines || sum+through != 1_000_000 {
+			t.Errorf("in 10 s: told %d times, %d through, %d dropped", told, through, sum)
 		}
 	})
 }
 
 func TestFloodOfBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var through int
-		var told []string
-		o := newOutput(func(l Line) {
-			if l.Level == hclog.Warn {
-				told = append(told, l.Text)
-			} else {
-				through += len(l.Raw)
-			}
-		})
-		flood := func() {
-			through = 0
+		c, lines := collect(StreamOut)
+		line := append(bytes.Repeat([]byte("x"), 64<<10-1), '\n')
+		flood := func() (through int) {
+			*lines = nil
 			for range 1000 {
-				o.line([]byte(strings.Repeat("x", maxLine)))
+				c.feed(line)
 			}
+			for _, l := range *lines {
+				if l.Stream == StreamOut {
+					through += len(l.Raw)
+				}
+			}
+			return through
 		}
-		flood()
-		if through < burstOfBytes || through > burstOfBytes+maxLine {
+		if through := flood(); through < burstOfBytes || through > burstOfBytes+len(line) {
 			t.Errorf("%d bytes of the burst came through", through)
 		}
 		time.Sleep(time.Second) // fake
-		flood()
-		if through < bytesPerSec || through > bytesPerSec+maxLine {
+		if through := flood(); through < bytesPerSec-len(line) || through > bytesPerSec+len(line) {
 			t.Errorf("%d bytes came through a second later", through)
 		}
-		if want := "872 lines were dropped: the worker writes more than 2000 lines or 1 MiB a second"; len(told) != 1 || told[0] != want {
-			t.Errorf("told %q", told)
-		}
+		c.out.tellDropped()
 	})
 }
 
+func TestTailOfAFloodIsExact(t *testing.T) {
+	o := newOutput(nil)
+	var all strings.Builder
+	for n := range 300_000 {
+		fmt.Fprintf(&all, "line %d of many\n", n)
+	}
+	o.read(strings.NewReader(all.String()), &lineCutter{out: o, stream: StreamOut})
+	if want := all.String()[all.Len()-tailBytes:]; o.Tail() != want {
+		t.Errorf("ends with %q", o.Tail()[tailBytes-40:])
+	}
+}
+
 func TestLineWriter(t *testing.T) {
-	var got []string
-	w := lineWriter{take: func(b []byte) { got = append(got, string(b)) }}
-	for _, piece := range []string{"a", "b\r\nc\n\n", "", strings.Repeat("x", maxLine+5), "y\n", "no end"} {
+	c, lines := collect(StreamOut)
+	w := lineWriter{cutter: *c}
+	for _, piece := range []string{"a", "b\r\nc\n\n", "", strings.Repeat("x", MaxLine-5), "y\n", "no end"} {
 		if n, err := w.Write([]byte(piece)); n != len(piece) || err != nil {
 			t.Errorf("%d %v", n, err)
 		}
 	}
 	w.flush()
 	w.flush()
-	if want := []string{"ab", "c", "", strings.Repeat("x", maxLine+5), "y", "no end"}; !slices.Equal(got, want) {
+	var got []string
+	for _, l := range *lines {
+		got = append(got, l.Text)
+	}
+	if want := []string{"ab", "c", "", strings.Repeat("x", MaxLine-5) + "y", "no end"}; !slices.Equal(got, want) {
 		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
 	}
 }

@@ -86,34 +86,30 @@ func (p *process) Start(context.Context) error {
 	var handshake *io.PipeWriter
 	p.stdout, handshake = io.Pipe()
 	readers := new(sync.WaitGroup)
-	readers.Go(func() { p.out.read(errR); _ = errR.Close() })
-	readers.Go(func() { p.readStdout(outR, handshake); _ = outR.Close() })
-	go p.wait(readers, outR, errR)
+	outPipe, errPipe := &pipe{file: outR}, &pipe{file: errR}
+	readers.Go(func() { p.out.read(errPipe, &lineCutter{out: p.out, stream: StreamErr}); _ = errPipe.Close() })
+	readers.Go(func() { p.readStdout(outPipe, handshake); _ = outPipe.Close() })
+	go p.wait(readers, outPipe, errPipe)
 	return nil
 }
 
 // readStdout hands go-plugin the handshake and nothing else: stray prints before it are log lines.
-func (p *process) readStdout(r *os.File, handshake *io.PipeWriter) {
-	shaken := false
-	readLines(r, func(line []byte) {
+func (p *process) readStdout(r *pipe, handshake *io.PipeWriter) {
+	p.out.read(r, &lineCutter{out: p.out, stream: StreamOut, first: func(line []byte) (text []byte, more bool) {
 		at := handshakeLine.FindIndex(line)
-		if shaken || at == nil {
-			p.out.line(line)
-			return
-		}
-		shaken = true
-		if at[0] > 0 {
-			p.out.line(line[:at[0]])
+		if at == nil {
+			return line, true
 		}
 		_, _ = handshake.Write(append(slices.Clip(line[at[0]:]), '\n'))
 		_ = handshake.Close()
-	})
+		return line[:at[0]], false
+	}})
 	close(p.silent) // first: go-plugin kills as soon as it sees the end of the handshake
 	_ = handshake.Close()
 }
 
 // wait waits for the end and gives the pipes a moment to be drained; a grandchild that still holds them is cut off.
-func (p *process) wait(readers *sync.WaitGroup, pipes ...*os.File) {
+func (p *process) wait(readers *sync.WaitGroup, pipes ...*pipe) {
 	<-p.child.Exited()
 	p.reaped.Store(true)
 	p.onExit(p.child.Exit()) // first: who waits for the end kills afterwards, which is not why it ended
@@ -205,5 +201,7 @@ func newProcess(path string, env []string, cmd *exec.Cmd, out *output) (*process
 	}
 	all := append(append([]string{}, env...), cmd.Env...)
 	all = append(all, protocol.EnvLivenessFD+"=3")
-	return &process{path: path, env: all, out: out, silent: make(chan struct{}), ended: make(chan struct{}), done: make(chan struct{})}, nil
+	p := &process{path: path, env: all, out: out, silent: make(chan struct{}), ended: make(chan struct{}), done: make(chan struct{})}
+	out.ended = p.ended
+	return p, nil
 }
