@@ -29,7 +29,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
 		Plugin: a.plugin, TaskID: a.task.ID, Epoch: epoch, Keep: a.keep, Attempt: a.number,
 		Limits: a.limits, Isolation: a.task.Isolation, StartTimeout: timeout, Nice: workerNice, Env: logLevelFor(a.log), Services: a.services,
-		Log: func(l plugins.Line) { a.taskLog.write(l.At, l.Level, a.number, l.Text) },
+		Log: func(l plugins.Line) { a.taskLog.worker(a.number, l) },
 	})
 	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {
 		reason := lacking.Error()

@@ -102,6 +102,13 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	switch a.Do {
 	case "result":
 		return t.Result(map[string]int{"n": a.N})
+	case "pour": // lines of N bytes on standard output, for ever where Text is "on"
+		for line := strings.Repeat("x", a.N); ; {
+			fmt.Println(line)
+			if a.Text != "on" || ctx.Err() != nil {
+				return nil
+			}
+		}
 	case "long": // ends with N bytes of an error, after as many of one that did not end it
 		t.Error("%s", strings.Repeat("y", a.N))
 		return sdk.Permanent(errors.New(strings.Repeat("x", a.N)))

@@ -164,6 +164,7 @@ func (s *streams) writeLogs(ctx context.Context, w io.Writer, req skalds.StreamR
 			if !open {
 				return nil
 			}
+			reader.took(line)
 			if err := writeLines(w, []string{line}, nil); err != nil {
 				return err
 			}

@@ -3,23 +3,35 @@ package host
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/DeRuina/timberjack"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugins"
 )
 
 // Bounds of what is kept of a task's log in memory.
 const (
 	logRingBytes   = 32 << 10 // the last lines of a task, for exit reports and, without a file, for readers
 	followBuffer   = 512      // lines that a slow reader may lag behind before some are dropped
+	followBytes    = 4 << 20  // likewise
 	attemptLogTail = 16 << 10 // of an exit report
+	consoleText    = 4 << 10  // of a worker's line that the host repeats
+)
+
+// Bounds of one line of a log, and of how much of a file is read at once.
+const (
+	maxLogText = plugins.MaxLine + 64<<10 // a worker's longest line with a logger's message and names; longer ones are cut
+	maxTail    = 16 << 20
 )
 
 // rotatedKept is how many rotated files of one task are kept, however young they are: nobody shall fill the disk by talking.
@@ -136,46 +148,88 @@ type taskLog struct {
 	closed  bool
 }
 
-// logReader receives lines as they come. Lines is closed when the task has left this host.
+// logReader receives lines as they come. Lines is closed when the task has left this host; whoever takes one of them says
+// so by took.
 type logReader struct {
 	Lines   chan string
 	log     *taskLog
+	waiting atomic.Int64 // bytes in Lines
 	dropped int
 }
 
-// write takes one line of the worker, or one of ours about it.
+// write takes one of our own lines about the worker.
 func (t *taskLog) write(at time.Time, level hclog.Level, attempt int, text string) {
-	if level == hclog.NoLevel {
-		level = hclog.Info
+	t.worker(attempt, plugins.Line{At: at, Stream: plugins.StreamHost, Level: level, Text: text})
+}
+
+// worker takes one line of the worker. What is written has the form
+//
+//	2026-01-02T15:04:05.000Z [INFO ] #1 out: text
+//
+// with the time in UTC, the level, the number of the attempt, and the stream. A "+" behind the stream says that its next
+// line goes on with a text that was too long; a logger's message of several lines is so many lines.
+func (t *taskLog) worker(attempt int, l plugins.Line) {
+	if l.Level == hclog.NoLevel {
+		l.Level = hclog.Info
 	}
-	line := fmt.Sprintf("%s [%-5s] #%d %s", at.UTC().Format("2006-01-02T15:04:05.000Z"), strings.ToUpper(level.String()), attempt, text)
-	shown := level
+	head := fmt.Sprintf("%s [%-5s] #%d %s", l.At.UTC().Format("2006-01-02T15:04:05.000Z"), strings.ToUpper(l.Level.String()), attempt, l.Stream)
+	shown := l.Level
 	t.mu.Lock()
 	if !t.closed {
-		t.remember(line)
+		most := maxLogText
 		if t.file != nil {
+			most = min(most, t.file.MaxSize<<20-len(head)-len("+: \n")) // no line is longer than a file may be
 			if shown < hclog.Warn {
 				shown = hclog.Debug // the file has it
 			}
-			n, err := t.file.Write([]byte(line + "\n"))
-			if t.written += n; t.written >= t.file.MaxSize<<20 { // it was rotated, once at most
-				t.written = 0
-				removeOldBackups(t.file.Filename)
-			}
-			if err != nil && !t.failed {
-				t.console.Warn("cannot write the log file of the task", "task_id", t.taskID, "err", err)
-			}
-			t.failed = err != nil
 		}
-		for r := range t.readers {
-			r.offer(line)
+		for text := range strings.SplitSeq(l.Text, "\n") {
+			for len(text) > most {
+				n := most
+				for n > most-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+					n--
+				}
+				t.add(head + "+: " + text[:n])
+				text = text[n:]
+			}
+			if l.Continued {
+				t.add(head + "+: " + text)
+			} else {
+				t.add(head + ": " + text)
+			}
 		}
 	}
 	t.mu.Unlock()
-	t.console.Log(shown, text, "attempt", attempt)
+	if len(l.Text) > consoleText {
+		l.Text = strings.ToValidUTF8(l.Text[:consoleText], "") + "…"
+	}
+	t.console.Log(shown, l.Text, "attempt", attempt)
+}
+
+// add hands on one line.
+func (t *taskLog) add(line string) {
+	for r := range t.readers {
+		r.offer(line)
+	}
+	t.remember(line)
+	if t.file == nil {
+		return
+	}
+	n, err := t.file.Write([]byte(line + "\n"))
+	if t.written += n; t.written >= t.file.MaxSize<<20 { // it was rotated, once at most
+		t.written = 0
+		removeOldBackups(t.file.Filename)
+	}
+	if err != nil && !t.failed {
+		t.console.Warn("cannot write the log file of the task", "task_id", t.taskID, "err", err)
+	}
+	t.failed = err != nil
 }
 
 func (t *taskLog) remember(line string) {
+	if over := len(line) - attemptLogTail; over > 0 && t.file != nil { // which has all of it
+		line = strings.Clone(strings.ToValidUTF8(line[over:], ""))
+	}
 	t.ring = append(t.ring, line)
 	t.ringLen += len(line) + 1
 	for t.ringLen > logRingBytes && len(t.ring) > 1 {
@@ -195,7 +249,7 @@ func (t *taskLog) recent(limit int) string {
 	}
 	if from == len(t.ring) && from > 0 { // one line longer than all there is room for
 		last := t.ring[from-1]
-		return last[len(last)-min(limit, len(last)):]
+		return strings.ToValidUTF8(last[len(last)-min(limit, len(last)):], "")
 	}
 	return strings.Join(t.ring[from:], "\n")
 }
@@ -228,20 +282,34 @@ func (t *taskLog) follow(n int) ([]string, *logReader, error) {
 // offer never blocks: a reader that lags too far behind is told how many lines it has missed.
 func (r *logReader) offer(line string) {
 	if r.dropped > 0 {
+		notice := fmt.Sprintf("… %d lines dropped: the reader is too slow", r.dropped)
+		if r.waiting.Load() > followBytes {
+			r.dropped++
+			return
+		}
 		select {
-		case r.Lines <- fmt.Sprintf("… %d lines dropped: the reader is too slow", r.dropped):
+		case r.Lines <- notice:
+			r.waiting.Add(int64(len(notice)))
 			r.dropped = 0
 		default:
 			r.dropped++
 			return
 		}
 	}
+	if r.waiting.Load() > followBytes {
+		r.dropped++
+		return
+	}
 	select {
 	case r.Lines <- line:
+		r.waiting.Add(int64(len(line)))
 	default:
 		r.dropped++
 	}
 }
+
+// took says that a line was taken out of Lines.
+func (r *logReader) took(line string) { r.waiting.Add(-int64(len(line))) }
 
 // Close ends the reading.
 func (r *logReader) Close() {
@@ -337,21 +405,55 @@ func tailFile(path string, n int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
-	const block = 64 << 10
-	var buf []byte
-	for at := st.Size(); at > 0 && bytes.Count(buf, []byte("\n")) <= n && len(buf) < 16<<20; {
-		size := min(int64(block), at)
-		at -= size
-		chunk := make([]byte, size)
-		if _, err := f.ReadAt(chunk, at); err != nil {
-			return nil, fmt.Errorf("read log: %w", err)
-		}
-		buf = append(chunk, buf...)
+	from, err := tailStart(f, st.Size(), n)
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	buf := make([]byte, st.Size()-from)
+	if _, err := f.ReadAt(buf, from); err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
 	}
 	text := strings.TrimSuffix(string(buf), "\n")
-	if text == "" || n <= 0 {
+	if text == "" {
 		return nil, nil
 	}
-	lines := strings.Split(text, "\n")
-	return lines[max(0, len(lines)-n):], nil
+	return strings.Split(text, "\n"), nil
+}
+
+// tailStart finds where the last n lines of a file begin, or as many of them as there may be read at once.
+func tailStart(f io.ReaderAt, size int64, n int) (int64, error) {
+	if n <= 0 {
+		return size, nil
+	}
+	start, seen := size, 0 // ends of lines that were seen, the last one's among them
+	var block [64 << 10]byte
+	for at := size; at > 0; {
+		b := block[:min(int64(len(block)), at)]
+		at -= int64(len(b))
+		if _, err := f.ReadAt(b, at); err != nil {
+			return 0, err
+		}
+		for len(b) > 0 {
+			i := bytes.LastIndexByte(b, '\n')
+			if i < 0 {
+				break
+			}
+			b = b[:i]
+			end := at + int64(i) + 1
+			if end == size {
+				continue
+			}
+			if size-end > maxTail {
+				return start, nil
+			}
+			start = end
+			if seen++; seen == n {
+				return start, nil
+			}
+		}
+	}
+	if size > maxTail && start > 0 {
+		return start, nil
+	}
+	return 0, nil
 }
