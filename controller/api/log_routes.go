@@ -52,14 +52,25 @@ func (r *routes) logs(ctx context.Context, in *logsInput) (*huma.StreamResponse,
 	}}, nil
 }
 
-// maxLine bounds one line of a log; a longer one comes in pieces.
-const maxLine = 64 << 10
+// Bounds of what is held of a log.
+const (
+	maxLine     = 2 << 20 // of one line; hosts write shorter ones, and what were longer would come in pieces
+	linesAtHand = 8       // that the client has not taken yet
+)
 
 // readLines hands every line to fn, masked, with whether more is at hand, until fn returns false or the log ends.
 func readLines(from io.Reader, fn func(line string, more bool) bool) error {
-	b := bufio.NewReaderSize(from, maxLine)
+	b := bufio.NewReaderSize(from, 64<<10)
+	var begun []byte // of a line that is longer than the buffer
 	for {
 		line, err := b.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) && len(begun)+len(line) < maxLine {
+			begun = append(begun, line...)
+			continue
+		}
+		if len(begun) > 0 {
+			line, begun = append(begun, line...), nil
+		}
 		if len(line) > 0 && !fn(MaskText(strings.TrimRight(string(line), "\r\n")), b.Buffered() > 0) {
 			return nil
 		}
@@ -75,7 +86,7 @@ func readLines(from io.Reader, fn func(line string, more bool) bool) error {
 
 // pump reads the log on a goroutine of its own, because a read may last for hours. It has ended when stop returns.
 func (r *routes) pump(ctx context.Context, cancel func(), from io.ReadCloser) (lines <-chan logLine, stop func()) {
-	out := make(chan logLine, 256)
+	out := make(chan logLine, linesAtHand)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

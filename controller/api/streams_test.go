@@ -41,7 +41,7 @@ func open(t testing.TB, s *httptest.Server, path string, header ...string) *sse 
 	}
 	t.Cleanup(func() { res.Body.Close() })
 	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
+	lines.Buffer(nil, 4<<20)
 	return &sse{t, res, lines}
 }
 
@@ -225,15 +225,15 @@ func TestASlowClientIsDroppedAndBlocksNobody(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	f := newFake()
-	long := strings.Repeat("y", 100<<10)
+	long := strings.Repeat("y", 1<<20) + " rtsp://u:" // and a line of it stays whole
 	f.logs = func(_ context.Context, _ string, tail int, follow bool) (io.ReadCloser, error) {
-		return io.NopCloser(strings.NewReader(fmt.Sprintf("tail %d follow %v\nopen rtsp://u:p@h\n%s\nno end", tail, follow, long))), nil
+		return io.NopCloser(strings.NewReader(fmt.Sprintf("tail %d follow %v\nopen rtsp://u:p@h\n%sp@h\nno end", tail, follow, long))), nil
 	}
 	create(t, f, "a", "{}")
 	s := serve(t, f)
 	a := call(t, s, "GET", "/api/tasks/a/logs?tail=7", "")
-	got := strings.ReplaceAll(string(a.body), "\n", "")
-	if want := "tail 7 follow falseopen rtsp://u:***@h" + long + "no end"; a.status != 200 || got != want {
+	masked := long + "***@h"
+	if want := "tail 7 follow false\nopen rtsp://u:***@h\n" + masked + "\nno end"; a.status != 200 || strings.TrimSuffix(string(a.body), "\n") != want {
 		t.Errorf("answered %d %.200q, %d bytes", a.status, a.body, len(a.body))
 	}
 	if ct := a.header.Get("Content-Type"); ct != "text/plain; charset=utf-8" {
@@ -246,6 +246,9 @@ func TestLogs(t *testing.T) {
 	if e, _ := events.next(); e.Line != "open rtsp://u:***@h" {
 		t.Errorf("came %+v", e)
 	}
+	if e, _ := events.next(); e.Line != masked {
+		t.Errorf("came %d bytes: %.60s", len(e.Line), e.Line)
+	}
 	if _, ok := events.next("end"); !ok {
 		t.Error("no end came")
 	}
@@ -255,6 +258,38 @@ func TestLogs(t *testing.T) {
 	if a := call(t, s, "GET", "/api/tasks/a/logs", ""); a.status != 503 || !strings.Contains(string(a.body), "node-1 is away") {
 		t.Errorf("answered %d %s", a.status, a.body)
 	}
+}
+
+// What is longer than any line of a host comes in pieces, and nothing of it is lost.
+func TestALineWithoutAnEndIsHeldInPieces(t *testing.T) {
+	f := newFake()
+	const size = 5 << 20
+	f.logs = func(context.Context, string, int, bool) (io.ReadCloser, error) {
+		return io.NopCloser(io.LimitReader(forEver('z'), size)), nil
+	}
+	create(t, f, "a", "{}")
+	a := call(t, serve(t, f), "GET", "/api/tasks/a/logs", "")
+	lines := strings.Split(strings.TrimSuffix(string(a.body), "\n"), "\n")
+	sum := 0
+	for _, l := range lines {
+		if len(l) > 2<<20 {
+			t.Errorf("a piece of %d bytes", len(l))
+		}
+		sum += len(l)
+	}
+	if sum != size || len(lines) < 3 {
+		t.Errorf("%d bytes in %d pieces", sum, len(lines))
+	}
+}
+
+// forEver is a reader of one byte.
+type forEver byte
+
+func (b forEver) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(b)
+	}
+	return len(p), nil
 }
 
 func TestALogIsLeftWhenItsClientLeaves(t *testing.T) {

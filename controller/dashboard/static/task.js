@@ -5,6 +5,7 @@ import { actions } from "./actions.js";
 import { note, progressText } from "./overview.js";
 
 const keptLines = 2000;
+const keptSize = 4e6; // letters of them together
 let shown = "";         // id of the task that is shown
 let loaded = "";        // attachments as they were read
 let logs = null;        // AbortController of the log's stream
@@ -105,7 +106,7 @@ function follow(id, instance) {
   logInstance = instance;
   const pre = $("#log");
   pre.replaceChildren();
-  let lines = 0;
+  let lines = 0, size = 0;
   const state = (text) => { if (logs === control) setText($("#log-state"), text); };
   stream(taskPath(id, "/logs?tail=200&follow=true"), {
     signal: control.signal, again: false,
@@ -113,13 +114,17 @@ function follow(id, instance) {
       if (logs !== control) return;
       if (now !== "live") return state(said || "the connection is lost: trying again");
       pre.replaceChildren(); // the last lines come again
-      lines = 0;
+      lines = size = 0;
       state("following");
     },
     onEvent: (e) => {
       if (logs !== control || e.type !== "log") return;
       pre.append(`${e.line}\n`);
-      if (++lines > keptLines) { pre.firstChild.remove(); lines--; }
+      size += pre.lastChild.length;
+      for (lines++; lines > keptLines || (size > keptSize && lines > 1); lines--) {
+        size -= pre.firstChild.length;
+        pre.firstChild.remove();
+      }
       if ($("#log-follow").checked) pre.scrollTop = pre.scrollHeight;
     },
   }).then(() => state("the log has ended"), (err) => state(err.message)).finally(() => { control.ended = true; });
