@@ -19,7 +19,7 @@ const (
 
 // script says what a task of the class Script does.
 type script struct {
-	Do     string `json:"do" jsonschema:"required,enum=finish,enum=wait,enum=work,enum=fail,enum=leak,enum=panic,enum=spin,enum=chatter"`
+	Do     string `json:"do" jsonschema:"required,enum=finish,enum=wait,enum=work,enum=fail,enum=leak,enum=panic,enum=spin,enum=chatter,enum=pour,enum=say"`
 	Millis int    `json:"millis,omitempty" jsonschema:"minimum=0"`
 	Text   string `json:"text,omitempty"`
 }
@@ -69,6 +69,22 @@ func (s *scripted) do(ctx context.Context, t *sdk.Task[script]) error {
 		return leak(ctx)
 	case "spin":
 		for ctx.Err() == nil {
+		}
+		return ctx.Err()
+	case "say": // a line of as many letters as Millis in every way
+		line := strings.Repeat("x", a.Millis)
+		fmt.Println(line)
+		fmt.Fprintln(os.Stderr, line)
+		t.Log().Warn("said", "line", line)
+		for _, fd := range []uintptr{1, 2} {
+			if _, err := os.NewFile(fd, "raw").WriteString(line + "raw\n"); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "pour": // 100 bytes a line, on standard output
+		for line := strings.Repeat("x", 99); ctx.Err() == nil; {
+			fmt.Println(line)
 		}
 		return ctx.Err()
 	case "chatter":
