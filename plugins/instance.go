@@ -179,6 +179,7 @@ func (i *Instance) finish() {
 	for n := range i.early {
 		i.early[n].flush()
 	}
+	i.out.tellDropped()
 	_ = os.RemoveAll(i.dir)
 	if i.meter != nil { // it was forked
 		i.sampling.Lock()

@@ -180,6 +180,7 @@ func TestFloodRate(t *testing.T) {
 		c, lines := collect(StreamOut)
 		defer c.out.tellDropped()
 		count := func(n int) (through int, told []string) {
+			synctest.Wait()
 			*lines = nil
 			c.feed([]byte(strings.Repeat("x\n", n)))
 			for _, l := range *lines {
@@ -198,8 +199,10 @@ func TestFloodRate(t *testing.T) {
 		if got, _ := count(5); got != 0 {
 			t.Errorf("%d lines came through right after the burst", got)
 		}
+		synctest.Wait()
 		*lines = nil
 		time.Sleep(tellEvery) // nobody writes any more
+		synctest.Wait()
 		if want := "dropped 12,350 lines (25 kB) in 1.0 s: the worker writes more than 2,000 lines or 1 MiB a second"; len(*lines) != 1 || (*lines)[0].Text != want {
 			t.Errorf("told %+v", *lines)
 		}
@@ -208,11 +211,13 @@ func TestFloodRate(t *testing.T) {
 			t.Errorf("after a rest %d, %q", got, told)
 		}
 		through, told := 0, 0
+		synctest.Wait()
 		*lines = nil
 		for range 10_000 {
 			c.feed([]byte(strings.Repeat("x\n", 100)))
 			time.Sleep(time.Millisecond)
 		}
+		synctest.Wait()
 		sum := 0
 		for _, l := range *lines {
 			if l.Stream != StreamHost {
@@ -239,6 +244,7 @@ func TestFloodOfBytes(t *testing.T) {
 		c, lines := collect(StreamOut)
 		line := append(bytes.Repeat([]byte("x"), 64<<10-1), '\n')
 		flood := func() (through int) {
+			synctest.Wait()
 			*lines = nil
 			for range 1000 {
 				c.feed(line)
@@ -252,6 +258,9 @@ func TestFloodOfBytes(t *testing.T) {
 		}
 		if through := flood(); through < burstOfBytes || through > burstOfBytes+len(line) {
 			t.Errorf("%d bytes of the burst came through", through)
+		}
+		if !c.out.isFlooded() { // its lock also keeps what was read here ahead of what is told meanwhile
+			t.Error("the flood is not held back")
 		}
 		time.Sleep(time.Second) // fake
 		if through := flood(); through < bytesPerSec-len(line) || through > bytesPerSec+len(line) {
