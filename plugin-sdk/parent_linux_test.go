@@ -59,6 +59,9 @@ func TestParentLooks(t *testing.T) {
 	signal(syscall.SIGSTOP, syscall.WUNTRACED)
 	look(false) // looks in a row are counted anew
 	look(true)
+	if self := syscall.Getppid(); !p.supervises(self, 2) || !p.supervises(self, 1) || p.supervises(self, 1) {
+		t.Error("a look that came late was counted, or those after it were not")
+	}
 	_ = c.Process.Kill()
 	_ = c.Wait()
 	if _, err := p.look(); !errors.Is(err, syscall.ESRCH) {
