@@ -533,22 +533,28 @@ func (*ConfigureResponse) Descriptor() ([]byte, []int) {
 }
 
 type RunRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	ClassName     string                 `protobuf:"bytes,2,opt,name=class_name,json=className,proto3" json:"class_name,omitempty"`
-	Epoch         int64                  `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Attempt       int32                  `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Attachments   []byte                 `protobuf:"bytes,5,opt,name=attachments,proto3" json:"attachments,omitempty"`                                                                 // JSON
-	Stages        map[string][]byte      `protobuf:"bytes,6,rep,name=stages,proto3" json:"stages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // finished stages of former attempts: name → JSON
-	Checkpoint    []byte                 `protobuf:"bytes,7,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                                                                   // state to start from
-	Candidate     bool                   `protobuf:"varint,8,opt,name=candidate,proto3" json:"candidate,omitempty"`                                                                    // start beside another instance, say Ready, then wait for Restore
-	DataDir       string                 `protobuf:"bytes,9,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`                                                          // folder for what this task writes
-	Labels        map[string]string      `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	IsPersistent  bool                   `protobuf:"varint,11,opt,name=is_persistent,json=isPersistent,proto3" json:"is_persistent,omitempty"`
-	Name          string                 `protobuf:"bytes,12,opt,name=name,proto3" json:"name,omitempty"`
-	Dependencies  []string               `protobuf:"bytes,13,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	TaskId       string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	ClassName    string                 `protobuf:"bytes,2,opt,name=class_name,json=className,proto3" json:"class_name,omitempty"`
+	Epoch        int64                  `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Attempt      int32                  `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attachments  []byte                 `protobuf:"bytes,5,opt,name=attachments,proto3" json:"attachments,omitempty"`                                                                 // JSON
+	Stages       map[string][]byte      `protobuf:"bytes,6,rep,name=stages,proto3" json:"stages,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // finished stages of former attempts: name → JSON
+	Checkpoint   []byte                 `protobuf:"bytes,7,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                                                                   // state to start from
+	Candidate    bool                   `protobuf:"varint,8,opt,name=candidate,proto3" json:"candidate,omitempty"`                                                                    // start beside another instance, say Ready, then wait for Restore
+	DataDir      string                 `protobuf:"bytes,9,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`                                                          // folder for what this task writes
+	Labels       map[string]string      `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	IsPersistent bool                   `protobuf:"varint,11,opt,name=is_persistent,json=isPersistent,proto3" json:"is_persistent,omitempty"`
+	Name         string                 `protobuf:"bytes,12,opt,name=name,proto3" json:"name,omitempty"`
+	Dependencies []string               `protobuf:"bytes,13,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	// What follows is applied before the first hook; absent leaves the process as it was started. A worker that does not know
+	// these fields ignores them.
+	GoMemLimitBytes int64             `protobuf:"varint,14,opt,name=go_mem_limit_bytes,json=goMemLimitBytes,proto3" json:"go_mem_limit_bytes,omitempty"` // negative: none
+	GoMaxProcs      int32             `protobuf:"varint,15,opt,name=go_max_procs,json=goMaxProcs,proto3" json:"go_max_procs,omitempty"`
+	LogLevel        string            `protobuf:"bytes,16,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`                                                 // trace, debug, info, warn, error
+	Env             map[string]string `protobuf:"bytes,17,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // set in the process's environment
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RunRequest) Reset() {
@@ -668,6 +674,34 @@ func (x *RunRequest) GetName() string {
 func (x *RunRequest) GetDependencies() []string {
 	if x != nil {
 		return x.Dependencies
+	}
+	return nil
+}
+
+func (x *RunRequest) GetGoMemLimitBytes() int64 {
+	if x != nil {
+		return x.GoMemLimitBytes
+	}
+	return 0
+}
+
+func (x *RunRequest) GetGoMaxProcs() int32 {
+	if x != nil {
+		return x.GoMaxProcs
+	}
+	return 0
+}
+
+func (x *RunRequest) GetLogLevel() string {
+	if x != nil {
+		return x.LogLevel
+	}
+	return ""
+}
+
+func (x *RunRequest) GetEnv() map[string]string {
+	if x != nil {
+		return x.Env
 	}
 	return nil
 }
@@ -1742,7 +1776,7 @@ func (*RestoreResponse) Descriptor() ([]byte, []int) {
 type PressureRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         PressureRequest_Level  `protobuf:"varint,1,opt,name=level,proto3,enum=skalds.worker.v1.PressureRequest_Level" json:"level,omitempty"`
-	BytesOver     int64                  `protobuf:"varint,2,opt,name=bytes_over,json=bytesOver,proto3" json:"bytes_over,omitempty"`
+	BytesOver     int64                  `protobuf:"varint,2,opt,name=bytes_over,json=bytesOver,proto3" json:"bytes_over,omitempty"` // how much should be given up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1793,7 +1827,7 @@ func (x *PressureRequest) GetBytesOver() int64 {
 
 type PressureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	FreedBytes    int64                  `protobuf:"varint,1,opt,name=freed_bytes,json=freedBytes,proto3" json:"freed_bytes,omitempty"`
+	FreedBytes    int64                  `protobuf:"varint,1,opt,name=freed_bytes,json=freedBytes,proto3" json:"freed_bytes,omitempty"` // as the worker reckons; the host measures
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2532,7 +2566,7 @@ const file_skalds_worker_v1_worker_proto_rawDesc = "" +
 	"\x12go_mem_limit_bytes\x18\x01 \x01(\x03R\x0fgoMemLimitBytes\x12 \n" +
 	"\fgo_max_procs\x18\x02 \x01(\x05R\n" +
 	"goMaxProcs\"\x13\n" +
-	"\x11ConfigureResponse\"\xc6\x04\n" +
+	"\x11ConfigureResponse\"\xa3\x06\n" +
 	"\n" +
 	"RunRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
@@ -2551,11 +2585,19 @@ const file_skalds_worker_v1_worker_proto_rawDesc = "" +
 	" \x03(\v2(.skalds.worker.v1.RunRequest.LabelsEntryR\x06labels\x12#\n" +
 	"\ris_persistent\x18\v \x01(\bR\fisPersistent\x12\x12\n" +
 	"\x04name\x18\f \x01(\tR\x04name\x12\"\n" +
-	"\fdependencies\x18\r \x03(\tR\fdependencies\x1a9\n" +
+	"\fdependencies\x18\r \x03(\tR\fdependencies\x12+\n" +
+	"\x12go_mem_limit_bytes\x18\x0e \x01(\x03R\x0fgoMemLimitBytes\x12 \n" +
+	"\fgo_max_procs\x18\x0f \x01(\x05R\n" +
+	"goMaxProcs\x12\x1b\n" +
+	"\tlog_level\x18\x10 \x01(\tR\blogLevel\x127\n" +
+	"\x03env\x18\x11 \x03(\v2%.skalds.worker.v1.RunRequest.EnvEntryR\x03env\x1a9\n" +
 	"\vStagesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +
+	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\x03\n" +
 	"\bRunEvent\x125\n" +
@@ -2701,7 +2743,7 @@ func file_skalds_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_skalds_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_skalds_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_skalds_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_skalds_worker_v1_worker_proto_goTypes = []any{
 	(Finished_Kind)(0),             // 0: skalds.worker.v1.Finished.Kind
 	(PressureRequest_Level)(0),     // 1: skalds.worker.v1.PressureRequest.Level
@@ -2752,6 +2794,7 @@ var file_skalds_worker_v1_worker_proto_goTypes = []any{
 	(*SecretResponse)(nil),         // 46: skalds.worker.v1.SecretResponse
 	nil,                            // 47: skalds.worker.v1.RunRequest.StagesEntry
 	nil,                            // 48: skalds.worker.v1.RunRequest.LabelsEntry
+	nil,                            // 49: skalds.worker.v1.RunRequest.EnvEntry
 }
 var file_skalds_worker_v1_worker_proto_depIdxs = []int32{
 	4,  // 0: skalds.worker.v1.DescribeResponse.classes:type_name -> skalds.worker.v1.Class
@@ -2759,55 +2802,56 @@ var file_skalds_worker_v1_worker_proto_depIdxs = []int32{
 	6,  // 2: skalds.worker.v1.Class.limits:type_name -> skalds.worker.v1.Limits
 	47, // 3: skalds.worker.v1.RunRequest.stages:type_name -> skalds.worker.v1.RunRequest.StagesEntry
 	48, // 4: skalds.worker.v1.RunRequest.labels:type_name -> skalds.worker.v1.RunRequest.LabelsEntry
-	11, // 5: skalds.worker.v1.RunEvent.started:type_name -> skalds.worker.v1.Started
-	12, // 6: skalds.worker.v1.RunEvent.progress:type_name -> skalds.worker.v1.Progress
-	13, // 7: skalds.worker.v1.RunEvent.stage_finished:type_name -> skalds.worker.v1.StageFinished
-	14, // 8: skalds.worker.v1.RunEvent.error:type_name -> skalds.worker.v1.TaskError
-	15, // 9: skalds.worker.v1.RunEvent.result:type_name -> skalds.worker.v1.Result
-	16, // 10: skalds.worker.v1.RunEvent.contract:type_name -> skalds.worker.v1.ProgressContract
-	17, // 11: skalds.worker.v1.RunEvent.ready:type_name -> skalds.worker.v1.Ready
-	18, // 12: skalds.worker.v1.RunEvent.finished:type_name -> skalds.worker.v1.Finished
-	0,  // 13: skalds.worker.v1.Finished.kind:type_name -> skalds.worker.v1.Finished.Kind
-	1,  // 14: skalds.worker.v1.PressureRequest.level:type_name -> skalds.worker.v1.PressureRequest.Level
-	2,  // 15: skalds.worker.v1.Worker.Describe:input_type -> skalds.worker.v1.DescribeRequest
-	7,  // 16: skalds.worker.v1.Worker.Configure:input_type -> skalds.worker.v1.ConfigureRequest
-	9,  // 17: skalds.worker.v1.Worker.Run:input_type -> skalds.worker.v1.RunRequest
-	19, // 18: skalds.worker.v1.Worker.Update:input_type -> skalds.worker.v1.UpdateRequest
-	21, // 19: skalds.worker.v1.Worker.Pause:input_type -> skalds.worker.v1.PauseRequest
-	23, // 20: skalds.worker.v1.Worker.Resume:input_type -> skalds.worker.v1.ResumeRequest
-	25, // 21: skalds.worker.v1.Worker.Stop:input_type -> skalds.worker.v1.StopRequest
-	27, // 22: skalds.worker.v1.Worker.Checkpoint:input_type -> skalds.worker.v1.CheckpointRequest
-	29, // 23: skalds.worker.v1.Worker.Restore:input_type -> skalds.worker.v1.RestoreRequest
-	31, // 24: skalds.worker.v1.Worker.Pressure:input_type -> skalds.worker.v1.PressureRequest
-	33, // 25: skalds.worker.v1.HostServices.CacheGet:input_type -> skalds.worker.v1.CacheGetRequest
-	35, // 26: skalds.worker.v1.HostServices.CacheSet:input_type -> skalds.worker.v1.CacheSetRequest
-	37, // 27: skalds.worker.v1.HostServices.CacheDelete:input_type -> skalds.worker.v1.CacheDeleteRequest
-	39, // 28: skalds.worker.v1.HostServices.ReportArtifact:input_type -> skalds.worker.v1.ReportArtifactRequest
-	41, // 29: skalds.worker.v1.HostServices.SaveCheckpoint:input_type -> skalds.worker.v1.SaveCheckpointRequest
-	43, // 30: skalds.worker.v1.HostServices.LoadCheckpoint:input_type -> skalds.worker.v1.LoadCheckpointRequest
-	45, // 31: skalds.worker.v1.HostServices.Secret:input_type -> skalds.worker.v1.SecretRequest
-	3,  // 32: skalds.worker.v1.Worker.Describe:output_type -> skalds.worker.v1.DescribeResponse
-	8,  // 33: skalds.worker.v1.Worker.Configure:output_type -> skalds.worker.v1.ConfigureResponse
-	10, // 34: skalds.worker.v1.Worker.Run:output_type -> skalds.worker.v1.RunEvent
-	20, // 35: skalds.worker.v1.Worker.Update:output_type -> skalds.worker.v1.UpdateResponse
-	22, // 36: skalds.worker.v1.Worker.Pause:output_type -> skalds.worker.v1.PauseResponse
-	24, // 37: skalds.worker.v1.Worker.Resume:output_type -> skalds.worker.v1.ResumeResponse
-	26, // 38: skalds.worker.v1.Worker.Stop:output_type -> skalds.worker.v1.StopResponse
-	28, // 39: skalds.worker.v1.Worker.Checkpoint:output_type -> skalds.worker.v1.CheckpointResponse
-	30, // 40: skalds.worker.v1.Worker.Restore:output_type -> skalds.worker.v1.RestoreResponse
-	32, // 41: skalds.worker.v1.Worker.Pressure:output_type -> skalds.worker.v1.PressureResponse
-	34, // 42: skalds.worker.v1.HostServices.CacheGet:output_type -> skalds.worker.v1.CacheGetResponse
-	36, // 43: skalds.worker.v1.HostServices.CacheSet:output_type -> skalds.worker.v1.CacheSetResponse
-	38, // 44: skalds.worker.v1.HostServices.CacheDelete:output_type -> skalds.worker.v1.CacheDeleteResponse
-	40, // 45: skalds.worker.v1.HostServices.ReportArtifact:output_type -> skalds.worker.v1.ReportArtifactResponse
-	42, // 46: skalds.worker.v1.HostServices.SaveCheckpoint:output_type -> skalds.worker.v1.SaveCheckpointResponse
-	44, // 47: skalds.worker.v1.HostServices.LoadCheckpoint:output_type -> skalds.worker.v1.LoadCheckpointResponse
-	46, // 48: skalds.worker.v1.HostServices.Secret:output_type -> skalds.worker.v1.SecretResponse
-	32, // [32:49] is the sub-list for method output_type
-	15, // [15:32] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	49, // 5: skalds.worker.v1.RunRequest.env:type_name -> skalds.worker.v1.RunRequest.EnvEntry
+	11, // 6: skalds.worker.v1.RunEvent.started:type_name -> skalds.worker.v1.Started
+	12, // 7: skalds.worker.v1.RunEvent.progress:type_name -> skalds.worker.v1.Progress
+	13, // 8: skalds.worker.v1.RunEvent.stage_finished:type_name -> skalds.worker.v1.StageFinished
+	14, // 9: skalds.worker.v1.RunEvent.error:type_name -> skalds.worker.v1.TaskError
+	15, // 10: skalds.worker.v1.RunEvent.result:type_name -> skalds.worker.v1.Result
+	16, // 11: skalds.worker.v1.RunEvent.contract:type_name -> skalds.worker.v1.ProgressContract
+	17, // 12: skalds.worker.v1.RunEvent.ready:type_name -> skalds.worker.v1.Ready
+	18, // 13: skalds.worker.v1.RunEvent.finished:type_name -> skalds.worker.v1.Finished
+	0,  // 14: skalds.worker.v1.Finished.kind:type_name -> skalds.worker.v1.Finished.Kind
+	1,  // 15: skalds.worker.v1.PressureRequest.level:type_name -> skalds.worker.v1.PressureRequest.Level
+	2,  // 16: skalds.worker.v1.Worker.Describe:input_type -> skalds.worker.v1.DescribeRequest
+	7,  // 17: skalds.worker.v1.Worker.Configure:input_type -> skalds.worker.v1.ConfigureRequest
+	9,  // 18: skalds.worker.v1.Worker.Run:input_type -> skalds.worker.v1.RunRequest
+	19, // 19: skalds.worker.v1.Worker.Update:input_type -> skalds.worker.v1.UpdateRequest
+	21, // 20: skalds.worker.v1.Worker.Pause:input_type -> skalds.worker.v1.PauseRequest
+	23, // 21: skalds.worker.v1.Worker.Resume:input_type -> skalds.worker.v1.ResumeRequest
+	25, // 22: skalds.worker.v1.Worker.Stop:input_type -> skalds.worker.v1.StopRequest
+	27, // 23: skalds.worker.v1.Worker.Checkpoint:input_type -> skalds.worker.v1.CheckpointRequest
+	29, // 24: skalds.worker.v1.Worker.Restore:input_type -> skalds.worker.v1.RestoreRequest
+	31, // 25: skalds.worker.v1.Worker.Pressure:input_type -> skalds.worker.v1.PressureRequest
+	33, // 26: skalds.worker.v1.HostServices.CacheGet:input_type -> skalds.worker.v1.CacheGetRequest
+	35, // 27: skalds.worker.v1.HostServices.CacheSet:input_type -> skalds.worker.v1.CacheSetRequest
+	37, // 28: skalds.worker.v1.HostServices.CacheDelete:input_type -> skalds.worker.v1.CacheDeleteRequest
+	39, // 29: skalds.worker.v1.HostServices.ReportArtifact:input_type -> skalds.worker.v1.ReportArtifactRequest
+	41, // 30: skalds.worker.v1.HostServices.SaveCheckpoint:input_type -> skalds.worker.v1.SaveCheckpointRequest
+	43, // 31: skalds.worker.v1.HostServices.LoadCheckpoint:input_type -> skalds.worker.v1.LoadCheckpointRequest
+	45, // 32: skalds.worker.v1.HostServices.Secret:input_type -> skalds.worker.v1.SecretRequest
+	3,  // 33: skalds.worker.v1.Worker.Describe:output_type -> skalds.worker.v1.DescribeResponse
+	8,  // 34: skalds.worker.v1.Worker.Configure:output_type -> skalds.worker.v1.ConfigureResponse
+	10, // 35: skalds.worker.v1.Worker.Run:output_type -> skalds.worker.v1.RunEvent
+	20, // 36: skalds.worker.v1.Worker.Update:output_type -> skalds.worker.v1.UpdateResponse
+	22, // 37: skalds.worker.v1.Worker.Pause:output_type -> skalds.worker.v1.PauseResponse
+	24, // 38: skalds.worker.v1.Worker.Resume:output_type -> skalds.worker.v1.ResumeResponse
+	26, // 39: skalds.worker.v1.Worker.Stop:output_type -> skalds.worker.v1.StopResponse
+	28, // 40: skalds.worker.v1.Worker.Checkpoint:output_type -> skalds.worker.v1.CheckpointResponse
+	30, // 41: skalds.worker.v1.Worker.Restore:output_type -> skalds.worker.v1.RestoreResponse
+	32, // 42: skalds.worker.v1.Worker.Pressure:output_type -> skalds.worker.v1.PressureResponse
+	34, // 43: skalds.worker.v1.HostServices.CacheGet:output_type -> skalds.worker.v1.CacheGetResponse
+	36, // 44: skalds.worker.v1.HostServices.CacheSet:output_type -> skalds.worker.v1.CacheSetResponse
+	38, // 45: skalds.worker.v1.HostServices.CacheDelete:output_type -> skalds.worker.v1.CacheDeleteResponse
+	40, // 46: skalds.worker.v1.HostServices.ReportArtifact:output_type -> skalds.worker.v1.ReportArtifactResponse
+	42, // 47: skalds.worker.v1.HostServices.SaveCheckpoint:output_type -> skalds.worker.v1.SaveCheckpointResponse
+	44, // 48: skalds.worker.v1.HostServices.LoadCheckpoint:output_type -> skalds.worker.v1.LoadCheckpointResponse
+	46, // 49: skalds.worker.v1.HostServices.Secret:output_type -> skalds.worker.v1.SecretResponse
+	33, // [33:50] is the sub-list for method output_type
+	16, // [16:33] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_skalds_worker_v1_worker_proto_init() }
@@ -2831,7 +2875,7 @@ func file_skalds_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skalds_worker_v1_worker_proto_rawDesc), len(file_skalds_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

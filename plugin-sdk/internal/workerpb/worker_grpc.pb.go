@@ -59,7 +59,7 @@ type WorkerClient interface {
 	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
 	// Restore hands a checkpoint to a candidate that has said Ready, and makes it the current instance.
 	Restore(ctx context.Context, in *RestoreRequest, opts ...grpc.CallOption) (*RestoreResponse, error)
-	// Pressure tells that memory is short. Capability "pressure".
+	// Pressure tells that memory is short, and asks for some of it. Capability "pressure".
 	Pressure(ctx context.Context, in *PressureRequest, opts ...grpc.CallOption) (*PressureResponse, error)
 }
 
@@ -205,7 +205,7 @@ type WorkerServer interface {
 	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
 	// Restore hands a checkpoint to a candidate that has said Ready, and makes it the current instance.
 	Restore(context.Context, *RestoreRequest) (*RestoreResponse, error)
-	// Pressure tells that memory is short. Capability "pressure".
+	// Pressure tells that memory is short, and asks for some of it. Capability "pressure".
 	Pressure(context.Context, *PressureRequest) (*PressureResponse, error)
 	mustEmbedUnimplementedWorkerServer()
 }
