@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +57,14 @@ type script struct {
 
 type scriptWorker struct{}
 
+// limits is what the process looks like from inside.
+type limits struct {
+	MemLimit int64
+	MaxProcs int
+	Debug    bool
+	Env      string
+}
+
 func (scriptWorker) Release(_ context.Context, t *sdk.Task[script]) error {
 	return os.WriteFile(filepath.Join(t.DataDir(), "released"), nil, 0o600)
 }
@@ -77,6 +86,8 @@ func (scriptWorker) Main(ctx context.Context, t *sdk.Task[script]) error {
 	case "wait":
 		<-ctx.Done()
 		return context.Cause(ctx)
+	case "limits":
+		return t.Result(limits{debug.SetMemoryLimit(-1), runtime.GOMAXPROCS(0), t.Log().IsDebug(), os.Getenv("TOLD_BY_RUN")})
 	case "save":
 		return t.SaveCheckpoint(ctx, []byte("saved by a process"))
 	case "child":
@@ -332,6 +343,43 @@ func TestProcessRefusals(t *testing.T) {
 	if err := l.worker.Configure(t.Context(), 1<<30, 1); err != nil {
 		t.Errorf("configure: %v", err)
 	}
+}
+
+func TestRunLimitsTheProcess(t *testing.T) {
+	run := func(t *testing.T, l *launched, req protocol.RunRequest) (got limits) {
+		t.Helper()
+		req.TaskID, req.ClassName, req.Attachments, req.DataDir = "t", "Script", json.RawMessage(`{"do":"limits"}`), t.TempDir()
+		if err := l.worker.Run(t.Context(), req, func(e protocol.RunEvent) {
+			if e.Kind == protocol.EventResult {
+				if err := json.Unmarshal(e.Value, &got); err != nil {
+					t.Error(err)
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	started := []string{"GOMEMLIMIT=300MiB", "GOMAXPROCS=1", "TOLD_BY_RUN=at the start"}
+	t.Run("all", func(t *testing.T) {
+		l := launchAs(t, "1", started...)
+		for _, key := range []string{"", "A=B", "A\x00"} {
+			req := protocol.RunRequest{ClassName: "Script", Env: map[string]string{key: "v"}}
+			if err := l.worker.Run(t.Context(), req, nil); !errors.Is(err, protocol.ErrRefused) {
+				t.Errorf("variable %q: %v", key, err) // and the process stays idle
+			}
+		}
+		got := run(t, l, protocol.RunRequest{GoMemLimitBytes: 200 << 20, GoMaxProcs: 3, LogLevel: "debug", Env: map[string]string{"TOLD_BY_RUN": "yes"}})
+		if diff := cmp.Diff(limits{200 << 20, 3, true, "yes"}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	t.Run("none", func(t *testing.T) {
+		got := run(t, launchAs(t, "1", started...), protocol.RunRequest{})
+		if diff := cmp.Diff(limits{300 << 20, 1, false, "at the start"}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestProcessPanic(t *testing.T) {

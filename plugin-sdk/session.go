@@ -3,11 +3,13 @@ package sdk
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -55,13 +57,42 @@ func (s *session) Describe(_ context.Context, req protocol.DescribeRequest) (pro
 }
 
 func (s *session) Configure(_ context.Context, goMemLimitBytes int64, goMaxProcs int) error {
-	if goMemLimitBytes > 0 {
-		debug.SetMemoryLimit(goMemLimitBytes)
-	} else if goMemLimitBytes < 0 {
+	setGoLimits(goMemLimitBytes, goMaxProcs)
+	return nil
+}
+
+// setGoLimits leaves what is zero.
+func setGoLimits(memLimitBytes int64, maxProcs int) {
+	if memLimitBytes > 0 {
+		debug.SetMemoryLimit(memLimitBytes)
+	} else if memLimitBytes < 0 {
 		debug.SetMemoryLimit(math.MaxInt64)
 	}
-	if goMaxProcs > 0 {
-		runtime.GOMAXPROCS(goMaxProcs)
+	if maxProcs > 0 {
+		runtime.GOMAXPROCS(maxProcs)
+	}
+}
+
+// checkEnv finds what cannot be set, before anything is.
+func checkEnv(env map[string]string) error {
+	for k, v := range env {
+		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
+			return fmt.Errorf("cannot set the environment variable %q", k) // its value may be a secret
+		}
+	}
+	return nil
+}
+
+// adapt gives the process what its task asks for. The environment has been checked.
+func (s *session) adapt(req protocol.RunRequest) error {
+	for k, v := range req.Env {
+		if err := os.Setenv(k, v); err != nil {
+			return fmt.Errorf("set the environment variable %q: %w", k, err)
+		}
+	}
+	setGoLimits(req.GoMemLimitBytes, req.GoMaxProcs)
+	if l := hclog.LevelFromString(req.LogLevel); l != hclog.NoLevel {
+		s.log.SetLevel(l)
 	}
 	return nil
 }
@@ -72,6 +103,9 @@ func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(pr
 		return &refusal{"this worker cannot start as a candidate beside another instance", protocol.ErrUnsupported}
 	}
 	class, err := s.program.class(req.ClassName)
+	if err == nil {
+		err = checkEnv(req.Env)
+	}
 	if err != nil {
 		return &refusal{err.Error(), protocol.ErrRefused}
 	}
@@ -85,6 +119,9 @@ func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(pr
 	defer begun()
 	s.takeOutput()
 	services, err := s.services()
+	if err == nil {
+		err = s.adapt(req) // before the author's code runs, which makes the worker, too
+	}
 	if err != nil {
 		s.mu.Unlock()
 		return err

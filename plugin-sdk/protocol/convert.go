@@ -90,6 +90,7 @@ func runRequestToPB(r RunRequest) *workerpb.RunRequest {
 	m := &workerpb.RunRequest{
 		TaskId: r.TaskID, Name: r.Name, ClassName: r.ClassName, Epoch: r.Epoch, Attempt: int32(r.Attempt), Attachments: r.Attachments,
 		Checkpoint: r.Checkpoint, Candidate: r.Candidate, DataDir: r.DataDir, Labels: r.Labels, IsPersistent: r.IsPersistent, Dependencies: r.Dependencies,
+		GoMemLimitBytes: r.GoMemLimitBytes, GoMaxProcs: int32(r.GoMaxProcs), LogLevel: r.LogLevel, Env: r.Env,
 	}
 	if len(r.Stages) > 0 {
 		m.Stages = make(map[string][]byte, len(r.Stages))
@@ -104,6 +105,7 @@ func runRequestFromPB(m *workerpb.RunRequest) RunRequest {
 	r := RunRequest{
 		TaskID: m.TaskId, Name: m.Name, ClassName: m.ClassName, Epoch: m.Epoch, Attempt: int(m.Attempt), Attachments: m.Attachments,
 		Checkpoint: m.Checkpoint, Candidate: m.Candidate, DataDir: m.DataDir, Labels: m.Labels, IsPersistent: m.IsPersistent, Dependencies: m.Dependencies,
+		GoMemLimitBytes: m.GoMemLimitBytes, GoMaxProcs: int(m.GoMaxProcs), LogLevel: m.LogLevel, Env: m.Env,
 	}
 	if len(m.Stages) > 0 {
 		r.Stages = make(map[string]json.RawMessage, len(m.Stages))

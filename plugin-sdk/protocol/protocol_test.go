@@ -124,6 +124,7 @@ func TestRunCrossesUnchanged(t *testing.T) {
 		TaskID: "t", Name: "n", ClassName: "C", Epoch: 3, Attempt: 2, Attachments: json.RawMessage(`{"a":1}`),
 		Stages: map[string]json.RawMessage{"s": json.RawMessage("1")}, Checkpoint: []byte("c"), Candidate: true, DataDir: "/d",
 		Labels: map[string]string{"l": "v"}, IsPersistent: true, Dependencies: []string{"x"},
+		GoMemLimitBytes: 1 << 40, GoMaxProcs: 3, LogLevel: "debug", Env: map[string]string{"K": "v", "EMPTY": ""},
 	}
 	events := []protocol.RunEvent{
 		{Kind: protocol.EventStarted},

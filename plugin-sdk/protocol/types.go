@@ -62,6 +62,13 @@ type RunRequest struct {
 	Labels       map[string]string
 	IsPersistent bool
 	Dependencies []string
+
+	// What follows is applied to the process before the first hook; the zero value leaves it as it was started. Workers of an
+	// older SDK ignore it.
+	GoMemLimitBytes int64 // negative: none
+	GoMaxProcs      int
+	LogLevel        string            // trace, debug, info, warn or error
+	Env             map[string]string // set in the process's environment
 }
 
 // EventKind is the kind of a RunEvent.
