@@ -30,7 +30,7 @@ type attempt interface {
 	resume(ctx context.Context) error
 	stop(reason string, grace time.Duration)
 	checkpoint(ctx context.Context) ([]byte, error)
-	pressure(ctx context.Context, bytesOver int64) (int64, error)
+	pressure(ctx context.Context, p Pressure) (int64, error)
 }
 
 // taskAttempt runs the hooks of one worker for one task.
@@ -243,12 +243,15 @@ func (a *taskAttempt[A]) checkpoint(ctx context.Context) (state []byte, err erro
 	return state, err
 }
 
-func (a *taskAttempt[A]) pressure(ctx context.Context, bytesOver int64) (freed int64, err error) {
+func (a *taskAttempt[A]) pressure(ctx context.Context, p Pressure) (freed int64, err error) {
 	h, ok := a.worker.(PressureReliever[A])
 	if !ok {
 		return 0, protocol.ErrUnsupported
 	}
-	err = guard(func() (err error) { freed, err = h.OnPressure(ctx, a.task, bytesOver); return err })
+	err = guard(func() (err error) { freed, err = h.OnPressure(ctx, a.task, p); return err })
+	if freed > 0 {
+		debug.FreeOSMemory() // what a hook lets go of is the system's only after a collection, which may be far away
+	}
 	return freed, err
 }
 

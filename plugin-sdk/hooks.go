@@ -1,6 +1,10 @@
 package sdk
 
-import "context"
+import (
+	"context"
+
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
 
 // Worker is what an author writes for a class whose attachments are an A. Only Main is required; every other hook is a
 // small interface that the same type may implement, found by assertion and announced in Describe.
@@ -58,8 +62,26 @@ type Checkpointer[A any] interface {
 	Restore(ctx context.Context, t *Task[A], state []byte) error
 }
 
-// PressureReliever is told that memory is short and returns how many bytes it gave up. It runs at once, on a goroutine of
-// its own, whatever the other hooks do: guard what it touches.
+// PressureReliever is told that memory is short, and returns how many bytes it gave up. The host calls it when the task's
+// processes hold 80 % of their memory limit: again every 5 s while they do, and again when they do after they had fallen below
+// 70 %. One call at a time; ctx ends after 5 s. It runs at once, on a goroutine of its own, whatever the other hooks do: guard what it
+// touches. Where something was given up, the Go heap is collected and returned to the system before the host hears of it. The
+// host measures whether that has helped; an error, or a panic, is told in the exit report and does not end the task.
 type PressureReliever[A any] interface {
-	OnPressure(ctx context.Context, t *Task[A], bytesOver int64) (freed int64, err error)
+	OnPressure(ctx context.Context, t *Task[A], p Pressure) (freed int64, err error)
 }
+
+// Pressure is how short memory is.
+type Pressure struct {
+	Level PressureLevel
+	Bytes int64 // how much to give up, of memory that the task's processes hold
+}
+
+// PressureLevel grows with the need. Hosts may come to know more levels than this version.
+type PressureLevel = protocol.PressureLevel
+
+// The levels of pressure.
+const (
+	PressureSoft = protocol.PressureSoft // the soft limit was crossed: give up what is easily made again
+	PressureHard = protocol.PressureHard // the end is near: give up whatever you can; no host of this version says so
+)

@@ -88,8 +88,8 @@ func (w *everything) Restore(_ context.Context, _ *sdk.Task[attachments], state 
 	return w.hook("Restore(" + string(state) + ")")
 }
 
-func (w *everything) OnPressure(_ context.Context, _ *sdk.Task[attachments], over int64) (int64, error) {
-	return over / 2, w.hook("OnPressure")
+func (w *everything) OnPressure(_ context.Context, _ *sdk.Task[attachments], p sdk.Pressure) (int64, error) {
+	return p.Bytes / 2, w.hook("OnPressure " + p.Level.String())
 }
 
 func (w *everything) Main(ctx context.Context, t *sdk.Task[attachments]) error {
@@ -192,7 +192,7 @@ func TestUpdatePauseResumeCheckpointPressure(t *testing.T) {
 			if state, err := task.Checkpoint(); err != nil || string(state) != "state" {
 				t.Fatalf("checkpoint: %q, %v", state, err)
 			}
-			if freed, err := task.Pressure(100); err != nil || freed != 50 {
+			if freed, err := task.Pressure(sdk.Pressure{Level: sdk.PressureHard, Bytes: 100}); err != nil || freed != 50 {
 				t.Fatalf("pressure: %d, %v", freed, err)
 			}
 			if err := task.Resume(); err != nil {
@@ -200,7 +200,7 @@ func TestUpdatePauseResumeCheckpointPressure(t *testing.T) {
 			}
 			task.WaitUnits(task.Progress().Units + 1)
 			task.Stop()
-			want := []string{"Before", "Main", "Update(1→2)", "Update(2→3)", "Pause", "Update(2→4)", "Checkpoint", "OnPressure", "Resume", "Release"}
+			want := []string{"Before", "Main", "Update(1→2)", "Update(2→3)", "Pause", "Update(2→4)", "Checkpoint", "OnPressure hard", "Resume", "Release"}
 			got := slices.DeleteFunc(w.d.read(), func(s string) bool { return concurrent && (s == "Before" || s == "Main") })
 			if concurrent { // the first update may come before Main
 				want = want[2:]
@@ -302,7 +302,7 @@ func TestWithoutHooks(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"pause": task.Pause, "resume": task.Resume,
 		"checkpoint": func() error { _, err := task.Checkpoint(); return err },
-		"pressure":   func() error { _, err := task.Pressure(1); return err },
+		"pressure":   func() error { _, err := task.Pressure(sdk.Pressure{Level: sdk.PressureSoft, Bytes: 1}); return err },
 	} {
 		if err := call(); !errors.Is(err, protocol.ErrUnsupported) {
 			t.Errorf("%s: got %v, want ErrUnsupported", name, err)

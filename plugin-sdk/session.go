@@ -204,12 +204,12 @@ func (s *session) Checkpoint(ctx context.Context) ([]byte, error) {
 // Restore belongs to hot swap, which this SDK does not offer yet.
 func (s *session) Restore(context.Context, []byte, int64) error { return protocol.ErrUnsupported }
 
-func (s *session) Pressure(ctx context.Context, _ protocol.PressureLevel, bytesOver int64) (int64, error) {
+func (s *session) Pressure(ctx context.Context, level protocol.PressureLevel, bytesOver int64) (int64, error) {
 	a, err := s.current(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return a.pressure(ctx, bytesOver)
+	return a.pressure(ctx, Pressure{Level: level, Bytes: bytesOver})
 }
 
 // stopOnSignal makes SIGTERM a stop; a process without a task ends at once. SIGTERM is also what the kernel sends when the

@@ -190,15 +190,15 @@ type script struct {
 type scripted struct{ relieved chan struct{} }
 
 // OnPressure lets the script "hold" go on.
-func (s scripted) OnPressure(_ context.Context, t *sdk.Task[script], over int64) (int64, error) {
-	if t.Attachments().Do != "hold" || over <= 0 {
+func (s scripted) OnPressure(_ context.Context, t *sdk.Task[script], p sdk.Pressure) (int64, error) {
+	if t.Attachments().Do != "hold" || p.Bytes <= 0 {
 		return 0, nil
 	}
 	select {
 	case s.relieved <- struct{}{}:
 	default:
 	}
-	return over, nil
+	return p.Bytes, nil
 }
 
 // in does as told if it is the hook that shall.

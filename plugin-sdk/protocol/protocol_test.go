@@ -219,7 +219,7 @@ func TestSmallCalls(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"pressure 2 41", "configure 1073741824 2", "pause", "resume", "restore s 9", "stop drain 1.5s"}, w.seen); diff != "" {
+	if diff := cmp.Diff([]string{"pressure hard 41", "configure 1073741824 2", "pause", "resume", "restore s 9", "stop drain 1.5s"}, w.seen); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	if state, err := c.Checkpoint(t.Context()); err != nil || len(state) != protocol.MaxCheckpoint {

@@ -131,9 +131,20 @@ type PressureLevel int
 
 // The levels of pressure.
 const (
-	PressureSoft PressureLevel = iota + 1
-	PressureHard
+	PressureSoft PressureLevel = iota + 1 // the soft limit was crossed
+	PressureHard                          // the end is near
 )
+
+// String is the level in one word.
+func (l PressureLevel) String() string {
+	switch l {
+	case PressureSoft:
+		return "soft"
+	case PressureHard:
+		return "hard"
+	}
+	return fmt.Sprintf("level %d", int(l))
+}
 
 // Worker is served by a worker process. The host's client implements it over the wire. Every method but Run returns
 // within the deadline of its context; Run blocks until the task has ended, calling emit for every event in order, on one

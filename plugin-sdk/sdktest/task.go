@@ -259,10 +259,10 @@ func (k *Task) Checkpoint() (state []byte, err error) {
 	return state, err
 }
 
-// Pressure tells the task that memory is short, and returns how much it freed.
-func (k *Task) Pressure(bytesOver int64) (freed int64, err error) {
+// Pressure tells the task that memory is short, and returns how much it says that it freed.
+func (k *Task) Pressure(p sdk.Pressure) (freed int64, err error) {
 	err = k.call(func(ctx context.Context) (err error) {
-		freed, err = k.client.Pressure(ctx, protocol.PressureSoft, bytesOver)
+		freed, err = k.client.Pressure(ctx, p.Level, p.Bytes)
 		return err
 	})
 	return freed, err
