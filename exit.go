@@ -62,17 +62,28 @@ func (e Exit) ForMemory() bool {
 
 // Attempt is one run of a task, kept for ever with its task.
 type Attempt struct {
-	TaskID    string `json:"taskId"`
-	Epoch     int64  `json:"epoch"`
-	Attempt   int    `json:"attempt"` // counted by the host within the epoch, from 1
-	Node      string `json:"node"`
-	Version   string `json:"version"` // "rtsp-worker@1.2.0"
-	Digest    string `json:"digest,omitempty"`
-	PID       int    `json:"pid,omitempty"`
-	StartedAt int64  `json:"startedAt"` // ms since epoch
-	EndedAt   int64  `json:"endedAt"`   // 0 while it runs
-	Exit      *Exit  `json:"exit,omitempty"`
-	Peak      Usage  `json:"peak"`
-	LastUsage Usage  `json:"lastUsage"`
-	LogTail   string `json:"logTail,omitempty"` // last lines, at most 16 KiB
+	TaskID    string     `json:"taskId"`
+	Epoch     int64      `json:"epoch"`
+	Attempt   int        `json:"attempt"` // counted by the host within the epoch, from 1
+	Node      string     `json:"node"`
+	Version   string     `json:"version"` // "rtsp-worker@1.2.0"
+	Digest    string     `json:"digest,omitempty"`
+	PID       int        `json:"pid,omitempty"`
+	StartedAt int64      `json:"startedAt"` // ms since epoch
+	EndedAt   int64      `json:"endedAt"`   // 0 while it runs
+	Exit      *Exit      `json:"exit,omitempty"`
+	Peak      Usage      `json:"peak"`
+	LastUsage Usage      `json:"lastUsage"`
+	Pressures []Pressure `json:"pressure,omitempty"` // the last ten times that it was asked to give memory up, oldest first
+	LogTail   string     `json:"logTail,omitempty"`  // last lines, at most 16 KiB
+}
+
+// Pressure is one time that a worker was asked to give memory up, and what came of it.
+type Pressure struct {
+	At          int64  `json:"at"`          // ms since epoch
+	Level       string `json:"level"`       // "soft"
+	Bytes       int64  `json:"bytes"`       // asked for
+	SaidBytes   int64  `json:"saidBytes"`   // given up, as the worker says
+	ShrankBytes int64  `json:"shrankBytes"` // what all its processes hold less of than before, as measured; negative: they grew
+	Helped      bool   `json:"helped"`      // they were below the soft limit afterwards
 }

@@ -146,7 +146,7 @@ func (a *attempt) record(exit skalds.Exit) skalds.Attempt {
 	}
 	if a.instance != nil {
 		r.PID, r.StartedAt = a.instance.PID(), a.instance.StartedAt().UnixMilli()
-		r.Peak, r.LastUsage = a.instance.Peak(), a.instance.Usage()
+		r.Peak, r.LastUsage, r.Pressures = a.instance.Peak(), a.instance.Usage(), a.instance.Pressures()
 		if r.LogTail == "" {
 			r.LogTail = a.instance.StderrTail()
 		}

@@ -50,7 +50,8 @@ type Instance struct {
 	sampling sync.Mutex // guards meter
 	meter    *procstats.Meter
 
-	soft, near bool // told of the soft limit, close to the hard one; both belong to the watchdog
+	near   bool // to a limit; belongs to the watchdog
+	relief relief
 }
 
 // process is nil before the fork.

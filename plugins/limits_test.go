@@ -51,17 +51,6 @@ func TestMemoryLimitCountsAChildThatNoRoundHasSeen(t *testing.T) {
 	}
 }
 
-func TestPressureComesBeforeTheKill(t *testing.T) {
-	l, p := setup(t)
-	a := launch(t, l, p, script{Do: "hold", Bytes: 460 << 20}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 500 << 20}})
-	if x := a.end(t); x.Kind != skalds.ExitCompleted {
-		t.Errorf("got %+v", x)
-	}
-	if peak := a.Peak().MemoryBytes; peak < int64(softShare*(500<<20)) {
-		t.Errorf("peak %s", mib(peak))
-	}
-}
-
 func TestMemoryLimitBeforeTheHandshake(t *testing.T) {
 	l, p := setup(t)
 	_, err := l.Launch(t.Context(), LaunchSpec{

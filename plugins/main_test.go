@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func serveScript() {
 	}
 	var defs []sdk.ClassDef
 	for _, c := range classes {
-		defs = append(defs, sdk.Class(c, func() sdk.Worker[script] { return scripted{make(chan struct{}, 1)} }))
+		defs = append(defs, sdk.Class(c, func() sdk.Worker[script] { return scripted{make(chan struct{}, 1), new(atomic.Pointer[[]byte])} }))
 	}
 	sdk.Serve(name, version, defs...)
 }
@@ -187,12 +188,23 @@ type script struct {
 	After int64  `json:"after,omitempty"` // so many microseconds later
 }
 
-type scripted struct{ relieved chan struct{} }
+type scripted struct {
+	relieved chan struct{}
+	cache    *atomic.Pointer[[]byte]
+}
 
-// OnPressure lets the script "hold" go on.
+// OnPressure lets the script "hold" go on, and empties the cache of the script "cache".
 func (s scripted) OnPressure(_ context.Context, t *sdk.Task[script], p sdk.Pressure) (int64, error) {
-	if t.Attachments().Do != "hold" || p.Bytes <= 0 {
+	switch {
+	case p.Bytes <= 0:
 		return 0, nil
+	case t.Attachments().Do == "cache":
+		if b := s.cache.Swap(nil); b != nil {
+			return int64(len(*b)), nil
+		}
+		return 0, errors.New("nothing is left")
+	case t.Attachments().Do != "hold":
+		return p.Bytes, nil // "lie"
 	}
 	select {
 	case s.relieved <- struct{}{}:
@@ -305,7 +317,14 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		c := exec.Command(os.Args[0])
 		c.Env = append(os.Environ(), protocol.EnvCookieKey+"="+protocol.EnvCookieValue, "SCRIPT_START=leak")
 		return c.Run()
-	case "hold": // until somebody asks for it
+	case "cache": // lives until somebody asks for memory, or for ever
+		b := make([]byte, a.Bytes)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		s.cache.Store(&b)
+		<-ctx.Done()
+	case "hold", "lie": // until somebody asks for it
 		b, err := syscall.Mmap(-1, 0, int(a.Bytes), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 		if err != nil {
 			return err

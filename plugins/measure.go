@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins/procstats"
 )
 
@@ -15,7 +14,6 @@ const (
 	nearInterval     = 20 * time.Millisecond // once a tree uses 70 % of its memory
 	reaction         = 50 * time.Millisecond // from the kill to freed memory
 	nearShare        = 0.7
-	softShare        = 0.9 // OnPressure is called
 )
 
 // measure samples every tree once per round and watches limits in between.
@@ -130,28 +128,10 @@ func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int6
 		return false
 	}
 	share := float64(charged) / float64(lim.MemoryBytes)
-	switch {
-	case share >= softShare && !i.soft:
-		i.soft = true
-		go i.relieve(ctx, charged-int64(softShare*float64(lim.MemoryBytes)))
-	case share < nearShare:
-		i.soft = false
+	if (share < softShare || i.canRelieve()) && i.relief.due(share, time.Now()) {
+		go i.relieve(ctx, charged, lim.MemoryBytes)
 	}
 	return share >= nearShare
-}
-
-// relieve tells a worker that can give up memory that the limit is near.
-func (i *Instance) relieve(ctx context.Context, over int64) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	w := i.Worker()
-	if w == nil {
-		return // it has not even shaken hands
-	}
-	freed, err := w.Pressure(ctx, protocol.PressureSoft, over)
-	if err == nil {
-		i.l.log.Info("worker gave up memory", "task_id", i.spec.TaskID, "memory_bytes", freed)
-	}
 }
 
 func mib(b int64) string { return fmt.Sprintf("%.0f MiB", float64(b)/(1<<20)) }

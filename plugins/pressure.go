@@ -1,0 +1,101 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+)
+
+const (
+	softShare     = 0.8             // of the limit: a worker that can is asked to give memory up
+	askAgain      = 5 * time.Second // while that has not helped; and how long an answer may take
+	keptPressures = 10              // for the exit report
+)
+
+// relief is when a worker is asked to give memory up, and what came of it.
+type relief struct {
+	mu        sync.Mutex // guards what follows
+	above     bool       // it was asked, and has not fallen below nearShare since
+	asked     time.Time
+	asking    bool // a call is under way
+	deaf      bool // the task's class has no hook for it
+	pressures []skalds.Pressure
+}
+
+// due reports whether to ask now that the tree holds a share of its limit. Who was asked must come to an end of it with
+// answered.
+func (r *relief) due(share float64, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if share < nearShare {
+		r.above = false
+	}
+	if share < softShare || r.deaf || r.asking || r.above && now.Sub(r.asked) < askAgain {
+		return false
+	}
+	r.above, r.asked, r.asking = true, now, true
+	return true
+}
+
+// answered keeps what came of a call; nil: nothing worth telling.
+func (r *relief) answered(p *skalds.Pressure, deaf bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asking, r.deaf = false, r.deaf || deaf
+	if p == nil {
+		return
+	}
+	if len(r.pressures) == keptPressures {
+		r.pressures = slices.Delete(r.pressures, 0, 1)
+	}
+	r.pressures = append(r.pressures, *p)
+}
+
+// Pressures lists the last ten times that the worker was asked to give memory up, oldest first.
+func (i *Instance) Pressures() []skalds.Pressure {
+	i.relief.mu.Lock()
+	defer i.relief.mu.Unlock()
+	return slices.Clone(i.relief.pressures)
+}
+
+// canRelieve reports whether it is of use to ask: a tree that is frozen, or has not shaken hands, cannot answer, and a plugin
+// of which no class has the hook would not know what to say.
+func (i *Instance) canRelieve() bool {
+	return i.Worker() != nil && !i.isFrozen() && slices.ContainsFunc(i.spec.Plugin.Info.Classes, func(c skalds.ClassInfo) bool {
+		return slices.Contains(c.Capabilities, protocol.CapabilityPressure)
+	})
+}
+
+// relieve asks the worker for what its tree holds above nearShare: less would leave it where it is asked again. Then it
+// measures, because a worker knows what it let go of and not what the system got back.
+func (i *Instance) relieve(ctx context.Context, charged, limit int64) {
+	p := skalds.Pressure{At: time.Now().UnixMilli(), Level: protocol.PressureSoft.String(), Bytes: charged - int64(nearShare*float64(limit))}
+	ctx, cancel := context.WithTimeout(ctx, askAgain)
+	defer cancel()
+	said, err := i.Worker().Pressure(ctx, protocol.PressureSoft, p.Bytes)
+	if errors.Is(err, protocol.ErrUnsupported) { // another class of the plugin has the hook
+		i.relief.answered(nil, true)
+		return
+	}
+	i.sampling.Lock()
+	left := i.meter.Charged()
+	i.sampling.Unlock()
+	if i.process().reaped.Load() {
+		i.relief.answered(nil, false) // what a dead tree holds says nothing
+		return
+	}
+	p.SaidBytes, p.ShrankBytes = said, charged-left
+	p.Helped = float64(left) < softShare*float64(limit)
+	i.relief.answered(&p, false)
+	log := i.l.log.With("task_id", i.spec.TaskID, "asked_bytes", p.Bytes, "said_bytes", p.SaidBytes, "shrank_bytes", p.ShrankBytes, "helped", p.Helped)
+	if err != nil {
+		log.Warn("worker was asked to give memory up, and failed", "err", err)
+		return
+	}
+	log.Info("worker was asked to give memory up")
+}
