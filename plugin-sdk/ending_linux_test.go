@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 )
@@ -39,6 +42,33 @@ func controlGroup(t *testing.T) string {
 	}
 	t.Skip("no unified control groups here")
 	return ""
+}
+
+// runWithStray runs a task that has started a process in a session of its own, and returns when that runs.
+func (l *launched) runWithStray(t *testing.T) (worker, stray int) {
+	t.Helper()
+	dir := t.TempDir()
+	events, _ := l.run(t, dir, `{"do":"stray"}`)
+	eventually(t, "the stray runs", units(events, 2))
+	b, err := os.ReadFile(filepath.Join(dir, "pids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(string(b), &worker, &stray); err != nil {
+		t.Fatalf("%v in %q", err, b)
+	}
+	if sid, err := unix.Getsid(stray); err != nil || sid != stray { // its number is that of another namespace, or another's by now
+		t.Fatalf("process %d is not the stray: %d, %v", stray, sid, err)
+	}
+	fd, err := unix.PidfdOpen(stray, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		_ = unix.Close(fd)
+	})
+	return worker, stray
 }
 
 func TestNobodyOfTheControlGroupOutlivesTheHost(t *testing.T) {

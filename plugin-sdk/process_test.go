@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -100,6 +101,8 @@ func (scriptWorker) Main(ctx context.Context, t *sdk.Task[script]) error {
 		}
 		t.AddUnits("items", 1)
 		return child.Wait()
+	case "orphans":
+		return makeOrphans()
 	case "stray": // a child that leaves the process group
 		stray := exec.Command("sleep", "600")
 		stray.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -114,6 +117,57 @@ func (scriptWorker) Main(ctx context.Context, t *sdk.Task[script]) error {
 		return stray.Wait()
 	}
 	return t.Result(map[string]int{"count": t.Attachments().Count})
+}
+
+// makeOrphans leaves processes to the first process of the pid namespace, which is this one, and returns when it has reaped
+// them. Meanwhile it starts children and waits for them.
+func makeOrphans() error {
+	if os.Getpid() != 1 {
+		return fmt.Errorf("this is process %d", os.Getpid())
+	}
+	var wg sync.WaitGroup
+	faults := make(chan error, 1000)
+	for range 4 {
+		wg.Go(func() {
+			for range 25 {
+				var exit *exec.ExitError
+				if err := exec.Command("sh", "-c", "exit 3").Run(); !errors.As(err, &exit) || exit.ExitCode() != 3 {
+					faults <- fmt.Errorf("a child's end was stolen: %w", err)
+				}
+			}
+		})
+	}
+	var orphans []int
+	for range 20 {
+		out, err := exec.Command("sh", "-c", "sleep 0.02 >&- 2>&- & echo $!").Output()
+		if err != nil {
+			faults <- err
+			continue
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+		if err != nil {
+			faults <- err
+			continue
+		}
+		orphans = append(orphans, pid)
+	}
+	wg.Wait()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		orphans = slices.DeleteFunc(orphans, func(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }) // a zombie can be signalled
+		if len(orphans) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			faults <- fmt.Errorf("%d orphans are still there", len(orphans))
+			break
+		}
+	}
+	close(faults)
+	var errs []error
+	for err := range faults {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // lockedBuffer is a writer that a test may read meanwhile.
@@ -149,6 +203,11 @@ func launch(t *testing.T) *launched { return launchAs(t, "1") }
 
 func launchAs(t *testing.T, role string, env ...string) *launched {
 	t.Helper()
+	return launchWith(t, role, &syscall.SysProcAttr{Setpgid: true}, env...)
+}
+
+func launchWith(t *testing.T, role string, attr *syscall.SysProcAttr, env ...string) *launched {
+	t.Helper()
 	sockets, err := os.MkdirTemp("", "sdk")
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +235,7 @@ func launchAs(t *testing.T, role string, env ...string) *launched {
 		protocol.EnvHostSocket+"="+listener.Addr().String(), plugin.EnvUnixSocketDir+"="+sockets)
 	l.cmd.Env = append(l.cmd.Env, env...)
 	l.cmd.ExtraFiles = []*os.File{r}
-	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	l.cmd.SysProcAttr = attr
 	l.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: protocol.Handshake(), Plugins: protocol.Plugins(nil, "secret token"), Cmd: l.cmd,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, Stderr: l.stderr, SyncStderr: io.Discard, SyncStdout: io.Discard,
@@ -487,23 +546,6 @@ func TestAChildDiesWithAKilledWorker(t *testing.T) {
 	}
 	<-end
 	eventually(t, "its child is gone", func() bool { return !alive(child) })
-}
-
-// runWithStray runs a task that has started a process in a session of its own, and returns when that runs.
-func (l *launched) runWithStray(t *testing.T) (worker, stray int) {
-	t.Helper()
-	dir := t.TempDir()
-	events, _ := l.run(t, dir, `{"do":"stray"}`)
-	eventually(t, "the stray runs", units(events, 2))
-	b, err := os.ReadFile(filepath.Join(dir, "pids"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Sscan(string(b), &worker, &stray); err != nil {
-		t.Fatalf("%v in %q", err, b)
-	}
-	t.Cleanup(func() { _ = syscall.Kill(stray, syscall.SIGKILL) })
-	return worker, stray
 }
 
 // alive reports whether a process exists and is no zombie.

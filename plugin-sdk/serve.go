@@ -19,19 +19,24 @@ import (
 
 // Serve is a worker's whole main. Started by a Skalds host it serves one task; started by a person it is a command line
 // (run, describe, version). version is a semantic version. It does not return.
+//
+// As the first process of a pid namespace (number 1) it also reaps orphans, if main calls it on its own goroutine. Children
+// that were started with os/exec are left to those who wait for them; wait for what was started ahead of Serve before it.
 func Serve(name, version string, classes ...ClassDef) {
 	w := &workerProgram{name: name, version: version, classes: classes}
 	if err := w.check(); err != nil {
 		fmt.Fprintf(os.Stderr, "worker %s cannot serve: %v\n", name, err)
 		os.Exit(2)
 	}
-	if os.Getenv(protocol.EnvCookieKey) == protocol.EnvCookieValue && len(os.Args) < 2 {
-		w.serve()
-		os.Exit(0)
-	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, cancel) // a second signal kills
-	os.Exit(w.commandLine(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	besideReaper(func() {
+		if os.Getenv(protocol.EnvCookieKey) == protocol.EnvCookieValue && len(os.Args) < 2 {
+			w.serve()
+			os.Exit(0)
+		}
+		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		context.AfterFunc(ctx, cancel) // a second signal kills
+		os.Exit(w.commandLine(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	})
 }
 
 // NewWorker makes what Serve serves, for one task, without a process around it: package sdktest and programs that speak the
