@@ -201,6 +201,9 @@ func TestFloodRate(t *testing.T) {
 		}
 		synctest.Wait()
 		*lines = nil
+		if !c.out.isFlooded() { // its lock also keeps what was done here ahead of what is told meanwhile
+			t.Error("the flood is not held back")
+		}
 		time.Sleep(tellEvery) // nobody writes any more
 		synctest.Wait()
 		if want := "dropped 12,350 lines (25 kB) in 1.0 s: the worker writes more than 2,000 lines or 1 MiB a second"; len(*lines) != 1 || (*lines)[0].Text != want {
