@@ -76,6 +76,8 @@ type Attempt struct {
 	LastUsage Usage      `json:"lastUsage"`
 	Pressures []Pressure `json:"pressure,omitempty"` // the last ten times that it was asked to give memory up, oldest first
 	LogTail   string     `json:"logTail,omitempty"`  // last lines, at most 16 KiB
+	// Usage is the way to the end of an attempt that took more than it may (ExitLimit, ExitOOM), oldest first.
+	Usage []UsageSample `json:"usage,omitempty"`
 }
 
 // Pressure is one time that a worker was asked to give memory up, and what came of it.

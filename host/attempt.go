@@ -150,6 +150,9 @@ func (a *attempt) record(exit skalds.Exit) skalds.Attempt {
 		if r.LogTail == "" {
 			r.LogTail = a.instance.StderrTail()
 		}
+		if exit.Kind == skalds.ExitLimit || exit.Kind == skalds.ExitOOM {
+			r.Usage = a.instance.UsageCurve()
+		}
 	}
 	return r
 }

@@ -67,7 +67,7 @@ func shrunken(m skalds.HostMessage) (skalds.HostMessage, bool) {
 		m.Report = &r
 	case m.Outcome != nil && m.Outcome.Exit != nil:
 		o, a := *m.Outcome, *m.Outcome.Exit
-		a.LogTail = ""
+		a.LogTail, a.Usage = "", nil
 		if a.Exit != nil {
 			exit := cutExit(*a.Exit, maxShrunken, 0)
 			a.Exit = &exit

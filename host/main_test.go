@@ -183,6 +183,18 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	case "leave": // quietly
 		<-ctx.Done()
 		return nil
+	case "hoard": // takes more and more memory
+		var all [][]byte
+		for {
+			b := make([]byte, 4<<20)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			all = append(all, b)
+			if err := t.Sleep(ctx, 20*time.Millisecond); err != nil {
+				return fmt.Errorf("with %d blocks: %w", len(all), err)
+			}
+		}
 	case "trouble":
 		t.Error("camera does not answer")
 		<-ctx.Done()

@@ -107,6 +107,32 @@ func TestACommandRunsAProcessToItsEnd(t *testing.T) {
 	}
 }
 
+func TestTheWayToALimitIsInTheExitReport(t *testing.T) {
+	b, _, _ := nodeHost(t)
+	const limit = 128 << 20
+	spec := scriptSpec("greedy", "Script", script{Do: "hoard"})
+	spec.IsPersistent, spec.Retry.MaxAttempts, spec.Limits.MemoryBytes = false, 1, limit
+	b.send(command(spec, 1, 1))
+	failing := scriptSpec("modest", "Script", script{Do: "flaky", N: 1})
+	failing.IsPersistent, failing.Retry.MaxAttempts = false, 1
+	b.send(command(failing, 1, 1))
+	for _, id := range []string{"greedy", "modest"} {
+		eventually(t, "the exit report of "+id, 5*soon, func() bool { return len(b.outcomes(id, skalds.OutcomeExit)) == 1 })
+	}
+	if a := b.outcomes("modest", skalds.OutcomeExit)[0].Exit; a.Exit.Kind != skalds.ExitError || len(a.Usage) != 0 {
+		t.Errorf("an attempt that ended by itself: %+v, %d points", a.Exit, len(a.Usage))
+	}
+	a := b.outcomes("greedy", skalds.OutcomeExit)[0].Exit
+	n := len(a.Usage)
+	if a.Exit.Kind != skalds.ExitLimit || n < 2 || n > 60 {
+		t.Fatalf("%+v, %d points", a.Exit, n)
+	}
+	first, last := a.Usage[0], a.Usage[n-1]
+	if first.Usage.MemoryBytes >= limit || last.Usage.MemoryBytes <= limit || first.At < a.StartedAt || last.At > a.EndedAt || first.At >= last.At {
+		t.Errorf("attempt from %d to %d: from %+v to %+v", a.StartedAt, a.EndedAt, first, last)
+	}
+}
+
 func TestAnEpochIsNotBegunTwice(t *testing.T) {
 	b, m, _ := nodeHost(t)
 	spec := scriptSpec("a", "Script", script{Do: "result", N: 42})

@@ -84,14 +84,14 @@ func (s *openOutcomes) trimExits(taskID string) {
 	}
 }
 
-// strip takes the log and the stack from an exit report.
+// strip takes the log, the stack and the measurements from an exit report.
 func (s *openOutcomes) strip(key skalds.OutcomeKey) {
 	o := s.byKey[key]
 	if o.outcome.Exit == nil {
 		return
 	}
 	short, a := o.outcome, *o.outcome.Exit // others may be reading it
-	a.LogTail = ""
+	a.LogTail, a.Usage = "", nil
 	if a.Exit != nil {
 		exit := *a.Exit
 		exit.Stack = ""
@@ -155,10 +155,13 @@ func (s *openOutcomes) takeLost() int {
 	return n
 }
 
+// sampleBytes is what a measurement takes in the journal, more or less.
+const sampleBytes = 80
+
 func outcomeBytes(o skalds.Outcome) int {
 	n := openOverhead + len(o.Name) + len(o.Value)
 	if a := o.Exit; a != nil {
-		n += len(a.LogTail)
+		n += len(a.LogTail) + len(a.Usage)*sampleBytes
 		if a.Exit != nil {
 			n += len(a.Exit.Message) + len(a.Exit.Stack)
 		}

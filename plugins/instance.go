@@ -47,6 +47,8 @@ type Instance struct {
 	left   bool // killed after its last word
 	over   bool // reaped: what is asked for now is not why it ended
 
+	recent usageRing
+
 	sampling sync.Mutex // guards meter
 	meter    *procstats.Meter
 
@@ -124,6 +126,10 @@ func (i *Instance) Peak() skalds.Usage {
 	defer i.mu.Unlock()
 	return i.peak
 }
+
+// UsageCurve is what the tree used of late, oldest first: at most 60 measurements, the newest as close together as the
+// watchdog looked, older ones a second apart.
+func (i *Instance) UsageCurve() []skalds.UsageSample { return i.recent.curve() }
 
 // look measures memory at once, so that there is a figure before the first round.
 func (i *Instance) look() {

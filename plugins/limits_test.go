@@ -30,6 +30,10 @@ func TestMemoryLimitKillsTheLeakerAlone(t *testing.T) {
 	if peak := leaker.Peak().MemoryBytes; peak < 128<<20 || peak > 128<<20+5*150<<20 { // 0.15 s at 1 GB/s
 		t.Errorf("peak %s", mib(peak))
 	}
+	curve := leaker.UsageCurve()
+	if n := len(curve); n < 2 || n > curvePoints || curve[n-1].Usage.MemoryBytes <= limits.MemoryBytes || curve[0].Usage.MemoryBytes > limits.MemoryBytes {
+		t.Errorf("the way to its end: %+v", curve)
+	}
 	for _, n := range neighbours {
 		select {
 		case <-n.Done():

@@ -66,6 +66,7 @@ func (l *Launcher) sample() {
 		i.mu.Lock()
 		i.usage, i.peak = usage, i.peak.Max(usage)
 		i.mu.Unlock()
+		i.recent.round(now, usage)
 	}
 }
 
@@ -116,6 +117,7 @@ func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int6
 	i.peak.MemoryBytes = max(i.peak.MemoryBytes, charged)
 	peak := i.peak.MemoryBytes
 	i.mu.Unlock()
+	i.recent.watch(time.Now(), charged)
 	if lim.PIDs > 0 && count > lim.PIDs {
 		i.killOver(skalds.LimitPIDs, fmt.Sprintf("processes: the tree has %d, the limit is %d", count, lim.PIDs))
 		return false

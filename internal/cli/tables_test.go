@@ -140,7 +140,14 @@ func TestTables(t *testing.T) {
 				TaskID: "front", Epoch: 3, Attempt: 1, Node: "node-1", Version: "rtsp-worker@1.2.0", Digest: "sha256:0123", PID: 4700, StartedAt: ago(150 * time.Second), EndedAt: ago(91 * time.Second),
 				Exit: &skalds.Exit{Kind: skalds.ExitPanic, Code: 2, Message: "index out of range", Stack: "main.go:1\n\tmain.run\n"}, Peak: skalds.Usage{CPUCores: 0.4, MemoryBytes: 31 << 20}, LogTail: "first\nlast\n",
 			},
-			{TaskID: "front", Epoch: 3, Attempt: 2, Node: "node-1", Version: "rtsp-worker@1.2.0", PID: 4711, StartedAt: ago(90 * time.Second)},
+			{
+				TaskID: "front", Epoch: 3, Attempt: 2, Node: "node-1", Version: "rtsp-worker@1.2.0", PID: 4705, StartedAt: ago(90 * time.Second), EndedAt: ago(86 * time.Second),
+				Exit: &skalds.Exit{Kind: skalds.ExitLimit, Code: -1, Signal: "killed", Message: "memory: the tree uses 130 MiB (peak 130 MiB), the limit is 128 MiB"}, Peak: skalds.Usage{CPUCores: 1, MemoryBytes: 130 << 20},
+				Usage: []skalds.UsageSample{
+					{At: ago(90 * time.Second), Usage: skalds.Usage{MemoryBytes: 20 << 20}}, {At: ago(88 * time.Second), Usage: skalds.Usage{MemoryBytes: 20 << 20}}, {At: ago(86 * time.Second), Usage: skalds.Usage{MemoryBytes: 130 << 20}},
+				},
+			},
+			{TaskID: "front", Epoch: 3, Attempt: 3, Node: "node-1", Version: "rtsp-worker@1.2.0", PID: 4711, StartedAt: ago(85 * time.Second)},
 		}},
 		"/api/tasks/front/usage": api.UsageHistory{TaskID: "front", Limits: tasks[0].Limits, Items: []skalds.UsageSample{
 			{At: ago(2 * time.Second), Usage: skalds.Usage{CPUCores: 0.1, MemoryBytes: 23 << 20}},

@@ -101,5 +101,9 @@ func attemptEnd(a skalds.Attempt) string {
 	if a.Exit == nil && a.EndedAt == 0 {
 		return "runs"
 	}
-	return exitText(a.Exit)
+	s := exitText(a.Exit)
+	if curve := curveText(a.Usage); curve != "" {
+		s += "; " + curve
+	}
+	return s
 }
