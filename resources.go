@@ -41,11 +41,13 @@ type Capacity struct {
 	MemoryBytes int64   `json:"memoryBytes"`
 }
 
-// UsageSample is one point of a task's usage history.
+// UsageSample is one point of a task's usage history: a moment, or the average of a span.
 type UsageSample struct {
-	At       int64   `json:"at"` // ms since epoch
+	At       int64   `json:"at"` // ms since epoch; of a span its beginning
 	Usage    Usage   `json:"usage"`
 	Progress float64 `json:"progress,omitempty"` // percent
+	Peak     Usage   `json:"peak,omitzero"`      // the highest within the span
+	Span     int64   `json:"spanMs,omitempty"`   // 0: a moment
 }
 
 // Mechanism says what holds a limit on a node.

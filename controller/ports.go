@@ -57,7 +57,8 @@ type TaskStore interface {
 	CountByState(ctx context.Context, className string) (map[skalds.State]int, error)
 	// ClassNames lists the classes of all tasks, sorted.
 	ClassNames(ctx context.Context) ([]string, error)
-	// Prune removes final tasks that ended before the time (ms), and the oldest final ones beyond keep, with their records.
+	// Prune removes final tasks that ended before the time (ms), and the oldest final ones beyond keep, with their records
+	// and usage.
 	Prune(ctx context.Context, before int64, keep int) (removed []string, err error)
 }
 
@@ -102,11 +103,45 @@ type WorkerOnNodes struct {
 	Nodes []string `json:"nodes"`
 }
 
+// TaskUsage is a piece of what a task took.
+type TaskUsage struct {
+	TaskID  string
+	Samples []skalds.UsageSample
+}
+
+// UsageStore keeps what tasks took. What is lost of it costs no correctness: it needs no synchronisation of the disk.
+type UsageStore interface {
+	// PutUsage adds samples, in one transaction. A sample may come twice (same At and Span): it is read once.
+	PutUsage(ctx context.Context, pieces []TaskUsage) error
+	// Usage lists the samples of a task, by At, the longer Span first. Figures are exact to a thousandth of a core, 1 KiB and a
+	// hundredth of a percent.
+	Usage(ctx context.Context, taskID string) ([]skalds.UsageSample, error)
+	// PruneUsage removes samples of before the time (ms), to the hour. TaskStore.Prune removes those of its tasks.
+	PruneUsage(ctx context.Context, before int64) error
+}
+
+// StoredProfile is what was learned about a class in one version of a worker. Only the dispatcher knows what Doc means.
+type StoredProfile struct {
+	ClassName string
+	Worker    string // "name@version"
+	UpdatedAt int64  // ms since epoch
+	Doc       json.RawMessage
+}
+
+// ProfileStore keeps what was learned about workers.
+type ProfileStore interface {
+	SaveProfiles(ctx context.Context, profiles []StoredProfile) error // inserts or replaces, in one transaction
+	Profiles(ctx context.Context) ([]StoredProfile, error)            // by class name and worker
+	PruneProfiles(ctx context.Context, before int64) error            // removes those not updated since (ms)
+}
+
 // Store is what a controller keeps things in.
 type Store interface {
 	TaskStore
 	RecordStore
 	NodeStore
+	UsageStore
+	ProfileStore
 	Ping(ctx context.Context) error
 	Close() error
 }

@@ -23,6 +23,8 @@ type Store struct {
 	nodes    map[string]skalds.Node
 	workers  map[string][]skalds.WorkerInfo
 	offsets  map[string]string
+	usage    map[string][]skalds.UsageSample
+	profiles map[[2]string]controller.StoredProfile
 	fault    func(op string) error
 	watch    func(before, after *skalds.Task)
 	onNode   func(before, after skalds.Node)
@@ -34,7 +36,7 @@ var _ controller.Store = (*Store)(nil)
 func NewStore() *Store {
 	return &Store{
 		tasks: map[string]*skalds.Task{}, keys: map[string]string{}, outcomes: map[skalds.OutcomeKey]skalds.Outcome{},
-		nodes: map[string]skalds.Node{}, workers: map[string][]skalds.WorkerInfo{}, offsets: map[string]string{},
+		nodes: map[string]skalds.Node{}, workers: map[string][]skalds.WorkerInfo{}, offsets: map[string]string{}, usage: map[string][]skalds.UsageSample{}, profiles: map[[2]string]controller.StoredProfile{},
 	}
 }
 
@@ -257,6 +259,7 @@ func (s *Store) Prune(ctx context.Context, before int64, keep int) ([]string, er
 	for i, t := range final {
 		if t.EndedAt < before || i >= keep {
 			delete(s.tasks, t.ID)
+			delete(s.usage, t.ID)
 			removed = append(removed, t.ID)
 		}
 	}
@@ -441,6 +444,84 @@ func (s *Store) Offset(ctx context.Context, stream string) (string, error) {
 	}
 	defer leave()
 	return s.offsets[stream], nil
+}
+
+func (s *Store) PutUsage(ctx context.Context, pieces []controller.TaskUsage) error {
+	leave, err := s.enter(ctx, "putUsage")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for _, p := range pieces {
+		list := append(s.usage[p.TaskID], p.Samples...)
+		slices.SortStableFunc(list, func(a, b skalds.UsageSample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(b.Span, a.Span)) })
+		s.usage[p.TaskID] = slices.CompactFunc(list, func(a, b skalds.UsageSample) bool { return a.At == b.At && a.Span == b.Span })
+	}
+	return nil
+}
+
+func (s *Store) Usage(ctx context.Context, taskID string) ([]skalds.UsageSample, error) {
+	leave, err := s.enter(ctx, "usage")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return slices.Clone(s.usage[taskID]), nil
+}
+
+func (s *Store) PruneUsage(ctx context.Context, before int64) error {
+	leave, err := s.enter(ctx, "pruneUsage")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	before -= before % 3_600_000
+	for id, list := range s.usage {
+		s.usage[id] = slices.DeleteFunc(list, func(u skalds.UsageSample) bool { return u.At < before })
+	}
+	return nil
+}
+
+func (s *Store) SaveProfiles(ctx context.Context, profiles []controller.StoredProfile) error {
+	leave, err := s.enter(ctx, "saveProfiles")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for _, p := range profiles {
+		s.profiles[[2]string{p.ClassName, p.Worker}] = p
+	}
+	return nil
+}
+
+func (s *Store) Profiles(ctx context.Context) ([]controller.StoredProfile, error) {
+	leave, err := s.enter(ctx, "profiles")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := []controller.StoredProfile{}
+	for _, p := range s.profiles {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b controller.StoredProfile) int {
+		return cmp.Or(cmp.Compare(a.ClassName, b.ClassName), cmp.Compare(a.Worker, b.Worker))
+	})
+	return out, nil
+}
+
+func (s *Store) PruneProfiles(ctx context.Context, before int64) error {
+	leave, err := s.enter(ctx, "pruneProfiles")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for key, p := range s.profiles {
+		if p.UpdatedAt < before {
+			delete(s.profiles, key)
+		}
+	}
+	return nil
 }
 
 func (s *Store) Ping(ctx context.Context) error {

@@ -151,7 +151,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err := errors.Join(err, db.Close()); err != nil {
 				t.Fatal(err)
 			}
-		}, "was written by a newer version of skalds (schema 7, this one knows 1): upgrade skalds or choose another --data-dir"},
+		}, "was written by a newer version of skalds (schema 7, this one knows 2): upgrade skalds or choose another --data-dir"},
 		{"no database", func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
 				t.Fatal(err)

@@ -6,7 +6,7 @@ import "context"
 const pruneChunk = 100
 
 // Prune removes final tasks that ended before the time (ms) and, where keep is positive, the oldest final ones beyond keep,
-// with their outcomes and audit entries. Records whose task has been gone for as long go too.
+// with their outcomes, audit entries and usage. Records whose task has been gone for as long go too.
 func (s *Store) Prune(ctx context.Context, before int64, keep int) ([]string, error) {
 	removed := []string{}
 	for {
@@ -50,6 +50,9 @@ func (s *Store) remove(ctx context.Context, ids []string) (removed []string, err
 				continue // retried in between
 			}
 			if _, err := x.exec(`DELETE FROM outcomes WHERE task_id = ?`, id); err != nil {
+				return err
+			}
+			if _, err := x.exec(`DELETE FROM usage WHERE task_id = ?`, id); err != nil {
 				return err
 			}
 			if _, err := x.exec(`DELETE FROM audits WHERE task_id = ? AND task_id != ''`, id); err != nil {

@@ -70,6 +70,23 @@ CREATE TABLE workers (
 	PRIMARY KEY (node_id, name, version)
 ) WITHOUT ROWID;
 `,
+	`
+CREATE TABLE usage (
+	task_id TEXT NOT NULL,
+	hour    INTEGER NOT NULL, -- hours since epoch
+	points  BLOB NOT NULL,    -- see usage.go
+	PRIMARY KEY (task_id, hour)
+);
+CREATE INDEX usage_hour ON usage(hour);
+
+CREATE TABLE profiles (
+	class_name TEXT NOT NULL,
+	worker     TEXT NOT NULL, -- name@version
+	updated_at INTEGER NOT NULL,
+	doc        TEXT NOT NULL,
+	PRIMARY KEY (class_name, worker)
+) WITHOUT ROWID;
+`,
 }
 
 // schemaVersion is the newest schema that this program knows.

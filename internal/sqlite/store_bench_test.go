@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/internal/sqlite"
 )
 
@@ -99,6 +100,28 @@ func BenchmarkSave(b *testing.B) {
 	}
 	t.LifecycleStatus = skalds.Running
 	run(b, 1, func() error { return s.Save(b.Context(), t) })
+}
+
+// BenchmarkPutUsage keeps a minute of 10,000 tasks, 1,000 in each transaction.
+func BenchmarkPutUsage(b *testing.B) {
+	s := openStore(b)
+	const tasks, chunk = 10_000, 1000
+	minute := int64(30_000_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		minute++
+		for first := 0; first < tasks; first += chunk {
+			pieces := make([]controller.TaskUsage, chunk)
+			for i := range pieces {
+				pieces[i] = controller.TaskUsage{TaskID: fmt.Sprintf("task-%08d", first+i), Samples: []skalds.UsageSample{{
+					At: minute * 60_000, Span: 60_000, Usage: skalds.Usage{CPUCores: 0.25, MemoryBytes: 64 << 20}, Peak: skalds.Usage{CPUCores: 0.5, MemoryBytes: 70 << 20},
+				}}}
+			}
+			if err := s.PutUsage(b.Context(), pieces); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 }
 
 func BenchmarkTask(b *testing.B) {
