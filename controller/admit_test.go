@@ -101,24 +101,3 @@ func TestAuditsHoldNoSecrets(t *testing.T) {
 		}
 	}
 }
-
-func TestUsageHistory(t *testing.T) {
-	u, at := newUsageHistory(time.Minute), time.UnixMilli(now)
-	for i := range 600 {
-		at = at.Add(time.Second)
-		u.add("t", skalds.UsageSample{At: at.UnixMilli(), Usage: skalds.Usage{CPUCores: float64(i)}}, at)
-	}
-	list := u.of("t", at)
-	if len(list) != 61 || list[0].Usage.CPUCores != 539 || list[60].Usage.CPUCores != 599 {
-		t.Errorf("%d samples, from %+v", len(list), list[0])
-	}
-	if n := len(u.tasks["t"]); n > 200 {
-		t.Errorf("%d samples are kept for a minute of one each second", n)
-	}
-	if u.sweep(at); len(u.tasks) != 1 {
-		t.Error("a task that is measured was forgotten")
-	}
-	if u.sweep(at.Add(2 * time.Minute)); len(u.tasks) != 0 || len(u.of("t", at.Add(2*time.Minute))) != 0 {
-		t.Error("a task that is gone was kept")
-	}
-}

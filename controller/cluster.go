@@ -46,7 +46,7 @@ type liveTask struct {
 
 func newCluster(cfg Config) *cluster {
 	return &cluster{
-		cfg: cfg, history: newUsageHistory(cfg.UsageHistory), records: make(chan struct{}, 1), ledger: dispatch.NewLedger(cfg.Dispatch),
+		cfg: cfg, history: newUsageHistory(), records: make(chan struct{}, 1), ledger: dispatch.NewLedger(cfg.Dispatch),
 		leases: monitor.NewLeases(monitor.ForLease(cfg.Lease)), nodes: map[string]*member{}, live: map[string]liveTask{},
 	}
 }
@@ -144,7 +144,7 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 		for _, in := range hb.Instances {
 			c.live[in.TaskID] = liveTask{hb.NodeID, in}
 			if fresh {
-				c.history.add(in.TaskID, skalds.UsageSample{At: now.UnixMilli(), Usage: in.Usage, Progress: in.Progress.Percent}, now)
+				c.history.add(in.TaskID, skalds.UsageSample{At: now.UnixMilli(), Usage: in.Usage, Progress: in.Progress.Percent})
 			}
 		}
 	}

@@ -32,8 +32,9 @@ type Config struct {
 	Retention time.Duration `yaml:"retention"`
 	// RetentionTasks is how many ended tasks are kept at most; default 100000; 0: all.
 	RetentionTasks int `yaml:"retention_tasks"`
-	// UsageHistory is how far back the usage of a task can be read; default 10m. It is kept in memory.
-	UsageHistory time.Duration `yaml:"usage_history"`
+	// UsageRetention is how long it is kept what tasks took, in averages of a minute; default 168h (7 days), at most as long as
+	// the task; 0: as long as the task.
+	UsageRetention time.Duration `yaml:"usage_retention"`
 	// StreamTimeout is how long a host may take to begin a stream that a client waits for; default 10s.
 	StreamTimeout time.Duration `yaml:"stream_timeout"`
 }
@@ -43,7 +44,7 @@ func DefaultConfig() Config {
 	return Config{
 		ID: "controller", Lease: 6 * time.Second, Heartbeat: time.Second, TaskWorkerRetry: -1, Resend: 2 * time.Second,
 		Dispatch: dispatch.DefaultConfig(), Retention: 30 * 24 * time.Hour, RetentionTasks: 100_000,
-		UsageHistory: 10 * time.Minute, StreamTimeout: 10 * time.Second,
+		UsageRetention: 7 * 24 * time.Hour, StreamTimeout: 10 * time.Second,
 	}
 }
 
@@ -65,13 +66,16 @@ func (c Config) Validate() error {
 	if c.TaskWorkerRetry < -1 {
 		add("task_worker_retry", "%d is no number of retries: use 0 or more, or -1 for the default", c.TaskWorkerRetry)
 	}
-	for name, d := range map[string]time.Duration{"resend": c.Resend, "usage_history": c.UsageHistory, "stream_timeout": c.StreamTimeout} {
+	for name, d := range map[string]time.Duration{"resend": c.Resend, "stream_timeout": c.StreamTimeout} {
 		if d <= 0 {
 			add(name, "must be above zero")
 		}
 	}
 	if c.Retention < 0 {
 		add("retention", "must not be negative")
+	}
+	if c.UsageRetention < 0 {
+		add("usage_retention", "must not be negative")
 	}
 	if c.RetentionTasks < 0 {
 		add("retention_tasks", "must not be negative")

@@ -32,6 +32,7 @@ type Controller struct {
 	publisher  *publisher
 	requests   *requests
 	pruning    *pruning
+	usage      *usageKeeper
 
 	generation atomic.Int64
 	leading    atomic.Bool
@@ -80,7 +81,8 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.nodes = &NodeService{store: store, cluster: c.cluster, tasks: c.tasks, log: log.Named("nodes")}
 	c.events = newEvents(bus, log.Named("events"))
 	c.requests = &requests{bus: bus, tasks: c.tasks, log: log.Named("requests")}
-	c.pruning = &pruning{cfg: cfg, store: store, history: c.cluster.history, clock: clock, log: log.Named("pruning")}
+	c.pruning = &pruning{cfg: cfg, store: store, clock: clock, log: log.Named("pruning")}
+	c.usage = &usageKeeper{store: store, history: c.cluster.history, clock: clock, log: log.Named("usage")}
 	c.health = &Health{store: store, bus: bus, beats: beats, cluster: c.cluster, leading: c.leadership}
 	return c, nil
 }
@@ -145,6 +147,7 @@ func (c *Controller) lead(ctx context.Context) error {
 	defer c.leading.Store(false)
 	return runAll(ctx, map[string]func(context.Context) error{
 		"reports": c.applier.Run, "dispatcher": decide(c.dispatcher.Run), "commands": decide(c.unanswered.Run), "pruning": c.pruning.Run,
+		"usage": c.usage.Run,
 	})
 }
 

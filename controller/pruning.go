@@ -17,11 +17,10 @@ const (
 
 // pruning removes what ended long ago.
 type pruning struct {
-	cfg     Config
-	store   TaskStore
-	history *usageHistory
-	clock   Clock
-	log     hclog.Logger
+	cfg   Config
+	store Store
+	clock Clock
+	log   hclog.Logger
 }
 
 // Run prunes until ctx ends.
@@ -37,7 +36,7 @@ func (p *pruning) Run(ctx context.Context) error {
 
 func (p *pruning) once(ctx context.Context) {
 	now := p.clock.Now()
-	p.history.sweep(now)
+	p.usage(ctx, now)
 	var before int64
 	keep := math.MaxInt32
 	if p.cfg.Retention > 0 {
@@ -58,5 +57,17 @@ func (p *pruning) once(ctx context.Context) {
 	}
 	if len(removed) > 0 {
 		p.log.Info("old tasks removed", "tasks", len(removed))
+	}
+}
+
+// usage removes samples that are too old even for tasks that go on.
+func (p *pruning) usage(ctx context.Context, now time.Time) {
+	if p.cfg.UsageRetention == 0 {
+		return
+	}
+	c, cancel := context.WithTimeout(ctx, pruneTimeout)
+	defer cancel()
+	if err := p.store.PruneUsage(c, now.Add(-p.cfg.UsageRetention).UnixMilli()); err != nil {
+		p.log.Warn("cannot remove old usage", "err", err)
 	}
 }

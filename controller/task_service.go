@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -297,12 +298,20 @@ func (s *TaskService) Artifacts(ctx context.Context, id string) ([]skalds.Artifa
 	return s.store.Artifacts(ctx, id, maxArtifacts)
 }
 
-// Usage lists what a task took in the last minutes.
-func (s *TaskService) Usage(ctx context.Context, id string) ([]skalds.UsageSample, error) {
+// Usage lists what a task took in the time before it was measured last, oldest first: the finest that is known of each moment.
+func (s *TaskService) Usage(ctx context.Context, id string, last time.Duration) ([]skalds.UsageSample, error) {
 	if _, err := s.store.Task(ctx, id); err != nil {
 		return nil, notFound(err, id)
 	}
-	return s.cluster.history.of(id, s.clock.Now()), nil
+	list := s.cluster.history.of(id, s.clock.Now())
+	if n := len(list); n == 0 || list[n-1].At-list[0].At < last.Milliseconds() { // else memory has all that is asked for
+		stored, err := s.store.Usage(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		list = joinUsage(stored, list)
+	}
+	return tailOf(list, last), nil
 }
 
 // recordLoss writes down an attempt whose host cannot tell how it ended. The record has no end, so that it gives way to

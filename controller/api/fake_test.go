@@ -221,7 +221,7 @@ func (f *fake) Artifacts(_ context.Context, id string) ([]skalds.Artifact, error
 	return nil, err
 }
 
-func (f *fake) Usage(_ context.Context, id string) ([]skalds.UsageSample, error) {
+func (f *fake) Usage(_ context.Context, id string, _ time.Duration) ([]skalds.UsageSample, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, err := f.find(id)

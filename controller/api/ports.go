@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
@@ -22,7 +23,8 @@ type TaskService interface {
 	UpdateAttachments(ctx context.Context, u controller.AttachmentsUpdate) (controller.TaskView, error)
 	Attempts(ctx context.Context, id string) ([]skalds.Attempt, error)
 	Artifacts(ctx context.Context, id string) ([]skalds.Artifact, error)
-	Usage(ctx context.Context, id string) ([]skalds.UsageSample, error)
+	// Usage lists what a task took in the time before it was measured last.
+	Usage(ctx context.Context, id string, last time.Duration) ([]skalds.UsageSample, error)
 	Why(ctx context.Context, id string) (controller.Explanation, error)
 	// Logs asks the task's node for its log; the reader ends at the end of the log, or with ctx when follow is set.
 	Logs(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error)

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
@@ -18,7 +20,8 @@ type RecordingList struct {
 	Items []skalds.Artifact `json:"items"`
 }
 
-// UsageHistory is what a task took in the last minutes, beside its limits.
+// UsageHistory is what a task took, beside its limits: moments of the last two minutes, averages of ten seconds of the last
+// hour, averages of a minute of before.
 type UsageHistory struct {
 	TaskID string               `json:"taskId"`
 	Limits skalds.Limits        `json:"limits"`
@@ -49,7 +52,7 @@ type (
 func (r *routes) recordRoutes() {
 	handle(r, http.MethodGet, "/api/tasks/{task_id}/attempts", "List the runs of a task with their exit reports", r.attempts)
 	handle(r, http.MethodGet, "/api/tasks/{task_id}/recordings", "List what a task left behind, by reference", r.recordings)
-	handle(r, http.MethodGet, "/api/tasks/{task_id}/usage", "CPU and memory of the last minutes", r.usage)
+	handle(r, http.MethodGet, "/api/tasks/{task_id}/usage", "CPU and memory over time, with a peak where a sample is the average of a span", r.usage)
 	handle(r, http.MethodGet, "/api/tasks/{task_id}/why", "Why a task is where it is: every node's score or refusal", r.why)
 	handle(r, http.MethodGet, "/api/tasks/{task_id}/heartbeat", "Is a task alive, as in the original", r.taskHeartbeat)
 }
@@ -86,15 +89,25 @@ func (r *routes) recordings(ctx context.Context, in *TaskPath) (*recordingsOutpu
 	return out, nil
 }
 
-func (r *routes) usage(ctx context.Context, in *TaskPath) (*usageOutput, error) {
+// UsageQuery asks for a part of a task's usage history.
+type UsageQuery struct {
+	TaskPath
+	Last string `query:"last" default:"1h" doc:"how far back from the last sample, e.g. 10m or 24h"`
+}
+
+func (r *routes) usage(ctx context.Context, in *UsageQuery) (*usageOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
+	}
+	last, err := time.ParseDuration(in.Last)
+	if err != nil || last <= 0 {
+		return nil, skalds.Invalid("the question cannot be answered", skalds.Field("last", fmt.Sprintf("%q is no duration such as 10m or 24h", in.Last)))
 	}
 	v, err := r.tasks.Task(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	list, err := r.tasks.Usage(ctx, in.ID)
+	list, err := r.tasks.Usage(ctx, in.ID, last)
 	if err != nil {
 		return nil, err
 	}

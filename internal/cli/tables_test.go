@@ -150,6 +150,7 @@ func TestTables(t *testing.T) {
 			{TaskID: "front", Epoch: 3, Attempt: 3, Node: "node-1", Version: "rtsp-worker@1.2.0", PID: 4711, StartedAt: ago(85 * time.Second)},
 		}},
 		"/api/tasks/front/usage": api.UsageHistory{TaskID: "front", Limits: tasks[0].Limits, Items: []skalds.UsageSample{
+			{At: ago(22 * time.Second), Span: 10_000, Usage: skalds.Usage{CPUCores: 0.1, MemoryBytes: 20 << 20}, Peak: skalds.Usage{CPUCores: 0.5, MemoryBytes: 25 << 20}},
 			{At: ago(2 * time.Second), Usage: skalds.Usage{CPUCores: 0.1, MemoryBytes: 23 << 20}},
 			{At: ago(time.Second), Usage: skalds.Usage{CPUCores: 0.126, MemoryBytes: 1536 << 10}, Progress: 12.5},
 		}},

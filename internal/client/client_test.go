@@ -130,7 +130,7 @@ func TestARunningTaskIsPausedChangedAndCancelled(t *testing.T) {
 		t.Errorf("an old revision gave %v", err)
 	}
 	w.Until(t, "usage has a history", func() bool {
-		u, err := w.Usage(ctx, "a")
+		u, err := w.Usage(ctx, "a", time.Hour)
 		return err == nil && len(u.Items) > 0 && u.Items[0].Usage.CPUCores == 0.25
 	})
 	if why, err := w.Why(ctx, "a"); err != nil || why.Executor != "node-1" || why.Summary == "" {

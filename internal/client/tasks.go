@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
@@ -152,9 +153,9 @@ func (c *Client) Recordings(ctx context.Context, id string) ([]skalds.Artifact, 
 	return out.Items, err
 }
 
-// Usage reads CPU and memory of the last minutes.
-func (c *Client) Usage(ctx context.Context, id string) (out api.UsageHistory, err error) {
-	err = c.call(ctx, http.MethodGet, taskPath(id, "usage"), nil, nil, &out)
+// Usage reads CPU and memory of the time before a task was measured last.
+func (c *Client) Usage(ctx context.Context, id string, last time.Duration) (out api.UsageHistory, err error) {
+	err = c.call(ctx, http.MethodGet, taskPath(id, "usage"), url.Values{"last": {last.String()}}, nil, &out)
 	return out, err
 }
 

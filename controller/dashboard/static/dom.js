@@ -77,17 +77,19 @@ export function span(ms) {
   return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
 }
 
-// chart draws values as a line, and a limit as a dashed one.
-export function chart(svg, values, limit) {
+// chart draws values over their times as a line, and a limit as a dashed one.
+export function chart(svg, times, values, limit) {
   const ns = "http://www.w3.org/2000/svg";
   const top = Math.max(limit || 0, ...values, 1e-9) * 1.1;
   const y = (v) => (60 - (v / top) * 60).toFixed(1);
   const parts = [];
   if (values.length > 0) {
-    const step = values.length > 1 ? 300 / (values.length - 1) : 300;
+    const from = times[0];
+    const all = Math.max(times[times.length - 1] - from, 1);
     const line = document.createElementNS(ns, "polyline");
-    const points = values.length > 1 ? values : [values[0], values[0]];
-    line.setAttribute("points", points.map((v, i) => `${(i * step).toFixed(1)},${y(v)}`).join(" "));
+    const points = values.map((v, i) => `${(((times[i] - from) / all) * 300).toFixed(1)},${y(v)}`);
+    if (points.length === 1) points.push(`300.0,${y(values[0])}`);
+    line.setAttribute("points", points.join(" "));
     parts.push(line);
   }
   if (limit) {

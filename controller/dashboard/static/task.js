@@ -26,7 +26,7 @@ export function leave() {
 export async function update(id, refresh, say, signal) {
   if (id !== shown) await enter(id);
   const [t, usage, attempts] = await Promise.all([
-    get(taskPath(id), signal), get(taskPath(id, "/usage"), signal), get(taskPath(id, "/attempts"), signal),
+    get(taskPath(id), signal), get(taskPath(id, "/usage?last=10m"), signal), get(taskPath(id, "/attempts"), signal),
   ]);
   if (id !== shown) return;
   showFacts(t, refresh, say);
@@ -77,8 +77,9 @@ function showUsage(t, items) {
   const of = (limit, text) => (limit ? ` of at most ${text(limit)}` : ", no limit");
   setText($("#cpu-text"), `CPU: ${t.usage ? cores(t.usage.cpuCores) : "–"} cores${of(t.limits.cpuCores, cores)}`);
   setText($("#memory-text"), `Memory: ${t.usage ? bytes(t.usage.memoryBytes) : "–"}${of(memoryLimit, bytes)}${t.peak ? `, peak ${bytes(t.peak.memoryBytes)}` : ""}`);
-  chart($("#cpu-chart"), cpu, t.limits.cpuCores);
-  chart($("#memory-chart"), memory, memoryLimit);
+  const times = items.map((i) => i.at);
+  chart($("#cpu-chart"), times, cpu, t.limits.cpuCores);
+  chart($("#memory-chart"), times, memory, memoryLimit);
 }
 
 function showAttempts(items) {
