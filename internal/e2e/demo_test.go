@@ -68,7 +68,7 @@ func TestDemo(t *testing.T) {
 	if r, err := p.Task(t.Context(), recorders[0]); err != nil || strings.Contains(string(r.Attachments), "demo:demo@") || r.Limits.MemoryBytes != 256<<20 {
 		t.Errorf("attachments %s, limits %+v, %v", r.Attachments, r.Limits, err)
 	}
-	if h, err := p.Usage(t.Context(), recorders[0]); err != nil || len(h.Items) < 2 || h.Limits.MemoryBytes != 256<<20 {
+	if h, err := p.Usage(t.Context(), recorders[0], time.Hour); err != nil || len(h.Items) < 2 || h.Limits.MemoryBytes != 256<<20 {
 		t.Errorf("%d samples of usage, limits %+v, %v", len(h.Items), h.Limits, err)
 	}
 	nodes, err := p.Nodes(t.Context(), "", "online")

@@ -109,7 +109,7 @@ func (p *program) beats(id string, n int) api.TaskResponse {
 	p.t.Helper()
 	var last int64
 	p.until(fmt.Sprintf("%d heartbeats tell of %s", n, id), func(ctx context.Context) bool {
-		h, err := p.Usage(ctx, id)
+		h, err := p.Usage(ctx, id, time.Hour)
 		if err != nil || len(h.Items) == 0 {
 			return false
 		}
