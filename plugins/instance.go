@@ -240,6 +240,7 @@ func (i *Instance) terminate() {
 // Kill kills the tree at once. The first reason given holds, if it is given before the process has ended.
 func (i *Instance) Kill(reason skalds.ExitKind, message string) {
 	i.setReason(reason, message)
+	i.recent.close()
 	i.signalTree(syscall.SIGKILL)
 }
 

@@ -22,6 +22,7 @@ type usageRing struct {
 	looks   pointRing  // of the watchdog
 	rounds  pointRing  // a step apart
 	cpu     float64    // of the last round
+	closed  bool       // its tree was killed: what is measured now is its dying
 	watched time.Time  // the last look of the watchdog
 }
 
@@ -55,6 +56,9 @@ func (r *pointRing) newest() usagePoint {
 func (r *usageRing) round(now time.Time, u skalds.Usage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed || u.MemoryBytes == 0 { // nothing is left of it
+		return
+	}
 	r.cpu = u.CPUCores
 	if now.Sub(r.watched) >= 2*curveStep {
 		r.rounds.add(usagePoint{now.UnixMilli(), u.CPUCores, u.MemoryBytes})
@@ -65,12 +69,22 @@ func (r *usageRing) round(now time.Time, u skalds.Usage) {
 func (r *usageRing) watch(now time.Time, memory int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed || memory == 0 {
+		return
+	}
 	p := usagePoint{now.UnixMilli(), r.cpu, memory}
 	r.watched = now
 	r.looks.add(p)
 	if p.at-r.rounds.newest().at >= curveStep.Milliseconds() {
 		r.rounds.add(p)
 	}
+}
+
+// close keeps the curve as it is.
+func (r *usageRing) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
 }
 
 // curve lists the points, oldest first, each time once.

@@ -36,6 +36,18 @@ func TestUsageRing(t *testing.T) {
 			t.Errorf("the oldest is %+v", c[0])
 		}
 	})
+	t.Run("after its death", func(t *testing.T) {
+		r := &usageRing{}
+		r.round(at(0), skalds.Usage{MemoryBytes: 5})
+		r.watch(at(time.Second), 6)
+		r.round(at(2*time.Second), skalds.Usage{}) // by a kill that was not ours
+		r.watch(at(3*time.Second), 0)
+		check(t, r, 2, 0, time.Second)
+		r.close()
+		r.round(at(5*time.Second), skalds.Usage{MemoryBytes: 4})
+		r.watch(at(6*time.Second), 4)
+		check(t, r, 2, 0, time.Second)
+	})
 	t.Run("watchdog and rounds", func(t *testing.T) {
 		r := &usageRing{}
 		for i := range 1000 { // a look every 100 ms, a round every second
@@ -43,7 +55,7 @@ func TestUsageRing(t *testing.T) {
 			if i%10 == 5 {
 				r.round(now, skalds.Usage{CPUCores: 2, MemoryBytes: -1}) // counted otherwise than the watchdog counts
 			}
-			r.watch(now, int64(i))
+			r.watch(now, int64(i+1))
 		}
 		c := check(t, r, 56, 73800*time.Millisecond, 99900*time.Millisecond)
 		for _, s := range c {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
