@@ -18,7 +18,8 @@ func (r Resources) Add(o Resources) Resources {
 type Limits struct {
 	CPUCores    float64 `json:"cpuCores,omitempty" yaml:"cpuCores,omitempty"`
 	MemoryBytes int64   `json:"memoryBytes,omitempty" yaml:"memoryBytes,omitempty"`
-	PIDs        int     `json:"pids,omitempty" yaml:"pids,omitempty"`
+	// PIDs bounds processes and threads together, as the kernel's pids controller counts. A worker of Go alone has about ten.
+	PIDs int `json:"pids,omitempty" yaml:"pids,omitempty" doc:"processes and threads of the tree; a worker alone has about ten threads"`
 }
 
 // IsZero reports whether nothing is limited.

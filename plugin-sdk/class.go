@@ -64,7 +64,8 @@ func Resources(cpuCores float64, memoryBytes int64) ClassOption {
 	return func(d *ClassDef) { d.resources = protocol.Amounts{CPUCores: cpuCores, MemoryBytes: memoryBytes} }
 }
 
-// Limits is what is enforced on a task of the class unless it says otherwise: cores, bytes and processes; 0 is no limit.
+// Limits is what is enforced on a task of the class unless it says otherwise: cores, bytes, and processes and
+// threads of its tree, of which a worker alone has about ten; 0 is no limit.
 func Limits(cpuCores float64, memoryBytes int64, pids int) ClassOption {
 	return func(d *ClassDef) {
 		d.limits = protocol.Amounts{CPUCores: cpuCores, MemoryBytes: memoryBytes, PIDs: pids}

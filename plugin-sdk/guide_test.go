@@ -37,7 +37,7 @@ func fetcherClass(fetch func(ctx context.Context, from, name string) ([]byte, er
 	return sdk.Class("Fetcher", func() sdk.Worker[Transfer] { return &Fetcher{fetch: fetch} },
 		sdk.Describe("fetches files"),
 		sdk.Resources(0.2, 64<<20),                       // asked for where the task asks for nothing: cores, bytes
-		sdk.Limits(1, 256<<20, 20),                       // enforced where the task sets none: cores, bytes, processes
+		sdk.Limits(1, 256<<20, 100),                      // enforced where the task sets none: cores, bytes, processes and threads
 		sdk.MaxPerNode(4),                                // tasks of this class on one node at a time
 		sdk.Defaults(Transfer{Quality: "low", Parts: 1})) // what attachments that are left out are
 }

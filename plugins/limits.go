@@ -34,7 +34,7 @@ func enforcement() skalds.Enforcement {
 	return skalds.Enforcement{
 		Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: fmt.Sprintf("allocation rate × %.2f s", (watchdogInterval + reaction).Seconds())},
 		CPU:    skalds.Enforced{Mechanism: skalds.MechanismNone, Overshoot: "not held: GOMAXPROCS is set as a hint"},
-		PIDs:   skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: fmt.Sprintf("what is forked within %.2f s", (watchdogInterval + reaction).Seconds())},
+		PIDs:   skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: fmt.Sprintf("what is started within %.2f s", (watchdogInterval + reaction).Seconds())},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -129,10 +128,20 @@ func TestPeakOfAShortTask(t *testing.T) {
 	runtime.KeepAlive(ballast)
 }
 
-func TestProcessLimit(t *testing.T) {
+// Processes count against the limit in TestForkBombIsBounded.
+func TestThreadsCountAgainstTheLimitOfProcesses(t *testing.T) {
 	l, p := setup(t)
-	a := launch(t, l, p, script{Do: "fork", File: filepath.Join(t.TempDir(), "pids")}, LaunchSpec{Limits: skalds.Limits{PIDs: 2}})
-	if x := a.end(t); x.Kind != skalds.ExitLimit || x.Limit != skalds.LimitPIDs || !contains(x.Message, "processes", "limit is 2") {
+	few := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Limits: skalds.Limits{PIDs: enoughThreads}})
+	many := launch(t, l, p, script{Do: "threads", N: enoughThreads}, LaunchSpec{Limits: skalds.Limits{PIDs: enoughThreads}})
+	if x := many.end(t); x.Kind != skalds.ExitLimit || x.Limit != skalds.LimitPIDs || !contains(x.Message, "processes and threads", fmt.Sprintf("limit is %d", enoughThreads)) {
 		t.Errorf("got %+v", x)
 	}
+	select {
+	case <-few.Done():
+		t.Error("one that has few was killed, too")
+	default:
+	}
 }
+
+// enoughThreads is a limit that a worker of Go which does nothing in particular stays below on any machine.
+const enoughThreads = 100

@@ -346,6 +346,15 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		runtime.KeepAlive(b)
 	case "fork":
 		return fork(ctx, a)
+	case "threads":
+		for range a.N {
+			go func() {
+				runtime.LockOSThread() // each needs one of its own
+				<-ctx.Done()
+			}()
+		}
+		<-ctx.Done()
+		return ctx.Err()
 	case "flood":
 		for i := range a.N {
 			t.Log().Info("line", "n", i)

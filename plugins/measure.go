@@ -90,9 +90,9 @@ func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
 		if refresh {
 			i.meter.Refresh(table)
 		}
-		charged, count := i.holds(lim, swapped)
+		charged, threads := i.holds(lim, swapped)
 		i.sampling.Unlock()
-		i.near = i.watchOne(ctx, lim, charged, count)
+		i.near = i.watchOne(ctx, lim, charged, threads)
 		near = near || i.near
 	}
 	return near
@@ -100,26 +100,25 @@ func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
 
 // holds is what the tree has of what is limited. Cheap figures show who is far from its limits; only exact ones are held
 // against anybody. The caller holds sampling.
-func (i *Instance) holds(lim skalds.Limits, swapped int64) (charged int64, processes int) {
+func (i *Instance) holds(lim skalds.Limits, swapped int64) (charged int64, threads int) {
 	charged = i.meter.Estimate(swapped)
 	if lim.MemoryBytes > 0 && float64(charged) >= nearShare*float64(lim.MemoryBytes) {
 		charged = i.meter.Charged()
 	}
-	processes = len(i.meter.Members())
-	if lim.PIDs > 0 && processes > lim.PIDs {
-		processes = i.meter.Alive()
+	if lim.PIDs > 0 {
+		threads = i.meter.Threads()
 	}
-	return charged, processes
+	return charged, threads
 }
 
-func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int64, count int) (near bool) {
+func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int64, threads int) (near bool) {
 	i.mu.Lock()
 	i.peak.MemoryBytes = max(i.peak.MemoryBytes, charged)
 	peak := i.peak.MemoryBytes
 	i.mu.Unlock()
 	i.recent.watch(time.Now(), charged)
-	if lim.PIDs > 0 && count > lim.PIDs {
-		i.killOver(skalds.LimitPIDs, fmt.Sprintf("processes: the tree has %d, the limit is %d", count, lim.PIDs))
+	if lim.PIDs > 0 && threads > lim.PIDs {
+		i.killOver(skalds.LimitPIDs, fmt.Sprintf("processes and threads: the tree has %d, the limit is %d", threads, lim.PIDs))
 		return false
 	}
 	if lim.MemoryBytes <= 0 {

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -50,9 +51,9 @@ func TestForkBombIsBounded(t *testing.T) {
 	for _, how := range []string{"", "setsid"} {
 		t.Run("children "+how, func(t *testing.T) {
 			l, p := setup(t)
-			neighbour := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Limits: skalds.Limits{PIDs: 20}})
-			a := launch(t, l, p, script{Do: "bomb", Text: how}, LaunchSpec{Limits: skalds.Limits{PIDs: 20}})
-			if x := a.end(t); x.Kind != skalds.ExitLimit || !contains(x.Message, "processes", "limit is 20") {
+			neighbour := launch(t, l, p, script{Do: "wait"}, LaunchSpec{Limits: skalds.Limits{PIDs: enoughThreads}})
+			a := launch(t, l, p, script{Do: "bomb", Text: how}, LaunchSpec{Limits: skalds.Limits{PIDs: enoughThreads}})
+			if x := a.end(t); x.Kind != skalds.ExitLimit || !contains(x.Message, "processes", fmt.Sprintf("limit is %d", enoughThreads)) {
 				t.Errorf("got %+v", x)
 			}
 			list, err := procstats.List()

@@ -177,7 +177,7 @@ func limitsText(l skalds.Limits) string {
 		parts = append(parts, s)
 	}
 	if l.PIDs > 0 {
-		parts = append(parts, plural(l.PIDs, "process"))
+		parts = append(parts, fmt.Sprintf("%d processes and threads", l.PIDs))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -36,7 +36,7 @@ type Class struct {
 type Amounts struct {
 	CPUCores    float64 `json:"cpuCores,omitempty"`
 	MemoryBytes int64   `json:"memoryBytes,omitempty"`
-	PIDs        int     `json:"pids,omitempty"`
+	PIDs        int     `json:"pids,omitempty"` // processes and threads
 }
 
 // The capabilities that a class can announce.

@@ -230,14 +230,17 @@ func (m *Meter) Refresh(t *Table) {
 	}
 }
 
-// Alive counts the members by a look at each of them, and drops those that have ended.
-func (m *Meter) Alive() int {
-	alive := m.members[:0]
+// Threads counts the threads of all members by a look at each of them, and drops those that have ended. A process is at least
+// one, so that this is what the kernel counts against a limit of a control group, too.
+func (m *Meter) Threads() int {
+	m.hold()
+	alive, threads := m.members[:0], 0
 	for _, id := range m.members {
 		if p, err := m.read(id); err == nil && p.State != 'Z' {
 			alive = append(alive, id)
+			threads += max(p.Threads, 1)
 		}
 	}
 	m.members = alive
-	return len(alive)
+	return threads
 }

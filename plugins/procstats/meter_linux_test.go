@@ -97,7 +97,7 @@ func TestEstimateFollows(t *testing.T) {
 	}
 }
 
-func TestAliveLeavesOutWhatHasEnded(t *testing.T) {
+func TestThreadsOfWhatHasEndedDoNotCount(t *testing.T) {
 	cmd := exec.Command("true")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -119,8 +119,12 @@ func TestAliveLeavesOutWhatHasEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := m.Alive(); n != 1 || len(m.Members()) != 1 || m.Members()[0] != p.ID {
-		t.Errorf("%d are alive: %v", n, m.Members())
+	listed, err := os.ReadDir(procPath(p.PID, "task")) // it waits for its standard input and starts none any more
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := m.Threads(); n != len(listed) || n < 2 || len(m.Members()) != 1 || m.Members()[0] != p.ID {
+		t.Errorf("%d threads, not %d, of %v", n, len(listed), m.Members())
 	}
 }
 

@@ -43,6 +43,9 @@ func ReadPortable(pid int) (Process, error) {
 	if m, err := p.MemoryInfo(); err == nil {
 		out.RSSBytes = int64(m.RSS)
 	}
+	if n, err := p.NumThreads(); err == nil {
+		out.Threads = int(n)
+	}
 	if s, err := p.Status(); err == nil && len(s) > 0 {
 		switch s[0] {
 		case process.Zombie:

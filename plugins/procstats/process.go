@@ -15,6 +15,7 @@ type Process struct {
 	State               byte          // 'R', 'S', 'T' (stopped), 'Z' (zombie) …
 	CPU                 time.Duration // of itself and of children that it has waited for
 	RSSBytes            int64
+	Threads             int
 }
 
 // Table is every process of the machine at one moment. It does not change.

@@ -61,6 +61,7 @@ func parseStat(pid int, b []byte) (Process, error) {
 		ID: ID{PID: pid, Start: uint64(at(22))}, PPID: int(at(4)), PGID: int(at(5)), Session: int(at(6)), State: state,
 		CPU:      time.Duration(at(14)+at(15)+at(16)+at(17)) * tick,
 		RSSBytes: at(24) * int64(os.Getpagesize()),
+		Threads:  int(at(20)),
 	}, nil
 }
 

@@ -66,12 +66,12 @@ func TestGroupAndSession(t *testing.T) {
 	}
 }
 
-const goodStat = "42 (a) Z 1 (b) S 7 42 41 0 -1 4194560 100 0 0 0 150 50 20 30 20 0 1 0 12345 1000000 250 18446744073709551615 1 1"
+const goodStat = "42 (a) Z 1 (b) S 7 42 41 0 -1 4194560 100 0 0 0 150 50 20 30 20 0 12 0 12345 1000000 250 18446744073709551615 1 1"
 
 func TestParseStat(t *testing.T) {
 	p, err := parseStat(42, []byte(goodStat))
 	want := Process{
-		ID: ID{42, 12345}, PPID: 7, PGID: 42, Session: 41, State: 'S', CPU: 2500 * time.Millisecond, RSSBytes: 250 * int64(os.Getpagesize()),
+		ID: ID{42, 12345}, PPID: 7, PGID: 42, Session: 41, State: 'S', CPU: 2500 * time.Millisecond, RSSBytes: 250 * int64(os.Getpagesize()), Threads: 12,
 	}
 	if err != nil || p != want {
 		t.Errorf("got %+v, %v; want %+v", p, err, want)
