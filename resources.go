@@ -20,7 +20,14 @@ type Limits struct {
 	MemoryBytes int64   `json:"memoryBytes,omitempty" yaml:"memoryBytes,omitempty"`
 	// PIDs bounds processes and threads together, as the kernel's pids controller counts. A worker of Go alone has about ten.
 	PIDs int `json:"pids,omitempty" yaml:"pids,omitempty" doc:"processes and threads of the tree; a worker alone has about ten threads"`
+	// IOWeight is the share of the disk when several tasks want it, as io.weight of a control group: 1 to 10000, where 100 is
+	// what everybody has; 0: nothing is set. It bounds nobody who is alone. A node that cannot hold it says so in its
+	// Enforcement, and runs the task all the same.
+	IOWeight int `json:"ioWeight,omitempty" yaml:"ioWeight,omitempty" doc:"share of the disk when several tasks want it, 1 to 10000; 100 is what everybody has; 0: nothing is set"`
 }
+
+// MaxIOWeight is the largest Limits.IOWeight.
+const MaxIOWeight = 10000
 
 // IsZero reports whether nothing is limited.
 func (l Limits) IsZero() bool { return l == Limits{} }
@@ -67,12 +74,17 @@ const (
 // Enforced says by what a limit is held on a node and what it is worth.
 type Enforced struct {
 	Mechanism Mechanism `json:"mechanism"`
-	Overshoot string    `json:"overshoot,omitempty"` // how far beyond the limit a task can get, in words with a unit
+	Overshoot string    `json:"overshoot,omitempty" doc:"how far beyond the limit a task can get, in words with a unit"`
+	// Kills and MaxOver are what was really seen on the node since its host was started: trees that were ended over the limit,
+	// and the furthest that any tree was beyond it, in bytes, cores, or processes and threads.
+	Kills   int     `json:"kills,omitempty" doc:"trees that were ended over the limit since the host was started"`
+	MaxOver float64 `json:"maxOver,omitempty" doc:"the furthest that a tree was seen beyond the limit since the host was started: bytes, cores, or processes and threads"`
 }
 
-// Enforcement lists it for each limit.
+// Enforcement lists it for each limit. IO is left out where no node could hold it.
 type Enforcement struct {
 	Memory Enforced `json:"memory"`
 	CPU    Enforced `json:"cpu"`
 	PIDs   Enforced `json:"pids"`
+	IO     Enforced `json:"io,omitzero"`
 }

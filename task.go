@@ -171,6 +171,9 @@ func (s *Spec) Validate() error {
 	if s.Limits.PIDs < 0 {
 		errs = append(errs, Field("limits.pids", "must not be negative"))
 	}
+	if s.Limits.IOWeight < 0 || s.Limits.IOWeight > MaxIOWeight {
+		errs = append(errs, Field("limits.ioWeight", fmt.Sprintf("%d is outside 1–%d (100 is what everybody has)", s.Limits.IOWeight, MaxIOWeight)))
+	}
 	switch s.OnDisconnect {
 	case "", OnDisconnectStop, OnDisconnectKeep:
 	default:

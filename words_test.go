@@ -122,7 +122,7 @@ func TestWithDefaults(t *testing.T) {
 func TestValidateNamesAllFaultsAtOnce(t *testing.T) {
 	s := Spec{
 		ID: "a\x00b", Mode: "Lazy", Priority: 11, OnDisconnect: "panic",
-		Resources: Resources{-1, -1}, Limits: Limits{-1, -1, -1},
+		Resources: Resources{-1, -1}, Limits: Limits{-1, -1, -1, -1},
 		Retry:       Retry{MaxAttempts: -2, InitialDelay: -1, MaxDelay: -1, Factor: 0.5, OOM: &OOMRetry{-2, 0.5, -1}},
 		Timeouts:    Timeouts{-1, -1, -1, -1},
 		Constraints: []string{"zone=a", "=", "x!="},
@@ -142,6 +142,7 @@ func TestValidateNamesAllFaultsAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"id", "className", "mode", "priority", "resources.cpuCores", "resources.memoryBytes", "limits.cpuCores", "limits.memoryBytes", "limits.pids",
+		"limits.ioWeight",
 		"onDisconnect", "attachments", "retry.maxAttempts", "retry.initialDelay", "retry.maxDelay", "retry.factor",
 		"retry.oom.maxAttempts", "retry.oom.factor", "retry.oom.maxMemoryBytes",
 		"timeouts.queue", "timeouts.start", "timeouts.run", "timeouts.stall", "constraints", "constraints",

@@ -46,6 +46,8 @@ func TestAdmission(t *testing.T) {
 		{"attachments that are no JSON", func(s *skalds.Spec) { s.Attachments = json.RawMessage(`{`) }, skalds.CodeInvalid, []string{"attachments"}},
 		{"a budget for memory", func(s *skalds.Spec) { s.Retry.OOM = &skalds.OOMRetry{Factor: 2, MaxMemoryBytes: 1 << 20} }, "", nil},
 		{"a budget for memory that is none", func(s *skalds.Spec) { s.Retry.OOM = &skalds.OOMRetry{MaxAttempts: -2, Factor: 1000} }, skalds.CodeInvalid, []string{"retry.oom.maxAttempts", "retry.oom.factor"}},
+		{"a share of the disk", func(s *skalds.Spec) { s.Limits.IOWeight = 10000 }, "", nil},
+		{"a share of the disk that is none", func(s *skalds.Spec) { s.Limits.IOWeight = 10001 }, skalds.CodeInvalid, []string{"limits.ioWeight"}},
 		{"several faults", func(s *skalds.Spec) { s.Priority, s.Constraints = 11, []string{"="} }, skalds.CodeInvalid, []string{"priority", "constraints"}},
 	} {
 		spec := skalds.Spec{ID: "t", ClassName: "Camera", Attachments: json.RawMessage(`{"url":"rtsp://h/1"}`)}

@@ -14,10 +14,10 @@ import (
 )
 
 func TestLimitsHook(t *testing.T) {
-	class := skalds.Limits{CPUCores: 1, MemoryBytes: 100, PIDs: 10}
+	class := skalds.Limits{CPUCores: 1, MemoryBytes: 100, PIDs: 10, IOWeight: 50}
 	for name, c := range map[string]struct{ task, class, want skalds.Limits }{
 		"the task says nothing": {skalds.Limits{}, class, class},
-		"the task says one":     {skalds.Limits{MemoryBytes: 7}, class, skalds.Limits{CPUCores: 1, MemoryBytes: 7, PIDs: 10}},
+		"the task says one":     {skalds.Limits{MemoryBytes: 7}, class, skalds.Limits{CPUCores: 1, MemoryBytes: 7, PIDs: 10, IOWeight: 50}},
 		"nobody says anything":  {skalds.Limits{}, skalds.Limits{}, skalds.Limits{}},
 	} {
 		t.Run(name, func(t *testing.T) {

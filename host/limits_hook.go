@@ -31,5 +31,8 @@ func effectiveLimits(task, class skalds.Limits) skalds.Limits {
 	if task.PIDs == 0 {
 		task.PIDs = class.PIDs
 	}
+	if task.IOWeight == 0 {
+		task.IOWeight = class.IOWeight
+	}
 	return task
 }

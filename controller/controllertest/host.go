@@ -32,6 +32,8 @@ type Host struct {
 	Lease     time.Duration // 0: 6s
 	Behave    func(c skalds.Command, attempt int) Plan
 	Usage     skalds.Usage // of every running task
+	// Enforcement is what heartbeats say of limits.
+	Enforcement skalds.Enforcement
 	// Watch, where set, hears of every process that begins and ends.
 	Watch func(taskID string, epoch int64, runs bool)
 
@@ -375,7 +377,7 @@ func (h *Host) beat() {
 	}
 	hb := skalds.Heartbeat{
 		NodeID: h.ID, Incarnation: h.incarnation, Seq: h.beatSeq, At: time.Now().UnixMilli(), Mode: h.Mode, Partition: 3,
-		Capacity: h.Capacity, Isolation: h.Isolation, Labels: h.Labels,
+		Capacity: h.Capacity, Enforcement: h.Enforcement, Isolation: h.Isolation, Labels: h.Labels,
 	}
 	for _, w := range h.Workers {
 		hb.Workers = append(hb.Workers, w.Ref())

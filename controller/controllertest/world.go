@@ -56,6 +56,11 @@ func NewWorld(t testing.TB, cfg WorldConfig) *World {
 	}}
 	s.Start()
 	w.Host.Usage = skalds.Usage{CPUCores: 0.25, MemoryBytes: 8 << 20}
+	w.Host.Enforcement = skalds.Enforcement{
+		Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: "allocation rate × 0.15 s", Kills: 3, MaxOver: 1.25 * (1 << 20)},
+		CPU:    skalds.Enforced{Mechanism: skalds.MechanismNone},
+		PIDs:   skalds.Enforced{Mechanism: skalds.MechanismCgroup2, Overshoot: "none"},
+	}
 	w.Host.Start()
 	t.Cleanup(func() {
 		w.Host.Kill()

@@ -112,7 +112,8 @@ func missing(dom string, want []string) string {
 func TestABrowserShowsNodesAndTasks(t *testing.T) {
 	b := openBrowser(t)
 	b.goTo(world(t) + "/dashboard")
-	dom := b.shows("node-1", `href="#/task/camera%201%2Ffront"`, "&lt;img src=x", "0.25", "8.0 MiB / 64 MiB", ">pause<", ">live<", "1 of 1 nodes online")
+	dom := b.shows("node-1", `href="#/task/camera%201%2Ffront"`, "&lt;img src=x", "0.25", "8.0 MiB / 64 MiB", ">pause<", ">live<", "1 of 1 nodes online",
+		">memory: watchdog (allocation rate × 0.15 s); seen: 1.3 MiB over at most, 3 kills<", ">CPU: not held<", ">processes: cgroup2 (none)<")
 	if strings.Contains(dom, "<img") || b.eval("document.title") != "Skalds" {
 		t.Error("an id has become markup")
 	}

@@ -60,6 +60,9 @@ func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findi
 			ready++
 		}
 		online++
+		if e := n.Enforcement; e != nil {
+			checkLimits(out, name, *e)
+		}
 		for _, p := range n.Problems {
 			out.add(healthWarn, name, "", "%s: %s", p.Path, p.Reason)
 		}
@@ -73,6 +76,17 @@ func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findi
 		out.add(healthOK, "nodes", "", "%d of %d online, %d ready for new tasks", online, len(l.Items), ready)
 	}
 	return nil
+}
+
+// checkLimits says by what a node holds each limit, and warns of those that it does not hold.
+func checkLimits(out *findings, node string, e skalds.Enforcement) {
+	for _, l := range limitsHeld(e) {
+		if l.by == skalds.MechanismNone {
+			out.add(healthWarn, node, "a host that may make control groups holds them", "%s limits are %s", l.name, l.text)
+			continue
+		}
+		out.add(healthOK, node, "", "%s limits are %s", l.name, l.text)
+	}
 }
 
 func checkWorkers(ctx context.Context, cl *client.Client, out *findings) error {

@@ -46,9 +46,9 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 		tab.fact("Not ours", fmt.Sprintf("%s, %s", coreCount(n.Foreign.CPUCores), sizeText(n.Foreign.MemoryBytes)))
 	}
 	if e := n.Enforcement; e != nil {
-		tab.fact("Memory limits", enforcedText(e.Memory))
-		tab.fact("CPU limits", enforcedText(e.CPU))
-		tab.fact("Process limits", enforcedText(e.PIDs))
+		for _, l := range limitsHeld(*e) {
+			tab.fact(l.name+" limits", l.text)
+		}
 	}
 	can, cannot := abilities(n.Isolation)
 	tab.fact("Isolation", joined(can))
@@ -89,16 +89,4 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 			sizeText(i.Peak.MemoryBytes), progressText(i.Progress), c.ageText(i.StartedAt))
 	}
 	tab.flush()
-}
-
-func enforcedText(e skalds.Enforced) string {
-	switch {
-	case e.Mechanism == "":
-		return ""
-	case e.Mechanism == skalds.MechanismNone:
-		return "not held"
-	case e.Overshoot == "":
-		return "held by " + string(e.Mechanism)
-	}
-	return fmt.Sprintf("held by %s, overshoot %s", e.Mechanism, e.Overshoot)
 }

@@ -102,7 +102,7 @@ func someNodes() api.NodeList {
 			ID: "node-1", Type: skalds.NodeModeNode, Status: "online", Greeted: true, LastHeartbeat: "1772366399000", SupportedTasks: []string{"RtspRecorder", "TestCamera"}, TaskCount: 2,
 			Capacity: &skalds.Capacity{CPUCores: 8, MemoryBytes: 16 << 30}, Reserved: &skalds.Resources{CPUCores: 1.5, MemoryBytes: 512 << 20},
 			Used: &skalds.Usage{CPUCores: 2.25, MemoryBytes: 5 << 30}, Foreign: &skalds.Usage{CPUCores: 2, MemoryBytes: 4 << 30},
-			Enforcement: &skalds.Enforcement{Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: "0.15 s of allocation"}, CPU: skalds.Enforced{Mechanism: skalds.MechanismNone}, PIDs: skalds.Enforced{Mechanism: skalds.MechanismRlimit}},
+			Enforcement: &skalds.Enforcement{Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: "0.15 s of allocation", Kills: 3, MaxOver: 1.2 * (1 << 20)}, CPU: skalds.Enforced{Mechanism: skalds.MechanismNone}, PIDs: skalds.Enforced{Mechanism: skalds.MechanismRlimit}, IO: skalds.Enforced{Mechanism: skalds.MechanismCgroup2}},
 			Isolation: skalds.NodeAbilities{
 				skalds.AbilityUID: "only root can change users", skalds.AbilityUserNamespace: "", skalds.AbilityPIDNamespace: "", skalds.AbilityNetNamespace: "",
 				skalds.AbilityLandlock: "the kernel has none", skalds.AbilityNoNewPrivileges: "",

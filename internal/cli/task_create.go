@@ -176,6 +176,7 @@ func createBody(cmd *cobra.Command) func(document) error {
 	cores("limit-cpu", "CPU that it may use", "limits", "cpuCores")
 	size("limit-memory", "memory that it may use", "limits", "memoryBytes")
 	num("limit-pids", "processes and threads that it may have; a worker alone has about ten", "limits", "pids")
+	num("limit-io-weight", "share of the disk when several tasks want it: 1 to 10000, 100 is what everybody has", "limits", "ioWeight")
 	num("max-attempts", "how often it may fail before it has Failed; -1: without limit", "retry", "maxAttempts")
 	num("oom-attempts", "how often it may end for memory before it has Failed, counted apart; -1: without limit", "retry", "oom", "maxAttempts")
 	growth := f.Float64("oom-factor", 0, "how much its memory limit grows after an end for memory (default 1.5; 1: not at all)")

@@ -179,6 +179,9 @@ func limitsText(l skalds.Limits) string {
 	if l.PIDs > 0 {
 		parts = append(parts, fmt.Sprintf("%d processes and threads", l.PIDs))
 	}
+	if l.IOWeight > 0 {
+		parts = append(parts, fmt.Sprintf("IO weight %d", l.IOWeight))
+	}
 	return strings.Join(parts, ", ")
 }
 

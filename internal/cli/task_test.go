@@ -64,14 +64,14 @@ func TestEveryFieldReachesTheTask(t *testing.T) {
 	w := start(t)
 	w.Host.Behave = controllertest.ForEver
 	got := decode[api.TaskResponse](t, w.run(t, "task", "create", "Demo", "-o", "json", "--id", "a", "--name", "A", "--description", "about", "--version", "^1",
-		"--priority", "7", "--persistent", "--cpu", "500m", "--memory", "128MiB", "--limit-cpu", "1.5", "--limit-memory", "1GiB", "--limit-pids", "20",
+		"--priority", "7", "--persistent", "--cpu", "500m", "--memory", "128MiB", "--limit-cpu", "1.5", "--limit-memory", "1GiB", "--limit-pids", "20", "--limit-io-weight", "50",
 		"--max-attempts", "5", "--oom-attempts", "4", "--oom-factor", "2.5", "--oom-max-memory", "4GiB", "--timeout-queue", "1h", "--timeout-start", "5s", "--timeout-run", "2h", "--timeout-stall", "10s",
 		"--isolate-user", "1000:1000", "--isolate-ns", "pid,net", "--read-only", "/data", "--read-only", "/a,b", "--read-write", "/var/tmp/x", "--no-new-privileges",
 		"--on-disconnect", "keep", "--label", "a=b", "--label", "c=d=e", "--constraint", "arch!=arm64", "--attachments", `{"n":1}`, "--set", "url=rtsp://h/1", "--set", "camera.x.y=2"))
 	second := skalds.Duration(1e9)
 	want := api.TaskResponse{
 		ID: "a", Name: "A", Description: "about", RequestedVersion: "^1", Priority: 7, IsPersistent: true,
-		Resources: skalds.Resources{CPUCores: 0.5, MemoryBytes: 128 << 20}, Limits: skalds.Limits{CPUCores: 1.5, MemoryBytes: 1 << 30, PIDs: 20},
+		Resources: skalds.Resources{CPUCores: 0.5, MemoryBytes: 128 << 20}, Limits: skalds.Limits{CPUCores: 1.5, MemoryBytes: 1 << 30, PIDs: 20, IOWeight: 50},
 		Timeouts:     skalds.Timeouts{Queue: 3600 * second, Start: 5 * second, Run: 7200 * second, Stall: 10 * second},
 		OnDisconnect: skalds.OnDisconnectKeep,
 	}

@@ -54,6 +54,7 @@ func (r *entryReader) read(n *yaml.Node) {
 			"cpuCores":    r.cpu(&r.spec.Limits.CPUCores),
 			"memoryBytes": r.size(&r.spec.Limits.MemoryBytes),
 			"pids":        r.integer(&r.spec.Limits.PIDs),
+			"ioWeight":    r.integer(&r.spec.Limits.IOWeight),
 		}),
 		"retry": r.mapping(keyed{
 			"maxAttempts":  r.integer(&r.spec.Retry.MaxAttempts),

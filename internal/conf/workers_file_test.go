@@ -43,6 +43,7 @@ TaskWorkers:
       cpuCores: 1.5
       memoryBytes: 128MiB
       pids: 50
+      ioWeight: 200
     retry: {maxAttempts: -1, initialDelay: 2s, maxDelay: 1m, factor: 1.5, oom: {maxAttempts: 5, factor: 2, maxMemoryBytes: 1GiB}}
     timeouts: {queue: 1h, start: 20s, run: 24h, stall: 5s}
     isolation:
@@ -69,7 +70,7 @@ func TestLoadWorkersReadsEverything(t *testing.T) {
 		Version:     "^1.2",
 		Attachments: []byte(`{"fixFrame":30,"nested":{"a":[1,2.50,true,null]},"rtspUrl":"rtsp://user:${secret:CAM}@10.0.0.5/s","since":"2026-01-01"}`),
 		Resources:   skalds.Resources{CPUCores: 0.5, MemoryBytes: 64 << 20},
-		Limits:      skalds.Limits{CPUCores: 1.5, MemoryBytes: 128 << 20, PIDs: 50},
+		Limits:      skalds.Limits{CPUCores: 1.5, MemoryBytes: 128 << 20, PIDs: 50, IOWeight: 200},
 		Retry: skalds.Retry{
 			MaxAttempts: -1, InitialDelay: skalds.Duration(2 * time.Second), MaxDelay: skalds.Duration(time.Minute), Factor: 1.5,
 			OOM: &skalds.OOMRetry{MaxAttempts: 5, Factor: 2, MaxMemoryBytes: 1 << 30},
@@ -161,13 +162,14 @@ func TestLoadWorkersRefusesOneEntry(t *testing.T) {
 		"unknown key":      {"{className: X, attachment: {}}", "TaskWorkers.bad.attachment: unknown key: did you mean attachments?"},
 		"snake case":       {"{class_name: X}", "did you mean className?"},
 		"far away":         {"{className: X, colour: red}", "unknown key: known here are attachments, className"},
-		"deep":             {"{className: X, limits: {memory: 1GiB}}", "TaskWorkers.bad.limits.memory: unknown key: known here are cpuCores, memoryBytes, pids"},
+		"deep":             {"{className: X, limits: {memory: 1GiB}}", "TaskWorkers.bad.limits.memory: unknown key: known here are cpuCores, ioWeight, memoryBytes, pids"},
 		"no class":         {"{attachments: {}}", "TaskWorkers.bad.className: is missing"},
 		"nothing":          {"", "TaskWorkers.bad: must be a mapping"},
 		"oom":              {"{className: X, retry: {oom: 3}}", "TaskWorkers.bad.retry.oom: must be a mapping"},
 		"oom key":          {"{className: X, retry: {oom: {max: 3}}}", "TaskWorkers.bad.retry.oom.max: unknown key: known here are factor, maxAttempts, maxMemoryBytes"},
 		"oom factor":       {"{className: X, retry: {oom: {factor: 0.5}}}", "TaskWorkers.bad.retry.oom.factor: must be from 1"},
 		"oom cap":          {"{className: X, limits: {memoryBytes: 1GiB}, retry: {oom: {maxMemoryBytes: 1MiB}}}", "TaskWorkers.bad.retry.oom.maxMemoryBytes: is less than limits.memoryBytes"},
+		"io weight":        {"{className: X, limits: {ioWeight: 10001}}", "TaskWorkers.bad.limits.ioWeight: 10001 is outside 1–10000"},
 		"size":             {"{className: X, limits: {memoryBytes: 128M}}", `size "128M" is not of the form 128MiB`},
 		"duration":         {"{className: X, timeouts: {run: 30}}", "has no unit"},
 		"priority":         {"{className: X, priority: 11}", "workers.yml:4:33: TaskWorkers.bad.priority: 11 is outside"},

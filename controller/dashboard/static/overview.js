@@ -72,10 +72,21 @@ function showNodes(nodes, refresh, say) {
       gauge(n.used?.memoryBytes, n.capacity?.memoryBytes, `${bytes(n.used?.memoryBytes)} of ${bytes(n.capacity?.memoryBytes)}`),
       { text: String(n.taskCount), css: "number" },
       { text: n.workers.join(", "), css: "note" },
-      { text: n.enforcement ? `memory ${n.enforcement.memory.mechanism}, CPU ${n.enforcement.cpu.mechanism}` : "", css: "note", title: n.enforcement?.memory.overshoot ?? "" },
+      enforcementCell(n.enforcement),
       { key: more, css: "actions", make: () => nodeActions(n, refresh, say) },
     ];
   });
+}
+
+// enforcementCell is a line for each limit: what holds it, what that is worth, and how far beyond it a task was really seen.
+function enforcementCell(e) {
+  const limits = [["memory", e?.memory, bytes], ["CPU", e?.cpu, (n) => `${cores(n)} cores`], ["processes", e?.pids, String], ["IO", e?.io, String]];
+  const lines = limits.filter(([, held]) => held?.mechanism).map(([name, held, text]) => {
+    const seen = [held.maxOver ? `${text(held.maxOver)} over at most` : "", held.kills ? `${held.kills} ${held.kills === 1 ? "kill" : "kills"}` : ""].filter(Boolean).join(", ");
+    const by = held.mechanism === "none" ? "not held" : held.mechanism;
+    return `${name}: ${by}${held.overshoot ? ` (${held.overshoot})` : ""}${seen ? `; seen: ${seen}` : ""}`;
+  });
+  return { key: lines.join("\n"), css: "note", make: () => lines.map((line) => el("div", {}, line)) };
 }
 
 function nodeActions(n, refresh, say) {
