@@ -173,6 +173,43 @@ func TestThreeFailuresInARowGoElsewhere(t *testing.T) {
 	})
 }
 
+// A task that was given back for memory waits for a node that has what the raised limit asks for, says so, and goes there; a
+// retry begins with what it asked for itself.
+func TestAfterAnEndForMemoryATaskGoesWhereThereIsMore(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		small := w.host("small")
+		small.Capacity.MemoryBytes = 1 << 30
+		small.Behave = func(c skalds.Command, _ int) controllertest.Plan {
+			if c.Spec.ID == "t" && c.MemoryFailures == 0 {
+				return controllertest.Plan{Runs: time.Millisecond, Exit: skalds.Exit{Kind: skalds.ExitLimit, Limit: skalds.LimitMemory, Message: "too much"}, Needs: 2 << 30}
+			}
+			return controllertest.Plan{Runs: -1}
+		}
+		w.startHost(small)
+		w.create("t", func(s *skalds.Spec) { s.Limits.MemoryBytes, s.Retry.OOM = 1<<29, &skalds.OOMRetry{Factor: 4} })
+		w.await("it waits and says for what", func() bool {
+			return strings.Contains(w.task("t").Waiting, "node small has 1024 MiB of memory free, 2048 MiB are needed: the memory limit was raised")
+		})
+		if got := w.task("t"); got.LifecycleStatus != skalds.Created || got.MemoryFailures != 1 || got.MemoryLimit != 2<<30 || got.BudgetUsed != 0 || small.Starts("t") != 1 {
+			t.Errorf("while it waits: %+v, started %d times", got, small.Starts("t"))
+		}
+		big := w.host("big")
+		var told skalds.Command
+		big.Behave = func(c skalds.Command, _ int) controllertest.Plan { told = c; return controllertest.Plan{Runs: -1} }
+		w.startHost(big)
+		if got := w.awaitState("t", skalds.Running); got.Executor != "big" || told.MemoryFailures != 1 || told.MemoryLimit != 2<<30 {
+			t.Errorf("it runs on %q, which was told %d ends and %d bytes", got.Executor, told.MemoryFailures, told.MemoryLimit)
+		}
+		if _, err := w.Tasks().Cancel(t.Context(), "t", "test"); err != nil {
+			t.Fatal(err)
+		}
+		v, err := w.Tasks().Retry(t.Context(), "t", "test")
+		if err != nil || v.MemoryFailures != 0 || v.MemoryLimit != 0 {
+			t.Errorf("retried with %+v, %v", v.Task, err)
+		}
+	})
+}
+
 func TestATaskThatNobodyTakesTimesOut(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		h := w.startHost(w.host("a"))

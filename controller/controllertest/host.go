@@ -17,6 +17,7 @@ type Plan struct {
 	Refuse string        // the host refuses the task for this reason
 	Final  bool          // with Refuse: no other node would do better
 	Result json.RawMessage
+	Needs  int64 // with an end for memory: the raised limit, for which the host gives the task back
 }
 
 // Host speaks like a host and runs nothing: marks, reports, outcomes, heartbeats and the lease follow the rules of a real
@@ -633,6 +634,13 @@ func (h *Host) step() {
 				h.outcome(skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: in.cmd.TaskID, Epoch: in.cmd.Epoch, Attempt: in.attempt, Kind: skalds.OutcomeResult}, Value: in.plan.Result})
 			}
 			h.end(in, skalds.Report{State: skalds.Finished}, &skalds.Exit{Kind: skalds.ExitCompleted})
+			continue
+		}
+		if in.plan.Needs > 0 {
+			h.end(in, skalds.Report{
+				State: skalds.Created, GoneFor: "memory", Exception: exit.Message,
+				MemoryFailures: in.cmd.MemoryFailures + 1, MemoryLimit: in.plan.Needs,
+			}, &exit)
 			continue
 		}
 		in.budget++
