@@ -359,6 +359,13 @@ func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
 		return nil // pruned, or never ours
 	}
 	w.over = err == nil && t.LifecycleStatus.Final()
+	if err == nil {
+		for _, m := range w.items {
+			if m.Outcome != nil && m.Outcome.Exit != nil && m.Outcome.Exit.EndedAt != 0 {
+				a.tasks.cluster.ended(t.ClassName, m.Outcome.Exit, a.tasks.clock.Now())
+			}
+		}
+	}
 	if err == nil && stale != nil {
 		r := stale.Report
 		mark := skalds.TaskMark{TaskID: r.TaskID, Epoch: r.Epoch, DesiredRevision: r.DesiredRevision}

@@ -82,7 +82,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.events = newEvents(bus, log.Named("events"))
 	c.requests = &requests{bus: bus, tasks: c.tasks, log: log.Named("requests")}
 	c.pruning = &pruning{cfg: cfg, store: store, clock: clock, log: log.Named("pruning")}
-	c.usage = &usageKeeper{store: store, history: c.cluster.history, clock: clock, log: log.Named("usage")}
+	c.usage = &usageKeeper{store: store, cluster: c.cluster, history: c.cluster.history, clock: clock, log: log.Named("usage")}
 	c.health = &Health{store: store, bus: bus, beats: beats, cluster: c.cluster, leading: c.leadership}
 	return c, nil
 }
@@ -208,6 +208,9 @@ func (c *Controller) loadOnce(ctx context.Context) error {
 	}
 	now := c.clock.Now()
 	c.cluster.load(nodes, workers, now)
+	if err := c.loadProfiles(ctx); err != nil {
+		return err
+	}
 	f := TaskFilter{States: []skalds.State{skalds.Assigning, skalds.Running, skalds.Paused}, Limit: loadPage}
 	count := 0
 	for {

@@ -133,6 +133,7 @@ func (s *NodeService) save(ctx context.Context, n skalds.Node) error {
 // Workers lists the plugins that were ever seen and the nodes that have them: exactly those by which tasks are accepted.
 func (s *NodeService) Workers(context.Context) ([]WorkerOnNodes, error) {
 	list := s.cluster.plugins()
+	s.cluster.learned(list, s.tasks.clock.Now())
 	slices.SortFunc(list, func(a, b WorkerOnNodes) int { return strings.Compare(a.Ref(), b.Ref()) })
 	return list, nil
 }

@@ -100,7 +100,8 @@ type NodeStore interface {
 // WorkerOnNodes is a plugin and the nodes that have it.
 type WorkerOnNodes struct {
 	skalds.WorkerInfo
-	Nodes []string `json:"nodes"`
+	Nodes   []string  `json:"nodes"`
+	Learned []Learned `json:"learned,omitempty"` // what tasks of it were measured to take; not stored with it
 }
 
 // TaskUsage is a piece of what a task took.

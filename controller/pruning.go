@@ -60,13 +60,16 @@ func (p *pruning) once(ctx context.Context) {
 	}
 }
 
-// usage removes samples that are too old even for tasks that go on.
+// usage removes samples that are too old even for tasks that go on, and what was learned long ago.
 func (p *pruning) usage(ctx context.Context, now time.Time) {
+	c, cancel := context.WithTimeout(ctx, pruneTimeout)
+	defer cancel()
+	if err := p.store.PruneProfiles(c, now.Add(-profileRetention).UnixMilli()); err != nil {
+		p.log.Warn("cannot remove old profiles", "err", err)
+	}
 	if p.cfg.UsageRetention == 0 {
 		return
 	}
-	c, cancel := context.WithTimeout(ctx, pruneTimeout)
-	defer cancel()
 	if err := p.store.PruneUsage(c, now.Add(-p.cfg.UsageRetention).UnixMilli()); err != nil {
 		p.log.Warn("cannot remove old usage", "err", err)
 	}

@@ -121,3 +121,30 @@ func TestOldUsageIsRemoved(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWasLearnedSurvivesARestartOfTheController(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		h := w.host("n1", controllertest.Worker("demo", "1.0.0", "Demo"))
+		h.Usage = skalds.Usage{CPUCores: 0.25, MemoryBytes: 200 << 20}
+		h.Behave = func(_ skalds.Command, _ int) controllertest.Plan { return controllertest.Plan{Runs: 20 * time.Second} }
+		w.startHost(h)
+		w.create("a")
+		w.awaitState("a", skalds.Finished)
+		synctest.Wait()
+		h.Kill() // so that nothing is learned anew
+		w.stop()
+		w.start()
+		workers, err := w.Nodes().Workers(t.Context())
+		if err != nil || len(workers) != 1 || len(workers[0].Learned) != 1 {
+			t.Fatalf("%+v, %v", workers, err)
+		}
+		if l := workers[0].Learned[0]; l.ClassName != "Demo" || l.Runs != 1 || l.Start != h.Usage || l.Usual.MemoryBytes < 200<<20 || l.Usual.MemoryBytes > 240<<20 {
+			t.Errorf("learned %+v", l)
+		}
+		w.create("b")
+		why, err := w.Tasks().Why(t.Context(), "b")
+		if err != nil || why.NeedsFrom != "learned from 1 run" || why.Needs.MemoryBytes < 200<<20 {
+			t.Errorf("%+v, %v", why, err)
+		}
+	})
+}

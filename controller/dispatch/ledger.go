@@ -56,11 +56,10 @@ type Ledger struct {
 	byClass  map[string][]*node // in the order of their ids
 	tasks    map[string]*held
 	profiles map[profileKey]*Profile
+	left     [2]map[string]run // the last attempts of tasks that were released lately, the newer ones first
 	cursor   int
 	numbers  uint64 // given to entries so far
 }
-
-type profileKey struct{ className, worker string }
 
 // node is one node's page.
 type node struct {
@@ -83,11 +82,14 @@ type node struct {
 type held struct {
 	taskID    string
 	className string
+	worker    string // "name@version" that the last measurement was of
 	node      *node
 	expected  skalds.Resources
 	measured  skalds.Usage
 	counted   skalds.Resources // what it adds to node.taken
-	attempt   [2]int64         // (epoch, attempt) that the last measurement was of
+	attempt   run              // that the last measurement was of
+	peak      skalds.Usage     // of that attempt, as far as it was learned
+	start     skalds.Usage     // the most while that attempt was starting; zero where the start is over and learned
 	seen      bool             // a heartbeat has shown it
 	missing   int              // heartbeats since that have not
 	number    uint64           // of the store's word that it is here; 0: reserved only
@@ -187,7 +189,7 @@ func (l *Ledger) Observe(hb *skalds.Heartbeat, now time.Time) {
 			n.strangers[in.TaskID] = h
 			n.perClass[in.ClassName]++
 		} else {
-			l.learn(h, in, now)
+			l.learn(h, in, hb.At, now)
 			h.seen, h.missing = true, 0
 		}
 		h.measured = in.Usage
@@ -223,24 +225,6 @@ func (l *Ledger) Missing(nodeID string) bool {
 		}
 	}
 	return found
-}
-
-// learn adds a measurement to the profile of its class and version.
-func (l *Ledger) learn(h *held, in *skalds.InstanceStatus, now time.Time) {
-	if in.PID == 0 || in.Worker == "" || in.Usage.MemoryBytes == 0 || in.State == skalds.Paused {
-		return
-	}
-	key := profileKey{in.ClassName, in.Worker}
-	p := l.profiles[key]
-	if p == nil {
-		p = &Profile{}
-		l.profiles[key] = p
-	}
-	if run := [2]int64{in.Epoch, int64(in.Attempt)}; h.attempt != run {
-		h.attempt = run
-		p.runs++
-	}
-	p.observe(in.Usage.CPUCores, in.Usage.MemoryBytes, now)
 }
 
 // recount puts the larger of expected and measured in the place of what the task counted before.
@@ -335,6 +319,7 @@ func (l *Ledger) Release(taskID string) bool {
 	delete(l.tasks, taskID)
 	delete(h.node.tasks, taskID)
 	h.node.drop(h)
+	l.leave(h)
 	return true
 }
 

@@ -52,7 +52,7 @@ func needs(r *Request, class *skalds.ClassInfo, p *Profile, now time.Time) Needs
 	case r.Resources.CPUCores > 0:
 		n.CPUCores, cpu = r.Resources.CPUCores, fromRequest
 	case p.known():
-		n.CPUCores, cpu = p.needCPU(), fromRuns
+		n.CPUCores, cpu = p.needs(now).CPUCores, fromRuns
 	case class != nil && class.Resources.CPUCores > 0:
 		n.CPUCores, cpu = class.Resources.CPUCores, fromClass
 	default:
@@ -62,7 +62,7 @@ func needs(r *Request, class *skalds.ClassInfo, p *Profile, now time.Time) Needs
 	case r.Resources.MemoryBytes > 0:
 		n.MemoryBytes, memory = r.Resources.MemoryBytes, fromRequest
 	case p.known():
-		n.MemoryBytes, memory = p.needMemory(now), fromRuns
+		n.MemoryBytes, memory = p.needs(now).MemoryBytes, fromRuns
 	case class != nil && class.Resources.MemoryBytes > 0:
 		n.MemoryBytes, memory = class.Resources.MemoryBytes, fromClass
 	default:

@@ -427,6 +427,11 @@ func TestMissingTasks(t *testing.T) {
 
 // BenchmarkPlace10k decides for one task among 10,000 nodes that are half full.
 func BenchmarkPlace10k(b *testing.B) {
+	l, requests := tenThousandNodes(asks(0.1, 64*mib))
+	placeAll(b, l, requests)
+}
+
+func tenThousandNodes(ask func(*skalds.Task)) (*Ledger, []Request) {
 	l := NewLedger(DefaultConfig())
 	for i := range 10_000 {
 		id := fmt.Sprintf("node-%05d", i)
@@ -437,12 +442,16 @@ func BenchmarkPlace10k(b *testing.B) {
 	}
 	requests := make([]Request, 4096)
 	for i := range requests {
-		requests[i] = request(fmt.Sprint("t", i), asks(0.1, 64*mib), func(t *skalds.Task) {
+		requests[i] = request(fmt.Sprint("t", i), ask, func(t *skalds.Task) {
 			if i%4 == 0 {
 				t.Constraints = []string{"zone=b"}
 			}
 		})
 	}
+	return l, requests
+}
+
+func placeAll(b *testing.B, l *Ledger, requests []Request) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		r := &requests[i%len(requests)]

@@ -123,7 +123,9 @@ func someWorkers() api.WorkerList {
 		{WorkerInfo: skalds.WorkerInfo{
 			Name: "rtsp-worker", Version: "1.2.0", Digest: "sha256:0123456789abcdef", Protocol: 1,
 			Classes: []skalds.ClassInfo{{ClassName: "RtspRecorder", Capabilities: []string{"update", "pause"}}, {ClassName: "TestCamera"}},
-		}, Nodes: []string{"node-1"}},
+		}, Nodes: []string{"node-1"}, Learned: []controller.Learned{{
+			ClassName: "RtspRecorder", Runs: 12, Usual: skalds.Usage{CPUCores: 0.251, MemoryBytes: 64 << 20}, Peak: skalds.Usage{CPUCores: 0.9, MemoryBytes: 70 << 20}, Start: skalds.Usage{CPUCores: 1, MemoryBytes: 180 << 20},
+		}}},
 		{WorkerInfo: skalds.WorkerInfo{
 			Name: "other", Version: "0.1.0", Digest: "sha256:fedcba9876543210", Protocol: 1,
 			Classes: []skalds.ClassInfo{{ClassName: "TestCamera"}}, Conflict: "class TestCamera is offered by rtsp-worker@1.2.0 already",
@@ -178,7 +180,7 @@ func TestTables(t *testing.T) {
 	s := answers(t, paths)
 	for name, args := range map[string]string{
 		"task_list": "task list", "task_list_wide": "task list -o wide", "task_get": "task get front", "task_get_backoff": "task get garage", "task_get_waiting": "task get train",
-		"task_get_finished": "task get count", "task_attempts": "task attempts front", "task_attempts_wide": "task attempts front -o wide", "task_usage": "task usage front",
+		"task_get_finished": "task get count", "task_attempts": "task attempts front", "task_attempts_wide": "task attempts front -o wide", "task_usage": "task usage front", "worker_get": "worker get rtsp-worker",
 		"task_recordings": "task recordings front", "task_recordings_wide": "task recordings front -o wide", "task_why": "task why front",
 		"node_list": "node list", "node_list_wide": "node list -o wide", "node_get": "node get node-1", "worker_list": "worker list", "worker_list_wide": "worker list -o wide",
 	} {

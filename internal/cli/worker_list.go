@@ -45,7 +45,7 @@ func (c *commands) workerTable(items []controller.WorkerOnNodes, wide bool) {
 		fmt.Fprintln(c.Err, "no workers: put executables into the plugins folder of a host, or make one with `skalds worker new DIR`")
 		return
 	}
-	head := []string{"NAME", "VERSION", "CLASSES", "DIGEST", "NODES", "CONFLICT"}
+	head := []string{"NAME", "VERSION", "CLASSES", "TAKES", "DIGEST", "NODES", "CONFLICT"}
 	if wide {
 		head = append(head, "PROTOCOL", "ABILITIES")
 	}
@@ -58,11 +58,19 @@ func (c *commands) workerTable(items []controller.WorkerOnNodes, wide bool) {
 				abilities = append(abilities, class.ClassName+": "+strings.Join(class.Capabilities, " "))
 			}
 		}
+		var takes []string
+		for _, l := range w.Learned {
+			text := takesText(l)
+			if len(w.Classes) > 1 {
+				text = l.ClassName + ": " + text
+			}
+			takes = append(takes, text)
+		}
 		digest := w.Digest
 		if !wide {
 			digest = shortDigest(digest)
 		}
-		row := []string{w.Name, w.Version, strings.Join(classes, ", "), digest, strings.Join(w.Nodes, ", "), w.Conflict}
+		row := []string{w.Name, w.Version, strings.Join(classes, ", "), strings.Join(takes, "; "), digest, strings.Join(w.Nodes, ", "), w.Conflict}
 		if wide {
 			row = append(row, fmt.Sprint(w.Protocol), strings.Join(abilities, ", "))
 		}
