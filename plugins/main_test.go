@@ -319,9 +319,7 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		return c.Run()
 	case "cache": // lives until somebody asks for memory, or for ever
 		b := make([]byte, a.Bytes)
-		for i := 0; i < len(b); i += 4096 {
-			b[i] = 1
-		}
+		touch(b)
 		s.cache.Store(&b)
 		<-ctx.Done()
 	case "hold", "lie": // until somebody asks for it
@@ -438,6 +436,15 @@ func writeRaw(fd int, s string) error {
 		b = b[max(0, n):]
 	}
 	return nil
+}
+
+// touch has the system give memory. The race detector would double it by its own.
+//
+//go:norace
+func touch(b []byte) {
+	for i := 0; i < len(b); i += 4096 {
+		b[i] = 1
+	}
 }
 
 func deep(n int) int {
