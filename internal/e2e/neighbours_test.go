@@ -58,11 +58,17 @@ func TestLeakBesideRecorders(t *testing.T) {
 			t.Errorf("%s: attempt %d, process %+v after %d", id, r.Attempt, r.Instance, pids[i])
 		}
 	}
-	// The camera stops sending, and counts are compared: what it sent to all is what they got, and what lies on the disk.
-	p.update("camera", cameraAt(address).with(object{"faults": []object{{"kind": "novideo"}}}))
+	p.missesNothing("camera", address, ids)
+}
+
+// missesNothing ends a recording and compares the counts: what a camera has sent to all is what its recorders got, and what
+// lies on the disk.
+func (p *program) missesNothing(camera, address string, ids []string) {
+	p.t.Helper()
+	p.update(camera, cameraAt(address).with(object{"faults": []object{{"kind": "novideo"}}}))
 	var sent, received int64
 	p.until("all that was sent has come", func(ctx context.Context) bool {
-		r, err := p.Task(ctx, "camera")
+		r, err := p.Task(ctx, camera)
 		if err != nil {
 			return false
 		}
@@ -75,22 +81,22 @@ func TestLeakBesideRecorders(t *testing.T) {
 		}
 		return sent == received
 	})
-	t.Logf("%d pictures were sent and received", sent)
+	p.t.Logf("%d pictures were sent and received", sent)
 	recorded := 0
 	for _, id := range ids {
-		if _, err := p.Cancel(t.Context(), id); err != nil {
-			t.Fatal(err)
+		if _, err := p.Cancel(p.t.Context(), id); err != nil {
+			p.t.Fatal(err)
 		}
 		list := p.films(id, "end", func(l []movie) bool { return len(l) > 0 && l[len(l)-1].end == "stop" })
 		if len(list) != 1 {
-			t.Errorf("%s has %d files, want one: the connection broke", id, len(list))
+			p.t.Errorf("%s has %d files, want one: the connection broke", id, len(list))
 		}
 		for _, m := range list {
-			regular(t, m, cameraFPS)
+			regular(p.t, m, cameraFPS)
 			recorded += len(m.durations)
 		}
 	}
 	if int64(recorded) != sent {
-		t.Errorf("%d pictures lie on the disk, %d were sent", recorded, sent)
+		p.t.Errorf("%d pictures lie on the disk, %d were sent", recorded, sent)
 	}
 }

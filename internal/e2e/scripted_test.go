@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	sdk "github.com/skalds-go/skalds/plugin-sdk"
@@ -19,7 +23,7 @@ const (
 
 // script says what a task of the class Script does.
 type script struct {
-	Do     string `json:"do" jsonschema:"required,enum=finish,enum=wait,enum=work,enum=fail,enum=leak,enum=panic,enum=spin,enum=chatter,enum=pour,enum=say"`
+	Do     string `json:"do" jsonschema:"required,enum=finish,enum=wait,enum=work,enum=fail,enum=leak,enum=panic,enum=spin,enum=chatter,enum=exit,enum=crash,enum=bomb,enum=flood,enum=storm,enum=deaf,enum=pour,enum=say"`
 	Millis int    `json:"millis,omitempty" jsonschema:"minimum=0"`
 	Text   string `json:"text,omitempty"`
 }
@@ -87,6 +91,34 @@ func (s *scripted) do(ctx context.Context, t *sdk.Task[script]) error {
 			fmt.Println(line)
 		}
 		return ctx.Err()
+	case "exit":
+		os.Exit(9)
+	case "crash": // as a program in C does
+		return syscall.Exec("/bin/sh", []string{"sh", "-c", "kill -SEGV $$"}, os.Environ())
+	case "bomb":
+		for ctx.Err() == nil {
+			c := exec.Command("sleep", "300")
+			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			if err := c.Start(); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	case "flood":
+		for line := strings.Repeat("noise ", 100) + "\n"; ; {
+			_, _ = os.Stderr.WriteString(line)
+		}
+	case "storm": // on all cores, and hears nothing
+		for range runtime.NumCPU() {
+			go func() {
+				for {
+				}
+			}()
+		}
+		select {}
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		select {}
 	case "chatter":
 		for n := 1; ; n++ {
 			t.Log().Info("chatter", "n", n, "text", t.Attachments().Text)
