@@ -108,10 +108,10 @@ func (s *scripted) do(ctx context.Context, t *sdk.Task[script]) error {
 		for line := strings.Repeat("noise ", 100) + "\n"; ; {
 			_, _ = os.Stderr.WriteString(line)
 		}
-	case "storm": // on all cores, and hears nothing
+	case "storm": // on all cores
 		for range runtime.NumCPU() {
 			go func() {
-				for {
+				for ctx.Err() == nil {
 				}
 			}()
 		}
