@@ -130,7 +130,7 @@ func (c *chaos) stored(before, after *skalds.Task) {
 	falsely := ""
 	if before != nil && before.LifecycleStatus.OnNode() && after.Epoch > before.Epoch && after.LastExit != nil && after.LastExit.Kind == skalds.ExitNodeLost &&
 		(before.LastExit == nil || *before.LastExit != *after.LastExit) {
-		falsely = c.falselyLost(before.Executor)
+		falsely = c.falselyLost(before.Executor, time.Now())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,20 +187,20 @@ func (c *chaos) storedNode(before, after skalds.Node) {
 	if after.LostAt == 0 || after.LostAt == before.LostAt {
 		return
 	}
-	if falsely := c.falselyLost(after.ID); falsely != "" {
+	if falsely := c.falselyLost(after.ID, time.UnixMilli(after.LostAt)); falsely != "" { // it may be stored much later
 		c.broke("node-"+after.ID, "declared lost: %s", falsely)
 	}
 }
 
-// falselyLost says why a node should not be held lost at this moment; empty: it may.
-func (c *chaos) falselyLost(node string) string {
+// falselyLost says why a node should not have been held lost at a moment; empty: it may.
+func (c *chaos) falselyLost(node string, at time.Time) string {
 	for _, h := range c.hosts {
 		if h.ID != node {
 			continue
 		}
 		last, unbroken := h.Renewed()
-		if time.Since(last) < c.w.cfg.Lease-time.Second && time.Since(unbroken) >= c.w.cfg.Lease {
-			return fmt.Sprintf("heartbeats of %s have got through for %s, the last one %s ago", node, time.Since(unbroken), time.Since(last))
+		if at.Sub(last) < c.w.cfg.Lease-time.Second && at.Sub(unbroken) >= c.w.cfg.Lease {
+			return fmt.Sprintf("heartbeats of %s have got through for %s, the last one %s ago", node, at.Sub(unbroken), at.Sub(last))
 		}
 	}
 	return ""
