@@ -436,7 +436,9 @@ func (c *chaos) incident() {
 			c.watched(h.Freeze())
 		}
 	case 24, 25:
-		c.wake(i)
+		for i := range c.hosts { // soon, most of the time: words of their silence are still to come
+			c.wake(i)
+		}
 	}
 }
 
