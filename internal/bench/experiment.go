@@ -25,6 +25,7 @@ func experiments() []experiment {
 		{[]promise{{key: "sample_500_cpu_ms", bound: 25}}, samplingRound},
 		{[]promise{{key: "memory_over_limit_watchdog_s", bound: 0.15}}, watchdogOvershoot},
 		{[]promise{{key: "crash_to_next_attempt_p95_ms", bound: 200}}, crashToNextAttempt},
+		{[]promise{{key: "host_killed_to_running_s", bound: 3}}, hostKilled},
 	}
 }
 

@@ -115,7 +115,12 @@ func (s *standalone) create(ctx context.Context, id, do string) error {
 
 // began waits until the attempt number n (from 1) of a task has begun.
 func (s *standalone) began(ctx context.Context, id string, n int) (b beginning, err error) {
-	dir := filepath.Join(s.dir, "recordings", skalds.FileName(id))
+	return beganIn(ctx, s.dir, id, n)
+}
+
+// beganIn waits for the same on a host with a data folder of its own.
+func beganIn(ctx context.Context, dataDir, id string, n int) (b beginning, err error) {
+	dir := filepath.Join(dataDir, "recordings", skalds.FileName(id))
 	err = until(ctx, fmt.Sprintf("attempt %d of %s begins", n, id), func() (bool, error) {
 		all, err := beginnings(dir)
 		if len(all) < n {

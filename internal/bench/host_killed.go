@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/skalds-go/skalds/controller"
+)
+
+// hostKilled kills a host that has joined a standalone, and does not come back, and sees when its task's Main begins on the
+// standalone's own node. The worst counts.
+func hostKilled(ctx context.Context, l *lab) (out []value, err error) {
+	n := l.times(20, 2)
+	err = l.withStandalone(ctx, func(s *standalone) error {
+		nodes, err := s.Nodes(ctx, "", "online")
+		if err != nil {
+			return err
+		}
+		if len(nodes.Items) != 1 {
+			return fmt.Errorf("a fresh standalone has %d nodes", len(nodes.Items))
+		}
+		own := nodes.Items[0].ID
+		var gaps []time.Duration
+		for i := range n {
+			gap, err := l.killHost(ctx, s, own, i)
+			if err != nil {
+				return err
+			}
+			gaps = append(gaps, gap)
+		}
+		fmt.Fprintf(l.notes, "host_killed_to_running_s: median %.3g s\n", median(gaps).Seconds())
+		out = []value{{value: quantile(gaps, 1).Seconds(), n: n}}
+		return nil
+	})
+	return out, err
+}
+
+// killHost is one round: another host joins, gets a task, and dies.
+func (l *lab) killHost(ctx context.Context, s *standalone, own string, round int) (gap time.Duration, err error) {
+	node, id := fmt.Sprintf("killed-%d", round), fmt.Sprintf("moves-%d", round)
+	room, err := l.room()
+	if err != nil {
+		return 0, err
+	}
+	dir := filepath.Join(room, "data")
+	c := exec.Command(l.program, "host", "--mode", "node", "--join", filepath.Join(s.dir, "join.json"), "--data-dir", dir,
+		"--plugins", l.plugins(), "--node-id", node, "--log-level", "WARNING")
+	var said bytes.Buffer
+	c.Dir, c.Stdout, c.Stderr, c.SysProcAttr = room, &said, &said, tied()
+	if err := l.start(c); err != nil {
+		return 0, fmt.Errorf("start a host: %w", err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = c.Wait() // it is killed
+		close(exited)
+	}()
+	defer func() {
+		_ = c.Process.Kill() // it may have ended
+		<-exited
+		if err != nil {
+			fmt.Fprintf(l.notes, "host %s said:\n%s\n", node, bytes.TrimSpace(said.Bytes()))
+		}
+	}()
+	err = until(ctx, "node "+node+" offers the worker", func() (bool, error) {
+		select {
+		case <-exited:
+			return false, errors.New("the host has ended: " + c.ProcessState.String())
+		default:
+		}
+		workers, err := s.Workers(ctx)
+		return slices.ContainsFunc(workers.Items, func(w controller.WorkerOnNodes) bool { return slices.Contains(w.Nodes, node) }), err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := s.Cordon(ctx, own); err != nil { // the task goes to the other one
+		return 0, err
+	}
+	if err := s.create(ctx, id, "wait"); err != nil {
+		return 0, err
+	}
+	if _, err := beganIn(ctx, dir, id, 1); err != nil {
+		return 0, err
+	}
+	if _, err := s.Uncordon(ctx, own); err != nil {
+		return 0, err
+	}
+	killed := time.Now().Round(0) // by the wall clock, as the worker notes it
+	if err := c.Process.Kill(); err != nil {
+		return 0, fmt.Errorf("kill host %d: %w", c.Process.Pid, err)
+	}
+	b, err := s.began(ctx, id, 1)
+	if err != nil {
+		return 0, err
+	}
+	_, err = s.Cancel(ctx, id)
+	return b.at.Sub(killed), err
+}
