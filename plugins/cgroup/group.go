@@ -17,7 +17,7 @@ import (
 )
 
 // Group holds one attempt of a task: a directory in each hierarchy that it has joined. Its methods may be called from any
-// goroutine, and after Close all but Stat and Pressure go on working.
+// goroutine, and after Close all but Stat and Glance go on working.
 type Group struct {
 	kernel kernel
 	name   string

@@ -35,8 +35,7 @@ type Stat struct {
 
 // gauges are the files of a group that are read in every round, kept open: opening costs more than reading.
 type gauges struct {
-	cpu      gauge // version 2: time and throttling. Version 1: throttling
-	cpuacct  gauge // version 1
+	cpu      gauge
 	memory   gauge
 	inactive gauge
 	pids     gauge
@@ -52,7 +51,7 @@ func (g *gauges) close() {
 	if g == nil {
 		return
 	}
-	for _, f := range []*gauge{&g.cpu, &g.cpuacct, &g.memory, &g.inactive, &g.pids} {
+	for _, f := range []*gauge{&g.cpu, &g.memory, &g.inactive, &g.pids} {
 		if f.fd > 0 {
 			_ = unix.Close(f.fd)
 		}
@@ -65,6 +64,16 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }
 
 // Stat reads what the group uses. It is fs.ErrNotExist where the group has gone.
 func (g *Group) Stat() (Stat, error) {
+	return g.measure(g.measureCPU, g.measureMemory, g.measureThreads, g.countThrottled, g.countOOM, g.countProcesses)
+}
+
+// Glance reads what changes from moment to moment, CPU, the two of memory and Threads, and leaves the rest out: that is a
+// fifth of the work, since these files are kept open.
+func (g *Group) Glance() (Stat, error) {
+	return g.measure(g.measureCPU, g.measureMemory, g.measureThreads)
+}
+
+func (g *Group) measure(steps ...func(*Stat, []byte) error) (Stat, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -76,8 +85,8 @@ func (g *Group) Stat() (Stat, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	var s Stat
-	for _, measure := range []func(*Stat, []byte) error{g.measureCPU, g.measureMemory, g.measureMembers} {
-		if err := measure(&s, *buf); err != nil {
+	for _, step := range steps {
+		if err := step(&s, *buf); err != nil {
 			if errors.Is(err, unix.ENODEV) {
 				err = errors.Join(fs.ErrNotExist, err)
 			}
@@ -99,47 +108,33 @@ func (g *Group) open() *gauges {
 		}
 	}
 	clock := g.unified()
-	if d := g.dir(cpu); d != nil && clock == nil {
-		clock = d
+	if clock == nil {
+		clock = g.dir(cpuacct)
 	}
-	all := &gauges{
-		cpu:      at(clock, "cpu.stat", "cpu.stat"),
+	return &gauges{
+		cpu:      at(clock, "cpu.stat", "cpuacct.usage"),
 		memory:   at(g.dir(memory), "memory.current", "memory.usage_in_bytes"),
 		inactive: at(g.dir(memory), "memory.stat", "memory.stat"),
 		pids:     at(g.dir(pids), "pids.current", "pids.current"),
 	}
-	if g.unified() == nil {
-		all.cpuacct = at(g.dir(cpuacct), "", "cpuacct.usage")
-	}
-	return all
 }
 
 func (g *Group) measureCPU(s *Stat, buf []byte) error {
 	b, err := g.gauges.cpu.read(buf)
-	if err != nil {
+	if err != nil || b == nil {
 		return err
 	}
-	var usage int64
-	if usage, s.CPUKnown = valueOf(b, "usage_usec"); s.CPUKnown {
-		s.CPU = time.Duration(usage) * time.Microsecond
+	s.CPUKnown = true
+	if g.unified() == nil {
+		n, err := parseNumber(string(bytes.TrimSpace(b)))
+		s.CPU = time.Duration(n)
+		return err
 	}
-	if n, ok := valueOf(b, "throttled_usec"); ok {
-		s.Throttled = time.Duration(n) * time.Microsecond
-	} else if n, ok := valueOf(b, "throttled_time"); ok {
-		s.Throttled = time.Duration(n)
-	} else if d := g.dir(cpu); d != nil && d.version == 1 && g.unified() != nil {
-		if b, err = slurp(d.file("cpu.stat"), buf); err != nil {
-			return err
-		}
-		n, _ := valueOf(b, "throttled_time")
-		s.Throttled = time.Duration(n)
-	}
-	if s.CPUKnown || g.gauges.cpuacct.path == "" {
-		return nil
-	}
-	n, err := g.gauges.cpuacct.number(buf)
-	s.CPU, s.CPUKnown = time.Duration(n), err == nil
-	return err
+	usage, _ := valueOf(b, "usage_usec")
+	s.CPU = time.Duration(usage) * time.Microsecond
+	throttled, _ := valueOf(b, "throttled_usec") // with the controller only
+	s.Throttled = time.Duration(throttled) * time.Microsecond
+	return nil
 }
 
 func (g *Group) measureMemory(s *Stat, buf []byte) (err error) {
@@ -156,53 +151,75 @@ func (g *Group) measureMemory(s *Stat, buf []byte) (err error) {
 	}
 	inactive, _ := valueOf(b, d.reclaimable()[0])
 	s.WorkingSetBytes, s.MemoryKnown = max(s.MemoryBytes-inactive, 0), true
+	g.peak = max(g.peak, s.MemoryBytes)
+	s.MemoryPeakBytes = g.peak
+	return nil
+}
+
+func (g *Group) measureThreads(s *Stat, buf []byte) error {
+	if g.gauges.pids.path != "" {
+		n, err := g.gauges.pids.number(buf)
+		s.Threads = int(n)
+		return err
+	}
+	if len(g.dirs) == 0 {
+		return fs.ErrNotExist
+	}
+	n, err := countLines(g.dirs[0].file(when(g.dirs[0].version == 2, "cgroup.threads", "tasks")), buf)
+	s.Threads = n
+	return err
+}
+
+// countThrottled is for version 1: version 2 tells it with the CPU time.
+func (g *Group) countThrottled(s *Stat, buf []byte) error {
+	d := g.dir(cpu)
+	if d == nil || d.version == 2 {
+		return nil
+	}
+	b, err := slurp(d.file("cpu.stat"), buf)
+	n, _ := valueOf(b, "throttled_time")
+	s.Throttled = time.Duration(n)
+	return err
+}
+
+func (g *Group) countOOM(s *Stat, buf []byte) error {
+	d := g.dir(memory)
+	if d == nil {
+		return nil
+	}
 	peak, events := "memory.peak", "memory.events"
 	if d.version == 1 {
 		peak, events = "memory.max_usage_in_bytes", "memory.oom_control"
 	}
-	g.peak = max(g.peak, s.MemoryBytes)
-	if b, err = slurp(d.file(peak), buf); err == nil {
+	b, err := slurp(d.file(peak), buf)
+	if err := gone(err); err != nil {
+		return err
+	}
+	if err == nil { // memory.peak is there since Linux 5.19
 		n, err := parseNumber(string(bytes.TrimSpace(b)))
 		if err != nil {
 			return err
 		}
 		g.peak = max(g.peak, n)
-	} else if gone(err) != nil {
-		return err
+		s.MemoryPeakBytes = g.peak
 	}
-	s.MemoryPeakBytes = g.peak
-	if b, err = slurp(d.file(events), buf); err != nil {
-		return err
-	}
+	b, err = slurp(d.file(events), buf)
 	s.OOMKills, _ = valueOf(b, "oom_kill")
-	return nil
+	return err
 }
 
-// measureMembers opens the lists anew each time: version 1 answers a kept one with what was so a moment ago.
-func (g *Group) measureMembers(s *Stat, buf []byte) (err error) {
-	if len(g.dirs) == 0 {
-		return fs.ErrNotExist
-	}
-	first := g.dirs[0]
-	if s.Processes, err = countLines(first.file("cgroup.procs"), buf); err != nil {
+// countProcesses opens the list anew each time: version 1 answers a kept one with what was so a moment ago.
+func (g *Group) countProcesses(s *Stat, buf []byte) (err error) {
+	if s.Processes, err = countLines(g.dirs[0].file("cgroup.procs"), buf); err != nil {
 		return err
 	}
 	d := g.dir(pids)
 	if d == nil {
-		s.Threads, err = countLines(first.file(when(first.version == 2, "cgroup.threads", "tasks")), buf)
-		return err
+		return nil
 	}
-	threads, err := g.gauges.pids.number(buf)
-	if err != nil {
-		return err
-	}
-	s.Threads = int(threads)
 	b, err := slurp(d.file("pids.events"), buf)
-	if err != nil {
-		return gone(err) // before Linux 4.8
-	}
 	s.RefusedForks, _ = valueOf(b, "max")
-	return nil
+	return gone(err) // before Linux 4.8
 }
 
 // Pressure is the share of the last ten seconds, in percent, for which somebody in the group waited for memory. ok is false
