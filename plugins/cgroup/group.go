@@ -150,25 +150,57 @@ func (g *Group) PIDs() (list []int, err error) {
 // pids are those of this directory and of what a task has made below it.
 func (d dir) pids() (list []int, err error) {
 	err = d.walk(func(path string) error {
-		b, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-		if errors.Is(err, unix.EOPNOTSUPP) { // a threaded group: its processes are listed above
-			return nil
+		procs, err := listed(filepath.Join(path, "cgroup.procs"))
+		if d.version == 1 && len(procs) > 0 && err == nil {
+			procs, err = led(path, procs)
 		}
-		if err := ended(err); err != nil {
-			return err
-		}
-		for field := range strings.FieldsSeq(string(b)) {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				return fmt.Errorf("read %s: %w", path, err)
-			}
-			if pid > 0 { // 0 is somebody of another pid namespace
-				list = append(list, pid)
-			}
-		}
-		return nil
+		list = append(list, procs...)
+		return err
 	})
 	return list, err
+}
+
+// led are the processes of a group of version 1 without those of which a single thread is there, for as long as it forks: its
+// cgroup.procs lists them, too. A process that has ended but for some threads is there, though its first thread is not.
+func led(path string, procs []int) (list []int, err error) {
+	tasks, err := listed(filepath.Join(path, "tasks"))
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range procs {
+		if slices.Contains(tasks, pid) || zombie(pid) {
+			list = append(list, pid)
+		}
+	}
+	return list, nil
+}
+
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, ok := strings.Cut(string(b[max(strings.LastIndex(string(b), ")"), 0):]), ") ")
+	return err == nil && ok && strings.HasPrefix(after, "Z")
+}
+
+// listed reads a list of processes or threads; none where the group has gone, or is a threaded one, whose processes are listed
+// above.
+func listed(path string) (list []int, err error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	if err := ended(err); err != nil {
+		return nil, err
+	}
+	for field := range strings.FieldsSeq(string(b)) {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		if n > 0 { // 0 is somebody of another pid namespace
+			list = append(list, n)
+		}
+	}
+	return list, nil
 }
 
 // walk calls do for all groups below and then for the directory itself.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -195,6 +196,51 @@ func TestKillTakesWhoHasLeftTheSession(t *testing.T) {
 			fresh := newGroup(t, tree, Limits{PIDs: 100})
 			start(t, fresh, "wait").line(t)
 		})
+	}
+}
+
+func TestAThreadThatForksIsNoMember(t *testing.T) {
+	tree := onThisMachine(t)
+	g := newGroup(t, tree, Limits{All: true})
+	if len(g.Dirs()) < 2 {
+		t.Skip("version 1 is not here")
+	}
+	j, err := g.Join()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := j.Enter(); err != nil {
+		t.Fatal(err)
+	}
+	procs, listErr := listed(j.Procs[0])
+	members, err := g.PIDs()
+	g.kernel = without{g.kernel, "cgroup.kill"}
+	err = errors.Join(listErr, err, g.Kill(t.Context()), j.Leave()) // it would be our end
+	if err != nil || len(members) > 0 {
+		t.Errorf("%v, %v", members, err)
+	}
+	if !slices.Equal(procs, []int{os.Getpid()}) {
+		t.Errorf("the kernel lists %v: nothing was tested", procs)
+	}
+}
+
+func TestAProcessWhoseFirstThreadHasEndedIsAMember(t *testing.T) {
+	tree := onThisMachine(t)
+	g := newGroup(t, tree, Limits{All: true})
+	m := start(t, g, "headless")
+	m.line(t)
+	eventually(t, "the first thread ends", func() bool { return zombie(m.Process.Pid) })
+	for _, d := range g.dirs {
+		if list, err := d.pids(); err != nil || !slices.Equal(list, []int{m.Process.Pid}) {
+			t.Errorf("%s: %v, %v", d.path, list, err)
+		}
+	}
+	g.kernel = without{g.kernel, "cgroup.kill"}
+	if err := g.Kill(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

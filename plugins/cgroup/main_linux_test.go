@@ -13,7 +13,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// Main stays on the main thread, so that no test runs on it.
+func init() { runtime.LockOSThread() }
 
 // The test binary is also what is put into groups: CGROUP_DO says what it does before or after it says "ready".
 func TestMain(m *testing.M) {
@@ -61,6 +66,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		fmt.Println("ready", cmd.Process.Pid)
+	case "headless": // its first thread ends and the others do not
+		fmt.Println("ready")
+		go time.Sleep(time.Hour)
+		_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 	default:
 		fmt.Println("ready")
 	}
