@@ -267,7 +267,7 @@ func TestSetChangesLimitsOfALivingGroup(t *testing.T) {
 	m := start(t, g, fmt.Sprint("memory ", held))
 	m.line(t)
 	m.line(t)
-	for _, bytes := range []int64{4 * held, 8 * held, 2 * held, 0, 2 * held} {
+	for _, bytes := range []int64{8 * held, 16 * held, 4 * held, 0, 4 * held} {
 		if err := g.Set(Limits{MemoryBytes: bytes, CPUCores: 0.5, PIDs: 100}); err != nil {
 			t.Errorf("%d: %v", bytes, err)
 		}
@@ -378,5 +378,84 @@ func TestAUserWithoutRightsHearsWhatIsMissing(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("nothing of %q in\n%s", want, out)
 		}
+	}
+}
+
+// legacyOnly is the kernel for somebody who may make no groups of version 2.
+type legacyOnly struct{ linux }
+
+func (l legacyOnly) mkdir(path string) error {
+	if exists(filepath.Join(filepath.Dir(path), "cgroup.controllers")) {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.EACCES}
+	}
+	return l.linux.mkdir(path)
+}
+
+// TestWithoutVersion2 takes version 2 away from this machine: freezing, killing and sweeping are other ways then.
+func TestWithoutVersion2(t *testing.T) {
+	tree := onThisMachineBy(t, legacyOnly{})
+	c := tree.Controllers()
+	if c.Freeze != Version1 || c.Kill != "" {
+		t.Skipf("no freezer of version 1: %+v", c)
+	}
+	g := newGroup(t, tree, Limits{MemoryBytes: 1 << 30, PIDs: 100})
+	m := start(t, g, "session")
+	m.line(t)
+	spinner := start(t, g, "spin 2")
+	spinner.line(t)
+	if s, err := g.Stat(); err != nil || s.Processes != 3 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	used := func() string {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", spinner.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if err := g.Freeze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	still := used()
+	<-time.After(200 * time.Millisecond)
+	if now := used(); now != still {
+		t.Errorf("it ran while it was frozen: %s, then %s", still, now)
+	}
+	if err := g.Kill(t.Context()); err != nil { // frozen
+		t.Fatal(err)
+	}
+	if members, err := g.PIDs(); err != nil || len(members) > 0 {
+		t.Errorf("%v, %v", members, err)
+	}
+	left := newGroup(t, tree, Limits{})
+	start(t, left, "session").line(t)
+	if killed, err := tree.Sweep(t.Context(), nil); err != nil || killed != 2 {
+		t.Errorf("killed %d, %v", killed, err)
+	}
+}
+
+// TestAForkBombDies is about what forks faster than it can be killed one by one.
+func TestAForkBombDies(t *testing.T) {
+	for name, k := range map[string]kernel{
+		"at once":               linux{},
+		"one by one, version 2": without{linux{}, "cgroup.kill"},
+		"one by one, version 1": legacyOnly{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := onThisMachineBy(t, k)
+			if tree.Controllers().PIDs == "" {
+				t.Skip(tree.Reasons()) // the machine would be bombed
+			}
+			g := newGroup(t, tree, Limits{PIDs: 60})
+			bomb := `f() { while :; do f & done 2>/dev/null; }; f >/dev/null & echo ready; wait`
+			startCommand(t, g, "/bin/sh", nil, "-c", bomb).line(t)
+			eventually(t, "it explodes", func() bool { s, err := g.Stat(); return err == nil && s.Threads > 20 })
+			if err := g.Kill(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if members, err := g.PIDs(); err != nil || len(members) > 0 {
+				t.Errorf("%v, %v", members, err)
+			}
+		})
 	}
 }
