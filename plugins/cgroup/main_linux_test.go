@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 		}
 		return
+	case "delegated":
+		fmt.Println(asDelegate(arg))
+		return
 	case "groups":
 		b, err := os.ReadFile("/proc/self/cgroup")
 		fmt.Printf("%s%v", b, err)
@@ -137,9 +140,21 @@ func start(t testing.TB, g *Group, do string) member {
 	return startCommand(t, g, "/proc/self/exe", []string{"CGROUP_DO=" + do})
 }
 
+// startAs is start for another user.
+func startAs(t testing.TB, g *Group, uid uint32, do string) member {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return started(t, g, cmd, []string{"CGROUP_DO=" + do})
+}
+
 func startCommand(t testing.TB, g *Group, path string, env []string, args ...string) member {
 	t.Helper()
-	cmd := exec.Command(path, args...)
+	return started(t, g, exec.Command(path, args...), env)
+}
+
+func started(t testing.TB, g *Group, cmd *exec.Cmd, env []string) member {
+	t.Helper()
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -161,9 +176,10 @@ func forkInto(g *Group, cmd *exec.Cmd) error {
 		return err
 	}
 	defer func() { _ = j.Close() }()
-	if j.UnifiedFD >= 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: j.UnifiedFD}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = j.UnifiedFD >= 0, max(j.UnifiedFD, 0)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := j.Enter(); err != nil {
