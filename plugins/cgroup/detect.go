@@ -37,12 +37,12 @@ func detect(cfg Config, k kernel) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	f := finder{cfg: cfg, kernel: k, mounts: parseMounts(string(mountinfo)), own: parseOwn(string(groups)), why: map[controller]string{}}
+	f := finder{cfg: cfg, kernel: k, mounts: parseMounts(string(mountinfo)), own: parseOwn(string(groups)), why: map[controller]error{}}
 	t := &Tree{kernel: k, by: map[controller]*hierarchy{}}
 	if t.unified, err = f.unified(); errors.Is(err, errNotMounted) {
 		t.unified = nil
 	} else if err != nil {
-		t.reasons = append(t.reasons, "version 2: "+err.Error())
+		f.say("version 2", err)
 	} else {
 		t.take(t.unified)
 	}
@@ -60,12 +60,13 @@ func detect(cfg Config, k kernel) (*Tree, error) {
 			t.legacy = append(t.legacy, h)
 			t.take(h)
 		case c == freezer:
-		case errors.Is(err, errNotMounted) && f.why[c] != "":
-			t.reasons = append(t.reasons, fmt.Sprintf("%s: %s", c, f.why[c]))
+		case errors.Is(err, errNotMounted) && f.why[c] != nil:
+			f.say(string(c), f.why[c])
 		default:
-			t.reasons = append(t.reasons, fmt.Sprintf("%s: %s", c, err))
+			f.say(string(c), err)
 		}
 	}
+	t.reasons = append(f.reasons, f.advice...)
 	if len(t.by) == 0 && t.unified == nil {
 		return nil, fmt.Errorf("%w: %s", ErrUnavailable, strings.Join(t.reasons, "; "))
 	}
@@ -81,14 +82,27 @@ func (t *Tree) take(h *hierarchy) {
 // errNotMounted says that a hierarchy is mounted nowhere.
 var errNotMounted = errors.New("neither version has this controller mounted")
 
+// errNotOffered says that a controller is there, and the file that we would write is not.
+var errNotOffered = errors.New("the kernel offers no such limit")
+
 // finder is one run of Detect.
 type finder struct {
 	cfg    Config
 	kernel kernel
 	mounts []mount
 	own    map[string]string
-	why    map[controller]string // why version 2 does not hold a limit
-	moved  bool                  // this process is in the leaf
+	why    map[controller]error // why version 2 does not hold a limit
+	moved  bool                 // this process is in the leaf
+
+	reasons, advice []string
+}
+
+// say notes why something cannot be used. What to do about it is said once, however many reasons lead to it.
+func (f *finder) say(what string, err error) {
+	f.reasons = append(f.reasons, what+": "+err.Error())
+	if a := (*advisedError)(nil); errors.As(err, &a) && !slices.Contains(f.advice, a.advice) {
+		f.advice = append(f.advice, a.advice)
+	}
 }
 
 // unified finds the hierarchy of version 2 and has it hand on what it can.
@@ -112,9 +126,9 @@ func (f *finder) unified() (*hierarchy, error) {
 	h := &hierarchy{version: 2, base: base}
 	for _, c := range limiting {
 		if err := f.enable(parent, own, c); err != nil {
-			f.why[c] = err.Error()
+			f.why[c] = err
 		} else if err := f.enable(base, "", c); err != nil {
-			f.why[c] = err.Error()
+			f.why[c] = err
 		}
 	}
 	if b, err := os.ReadFile(filepath.Join(parent, "cgroup.subtree_control")); f.moved && err == nil && len(strings.Fields(string(b))) == 0 {
@@ -124,8 +138,8 @@ func (f *finder) unified() (*hierarchy, error) {
 		return nil, err
 	}
 	for _, c := range limiting {
-		if f.why[c] == "" && !slices.Contains(h.controllers, c) {
-			f.why[c] = "the kernel offers no such limit" // io without a scheduler that weighs
+		if f.why[c] == nil && !slices.Contains(h.controllers, c) {
+			f.why[c] = errNotOffered // io without a scheduler that weighs
 		}
 	}
 	return h, nil
@@ -149,7 +163,7 @@ func (f *finder) legacy(c controller) (*hierarchy, error) {
 		return nil, errors.Join(err, gone(f.kernel.rmdir(h.base)))
 	}
 	if !slices.Contains(h.controllers, c) {
-		return nil, errors.Join(errors.New("the kernel offers no such limit"), gone(f.kernel.rmdir(h.base)))
+		return nil, errors.Join(errNotOffered, gone(f.kernel.rmdir(h.base)))
 	}
 	return h, nil
 }
@@ -221,7 +235,7 @@ func (f *finder) enable(group, own string, c controller) error {
 		return nil
 	}
 	if !lists(filepath.Join(group, "cgroup.controllers"), c) {
-		return fmt.Errorf("the group %s was not given this controller: %s", group, delegate)
+		return &advisedError{fmt.Errorf("the group %s was not given this controller", group), delegate}
 	}
 	err := f.kernel.write(control, "+"+string(c))
 	if errors.Is(err, unix.EBUSY) && group == own && !f.moved {
@@ -231,7 +245,7 @@ func (f *finder) enable(group, own string, c controller) error {
 		err = f.kernel.write(control, "+"+string(c))
 	}
 	if errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("other processes live in the group %s, which therefore cannot hand on controllers: %s", group, delegate)
+		return &advisedError{fmt.Errorf("other processes live in the group %s, which therefore cannot hand on controllers", group), delegate}
 	}
 	return advised(err)
 }
@@ -261,17 +275,28 @@ func lists(path string, c controller) bool {
 	return err == nil && slices.Contains(strings.Fields(string(b)), string(c))
 }
 
-const delegate = "run it as a systemd service with Delegate=yes, or by `systemd-run --user --scope -p Delegate=yes`, or alone in its container"
+// What to do, for operators.
+const (
+	delegate = "run this as a systemd service with Delegate=yes, or by `systemd-run --user --scope -p Delegate=yes`, or alone in its container"
+	writable = "give the container a /sys/fs/cgroup that it may write"
+)
 
-// advised adds to an error what the operator can do about it.
+// advisedError is one about which the operator can do something.
+type advisedError struct {
+	err    error
+	advice string
+}
+
+func (e *advisedError) Error() string { return e.err.Error() }
+
+func (e *advisedError) Unwrap() error { return e.err }
+
 func advised(err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("%w: a container needs a /sys/fs/cgroup that it may write", err)
+		return &advisedError{err, writable}
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: this user may not change the group: %s", err, delegate)
+		return &advisedError{err, delegate}
 	default:
 		return err
 	}

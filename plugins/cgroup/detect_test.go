@@ -91,7 +91,7 @@ func TestDetect(t *testing.T) {
 			mountinfo: unified, own: "0::/system.slice/skalds.service\n",
 			groups: map[string]string{"/sys/fs/cgroup": "root " + all, service: "memory pids"},
 			want:   Controllers{Memory: Version2, PIDs: Version2, Kill: Version2, Freeze: Version2}, dir: service + "/skalds-1/g",
-			reasons: []string{"cpu: the group ", "was not given this controller: run it as a systemd service with Delegate=yes", "io: "},
+			reasons: []string{"cpu: the group ", "was not given this controller", "io: ", "\nrun this as a systemd service with Delegate=yes"},
 		},
 		{
 			name:      "unified, not delegated",
@@ -113,7 +113,7 @@ func TestDetect(t *testing.T) {
 			mountinfo: unified, own: "0::/\n",
 			groups:      map[string]string{"/sys/fs/cgroup": all},
 			change:      func(f *fake) { f.readOnly = "/sys/fs/cgroup" },
-			unavailable: true, reasons: []string{"read-only", "a container needs a /sys/fs/cgroup that it may write"},
+			unavailable: true, reasons: []string{"read-only", "give the container a /sys/fs/cgroup that it may write"},
 		},
 		{
 			name:      "unified, in a container that sees itself from outside",

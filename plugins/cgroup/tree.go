@@ -99,7 +99,7 @@ func (t *Tree) version(c controller) string {
 	return Version1
 }
 
-// Reasons says in words, for people, why a limit cannot be held here and what would change that.
+// Reasons says in words, for people, why a limit cannot be held here, and at the end what would change that.
 func (t *Tree) Reasons() []string { return slices.Clone(t.reasons) }
 
 // New makes a fresh group. A limit that no controller holds here is left out: Controllers tells which. Only those hierarchies
