@@ -56,6 +56,16 @@ func setupEvery(t testing.TB, sample time.Duration) (*Launcher, *Plugin) {
 	return l, p
 }
 
+// end releases what a launcher holds that was never run.
+func end(t testing.TB, l *Launcher) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := l.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 // attempt is one launched instance with a running task.
 type attempt struct {
 	*Instance

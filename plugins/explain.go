@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"syscall"
 
@@ -16,6 +17,39 @@ const maxStack = 16 << 10
 // (nil: none came), how the Run call failed (nil: it did not), and how the process ended. Call it after Done, or with a
 // last word.
 func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exit {
+	x := i.explain(finished, runErr)
+	st := i.Status()
+	switch x.Kind {
+	case skalds.ExitError, skalds.ExitExit, skalds.ExitPanic, skalds.ExitSignal: // by itself, as it seems
+	default:
+		return x
+	}
+	switch {
+	case st.OOMKills > 0: // a moment ago: it would have been ended for it, see lookForOOM
+		x.Kind, x.Limit = skalds.ExitOOM, skalds.LimitMemory
+		x.Message = oomText(partOfIt, st.Peak, i.spec.Limits) + ": " + x.Message
+	case st.Refused > 0 && (st.Code == 2 || wantedMore(x.Message) || wantedMore(i.StderrTail())): // 2 is Go's, whose first words may be lost among stacks
+		x.Kind, x.Limit = skalds.ExitLimit, skalds.LimitPIDs
+		x.Message = refusedText(st.Refused, i.spec.Limits) + ": " + x.Message
+	}
+	return x
+}
+
+// wantedMore reports whether a text tells of a process or thread that could not be made.
+func wantedMore(text string) bool {
+	for _, sign := range []string{"failed to create new OS thread", "pthread_create failed", syscall.EAGAIN.Error(), "Resource temporarily unavailable", "can't start new thread"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+func refusedText(refused int64, l skalds.Limits) string {
+	return fmt.Sprintf("processes and threads: the limit is %d, and %d more were refused", l.PIDs, refused)
+}
+
+func (i *Instance) explain(finished *protocol.Finished, runErr error) skalds.Exit {
 	st := i.Status()
 	kill := i.reason()
 	ended := false
@@ -54,7 +88,8 @@ func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exi
 			x.Message = "crashed by " + signalName(st.Signal)
 		}
 		if st.OOM {
-			x.Kind, x.Message = skalds.ExitOOM, "killed by the kernel, which was out of memory"
+			x.Limit = skalds.LimitMemory
+			x.Kind, x.Message = skalds.ExitOOM, oomText(itself, st.Peak, i.spec.Limits)
 		}
 	default:
 		explainExitCode(&x, st, i.StderrTail())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/cgroup"
 	"github.com/skalds-go/skalds/plugins/procstats"
 	"github.com/skalds-go/skalds/plugins/shim"
 )
@@ -30,6 +31,8 @@ type Instance struct {
 	client   *plugin.Client
 	early    [2]lineWriter // standard output and error by way of go-plugin, which has both until the worker's first call
 	done     chan struct{}
+
+	group *cgroup.Group // nil: none; made before the fork
 
 	unusable bool // no process can be made of the file; belongs to the launch
 
@@ -49,8 +52,10 @@ type Instance struct {
 
 	recent usageRing
 
-	sampling sync.Mutex // guards meter
+	sampling sync.Mutex // guards what follows
 	meter    *procstats.Meter
+	groupCPU time.Duration // what the group had used
+	groupAt  time.Time     // then
 
 	near   bool // to a limit; belongs to the watchdog
 	relief relief
@@ -157,11 +162,13 @@ func (i *Instance) exited(x shim.Exit) {
 	i.over = true
 	ours := i.left || i.kill != nil
 	i.mu.Unlock()
-	// The count costs as much as all other readings at an end together.
-	st.OOM = st.Signal == syscall.SIGKILL && !ours && procstats.OOMKills() > i.l.oomKills.Load()
+	i.judgeByGroup(&st, ours)
 	i.mu.Lock()
 	st.Kill = i.kill
 	i.status = st
+	if st.OOMKills > 0 {
+		i.peak.MemoryBytes = max(i.peak.MemoryBytes, st.Peak)
+	}
 	if time.Since(i.startedAt) < 2*i.l.cfg.SampleEvery {
 		i.peak.MemoryBytes = max(i.peak.MemoryBytes, x.MaxRSS)
 	}
@@ -192,6 +199,9 @@ func (i *Instance) finish() {
 		i.sampling.Lock()
 		i.meter.Close()
 		i.sampling.Unlock()
+	}
+	if i.group != nil {
+		i.l.removals.Go(i.removeGroup)
 	}
 	i.l.mu.Lock()
 	delete(i.l.instances, i.launchID)

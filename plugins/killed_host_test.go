@@ -94,7 +94,7 @@ func killAHost(t *testing.T, frozen bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.spawner.close(); _ = os.Remove(l.base) })
+	t.Cleanup(func() { end(t, l) })
 	if n, err := l.Sweep(t.Context()); err != nil || n != 0 {
 		t.Errorf("swept %d, %v", n, err)
 	}
@@ -123,7 +123,7 @@ func TestAHangingDescribeIsSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.spawner.close(); _ = os.Remove(l.base) })
+	t.Cleanup(func() { end(t, l) })
 	asked := func() []procstats.ID {
 		left, err := l.foreign()
 		if err != nil {
@@ -163,7 +163,7 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { other.spawner.close(); _ = os.Remove(other.base) })
+	t.Cleanup(func() { end(t, other) })
 	for _, sweeper := range []*Launcher{l, other} { // its own, and that of another host's folder
 		if n, err := sweeper.Sweep(t.Context()); n != 0 || err != nil {
 			t.Errorf("swept %d, %v", n, err)

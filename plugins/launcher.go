@@ -38,6 +38,7 @@ type LauncherConfig struct {
 	RunDir      string        // names the folder of private folders of instances, which may lie elsewhere; belongs to one host at a time
 	MaxParallel int           // launches at a time, but for those that take long; default 2 × cores + 1, of which one plugin gets all but one
 	SampleEvery time.Duration // of measurements; default 1 s
+	Cgroups     string        // CgroupsAuto, CgroupsOff or the path of a parent group; empty: what EnvCgroups says, else CgroupsAuto
 }
 
 // LaunchSpec is one launch.
@@ -62,6 +63,8 @@ type Launcher struct {
 	log       hclog.Logger
 	spawner   *spawner
 	isolation func() skalds.NodeAbilities // probed once
+	groups    groups
+	seen      seen // of limits
 	slots     *slots
 	base      string // where private folders lie
 	prefix    string // of our launch ids
@@ -76,6 +79,7 @@ type Launcher struct {
 	instances map[string]*Instance
 	launching map[string]*Instance // by launch ids whose process may exist before its instance is booked
 	launches  sync.WaitGroup       // grows only while not closed
+	removals  sync.WaitGroup       // of control groups
 	closed    bool                 // nothing is launched any more
 
 	zombieMu sync.Mutex // guards zombies
@@ -103,12 +107,13 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 	if err := becomeSubreaper(); err != nil {
 		log.Warn("orphans of workers cannot be adopted", "err", err)
 	}
+	groups := newGroups(cfg.Cgroups, "skalds-"+prefix, log.Named("launcher"))
 	spawner, err := newSpawner(workerEnv(os.Environ()), log.Named("launcher"))
 	if err != nil {
 		return nil, err
 	}
 	l := &Launcher{
-		cfg: cfg, log: log.Named("launcher"), spawner: spawner, isolation: sync.OnceValue(probeIsolation),
+		cfg: cfg, log: log.Named("launcher"), spawner: spawner, groups: groups, isolation: sync.OnceValue(probeIsolation),
 		slots: newSlots(cfg.MaxParallel), base: base, prefix: prefix, askID: prefix + "-describe-" + strings.ToLower(rand.Text()), instances: map[string]*Instance{}, launching: map[string]*Instance{},
 		zombies: map[procstats.ID]time.Time{}, census: procstats.NewCensus(),
 		oomNow: procstats.OOMKills(),
@@ -118,7 +123,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 }
 
 // Enforcement says which limits hold here, by what, and what they are worth.
-func (l *Launcher) Enforcement() skalds.Enforcement { return enforcement() }
+func (l *Launcher) Enforcement() skalds.Enforcement { return l.seen.addTo(l.groups.enforcement()) }
 
 // HoldLease says until when instances may live that are not kept, as time since boot: where the host stands still then, the
 // shim kills them. 0: for ever. On other systems than Linux nobody does it for the host.
@@ -234,7 +239,11 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 	e := &LaunchError{Plugin: i.spec.Plugin.Info.Ref(), Status: st, Stderr: i.StderrTail(), Err: err}
 	switch {
 	case st.Kill != nil && st.Kill.Kind != skalds.ExitHandshake: // over a limit, or the host stops
-		e.Kind, e.Message = st.Kill.Kind, st.Kill.Message
+		e.Kind, e.Message, e.Limit = st.Kill.Kind, st.Kill.Message, st.Kill.Limit
+	case st.OOM:
+		e.Kind, e.Message, e.Limit = skalds.ExitOOM, oomText(itself, st.Peak, i.spec.Limits), skalds.LimitMemory
+	case st.Refused > 0 && wantedMore(i.StderrTail()):
+		e.Kind, e.Message, e.Limit = skalds.ExitLimit, refusedText(st.Refused, i.spec.Limits), skalds.LimitPIDs
 	case st.Signal == 0 && st.Code >= 0:
 		e.Kind, e.Message = skalds.ExitHandshake, "ended with "+st.String()+" before it was ready"
 	case st.Kill == nil:
@@ -353,7 +362,11 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 		return nil, err
 	}
 	p.spawn = func(path string, env []string, stdout, stderr *os.File) (child, error) {
-		c, err := i.l.spawner.start(i.startSpec(path, env), stdout, stderr)
+		spec, err := i.startSpec(path, env)
+		if err != nil {
+			return nil, err
+		}
+		c, err := i.l.spawner.start(spec, stdout, stderr)
 		i.unusable = isUnusable(err)
 		return c, err
 	}
@@ -371,12 +384,28 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// startSpec is what the spawner has to know.
-func (i *Instance) startSpec(path string, env []string) shim.Spec {
-	return shim.Spec{
+// startSpec is what the spawner has to know. It makes the control group.
+func (i *Instance) startSpec(path string, env []string) (shim.Spec, error) {
+	spec := shim.Spec{
 		Path: path, Args: []string{path}, Env: env, Nice: i.spec.Nice, OOMScore: oomScore, Rlimits: rlimits(i.spec.Limits),
 		Mark: shim.Mark{TaskID: i.spec.TaskID, Epoch: i.spec.Epoch, Keep: i.spec.Keep},
 	}
+	if i.group == nil {
+		g, err := i.l.groups.fresh(i.launchID, i.spec.Limits, false)
+		if err != nil {
+			return spec, fmt.Errorf("%w: %w", errNoGroup, err)
+		}
+		i.group = g
+	}
+	j, err := joinOf(i.group)
+	if err != nil {
+		return spec, fmt.Errorf("%w: %w", errNoGroup, err)
+	}
+	spec.CgroupDir, spec.Join, spec.Leave, spec.Cgroups = j.dir, j.enter, j.back, j.all
+	if file := i.l.groups.killFile(j); file != "" {
+		spec.Env = append(spec.Env, protocol.EnvCgroupKill+"="+file)
+	}
+	return spec, nil
 }
 
 // all is a snapshot of the instances.
@@ -405,6 +434,10 @@ func (l *Launcher) Run(ctx context.Context) error {
 	}
 	l.spawner.close()
 	l.reapOrphans(true)
+	l.removals.Wait()
+	if err := l.groups.close(); err != nil {
+		l.log.Warn("control groups are left behind", "err", err)
+	}
 	_ = os.Remove(l.base) // stays where something is left in it
 	return nil
 }

@@ -2,7 +2,6 @@ package plugins
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"strconv"
@@ -28,15 +27,6 @@ func goMemLimit(limit int64) int64 { return limit * 8 / 10 }
 
 // dataBackstop is RLIMIT_DATA: far beyond the limit, since it counts reserved memory too; the watchdog comes first.
 func dataBackstop(limit int64) uint64 { return uint64(limit)*4 + 1<<30 }
-
-// enforcement says what holds which limit.
-func enforcement() skalds.Enforcement {
-	return skalds.Enforcement{
-		Memory: skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: fmt.Sprintf("allocation rate × %.2f s", (watchdogInterval + reaction).Seconds())},
-		CPU:    skalds.Enforced{Mechanism: skalds.MechanismNone, Overshoot: "not held: GOMAXPROCS is set as a hint"},
-		PIDs:   skalds.Enforced{Mechanism: skalds.MechanismWatchdog, Overshoot: fmt.Sprintf("what is started within %.2f s", (watchdogInterval + reaction).Seconds())},
-	}
-}
 
 // unusableFile reports whether an error of a fork is the file's fault.
 func unusableFile(err error) bool {

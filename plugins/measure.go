@@ -61,7 +61,16 @@ func (l *Launcher) sample() {
 	for _, i := range all {
 		i.sampling.Lock()
 		u := i.meter.Sample(t, now)
+		if cores, ok := i.groupCores(now); ok {
+			u.CPUCores = cores
+		}
 		i.sampling.Unlock()
+		if over := u.CPUCores - i.spec.Limits.CPUCores; i.spec.Limits.CPUCores > 0 && over > 0 && l.groups.holdsCPU() {
+			l.seen.cpu(over)
+		}
+		if i.spec.Limits.MemoryBytes > 0 && i.group != nil && l.groups.holdsMemory() {
+			i.lookForOOM()
+		}
 		usage := skalds.Usage{CPUCores: u.CPUCores, MemoryBytes: u.MemoryBytes}
 		i.mu.Lock()
 		i.usage, i.peak = usage, i.peak.Max(usage)
@@ -103,12 +112,22 @@ func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
 func (i *Instance) holds(lim skalds.Limits, swapped int64) (charged int64, threads int) {
 	charged = i.meter.Estimate(swapped)
 	if lim.MemoryBytes > 0 && float64(charged) >= nearShare*float64(lim.MemoryBytes) {
-		charged = i.meter.Charged()
+		charged = i.charged()
 	}
-	if lim.PIDs > 0 {
+	if lim.PIDs > 0 && !(i.group != nil && i.l.groups.holdsPIDs()) {
 		threads = i.meter.Threads()
 	}
 	return charged, threads
+}
+
+// charged is what counts against the memory limit, but for file pages that the kernel can drop. The caller holds sampling.
+func (i *Instance) charged() int64 {
+	if i.group != nil && i.l.groups.holdsMemory() {
+		if s, err := i.group.Glance(); err == nil && s.MemoryKnown {
+			return s.WorkingSetBytes
+		}
+	}
+	return i.meter.Charged()
 }
 
 func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int64, threads int) (near bool) {
@@ -118,15 +137,20 @@ func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int6
 	i.mu.Unlock()
 	i.recent.watch(time.Now(), charged)
 	if lim.PIDs > 0 && threads > lim.PIDs {
+		i.l.seen.pids(threads - lim.PIDs)
 		i.killOver(skalds.LimitPIDs, fmt.Sprintf("processes and threads: the tree has %d, the limit is %d", threads, lim.PIDs))
 		return false
 	}
 	if lim.MemoryBytes <= 0 {
 		return false
 	}
-	if charged > lim.MemoryBytes {
+	if charged > lim.MemoryBytes && !(i.group != nil && i.l.groups.holdsMemory()) { // else the kernel does it, and never sees more
+		i.l.seen.memory(charged - lim.MemoryBytes)
 		i.killOver(skalds.LimitMemory, fmt.Sprintf("memory: the tree uses %s (peak %s), the limit is %s", mib(charged), mib(peak), mib(lim.MemoryBytes)))
 		return false
+	}
+	if i.group != nil && float64(charged) >= nearShare*float64(lim.MemoryBytes) && i.l.groups.holdsMemory() {
+		i.lookForOOM()
 	}
 	share := float64(charged) / float64(lim.MemoryBytes)
 	if (share < softShare || i.canRelieve()) && i.relief.due(share, time.Now()) {

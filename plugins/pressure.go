@@ -83,7 +83,7 @@ func (i *Instance) relieve(ctx context.Context, charged, limit int64) {
 		return
 	}
 	i.sampling.Lock()
-	left := i.meter.Charged()
+	left := i.charged()
 	i.sampling.Unlock()
 	if i.process().reaped.Load() {
 		i.relief.answered(nil, false) // what a dead tree holds says nothing

@@ -12,12 +12,15 @@ import (
 
 // Status is how a process ended.
 type Status struct {
-	Code    int            // exit code; -1 when killed by a signal
-	Signal  syscall.Signal // 0: none
-	Kill    *KillReason    // why we killed it; nil: we did not
-	EndedAt time.Time
-	CPUTime time.Duration // user and system, with children it waited for
-	OOM     bool          // the kernel killed something for memory while it ran, and it died by SIGKILL that was not ours
+	Code     int            // exit code; -1 when killed by a signal
+	Signal   syscall.Signal // 0: none
+	Kill     *KillReason    // why we killed it; nil: we did not
+	EndedAt  time.Time
+	CPUTime  time.Duration // user and system, with children it waited for
+	OOMKills int64         // processes of its control group that the kernel killed for memory
+	Refused  int64         // processes and threads that were not made because of the limit
+	Peak     int64         // the most memory that counted against the limit, where the kernel held that and killed for it
+	OOM      bool          // the kernel killed something for memory while it ran, and it died by SIGKILL that was not ours
 }
 
 // KillReason is why the host killed a tree.
@@ -52,6 +55,7 @@ type LaunchError struct {
 	Kind      skalds.ExitKind
 	Message   string
 	Status    Status
+	Limit     string // that it was over, with the kinds ExitLimit and ExitOOM
 	Stderr    string // the last lines that the process wrote
 	Permanent bool   // the same file will not do better next time
 	Err       error
@@ -75,9 +79,7 @@ func (e *LaunchError) Exit() skalds.Exit {
 		stack = cutStack(text)
 	}
 	x := skalds.Exit{Kind: e.Kind, Code: e.Status.Code, Message: e.Message + quoteTail(said), Stack: stack, Permanent: e.Permanent}
-	if k := e.Status.Kill; k != nil && k.Kind == e.Kind {
-		x.Limit = k.Limit
-	}
+	x.Limit = e.Limit
 	if e.Status.Signal != 0 {
 		x.Signal = e.Status.Signal.String()
 	}

@@ -25,6 +25,15 @@ func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
 	if killed, err = l.killAll(ctx, l.foreign); err != nil {
 		return killed, fmt.Errorf("sweep: %w", err)
 	}
+	inGroups, err := l.groups.sweep(ctx, func(name string) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.instances[name] != nil || l.launching[name] != nil
+	})
+	killed += inGroups
+	if err != nil {
+		l.log.Warn("control groups of an earlier host are left", "err", err)
+	}
 	entries, err := os.ReadDir(l.base)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return killed, fmt.Errorf("sweep: %w", err)

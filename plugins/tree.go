@@ -14,6 +14,9 @@ import (
 
 // members lists the live processes of the tree by a fresh look at the process table.
 func (i *Instance) members() []procstats.Process {
+	if i.group != nil {
+		return i.groupMembers()
+	}
 	list, err := procstats.List()
 	if err != nil {
 		i.l.log.Error("cannot read the process table", "task_id", i.spec.TaskID, "err", err)
@@ -32,6 +35,20 @@ func (i *Instance) members() []procstats.Process {
 	return out
 }
 
+// groupMembers lists them by the control group.
+func (i *Instance) groupMembers() (out []procstats.Process) {
+	pids, err := i.group.PIDs()
+	if err != nil {
+		i.l.log.Error("cannot read a control group", "task_id", i.spec.TaskID, "err", err)
+	}
+	for _, pid := range pids {
+		if p, err := procstats.Read(pid); err == nil && p.State != 'Z' {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // signalTree signals the group first, which is immediate, then every member that is in another group. What escapes a
 // SIGKILL is found by killRest.
 func (i *Instance) signalTree(sig syscall.Signal) {
@@ -40,6 +57,10 @@ func (i *Instance) signalTree(sig syscall.Signal) {
 		return // killRest sees to the rest
 	}
 	var strangers []procstats.Process
+	if sig == syscall.SIGKILL && i.group != nil {
+		p.child.Kill()
+		return
+	}
 	if sig == syscall.SIGKILL && !i.isAlone() {
 		strangers = i.members() // before the root dies and its children change parents
 	}
@@ -223,6 +244,15 @@ const freezeWithin = 5 * time.Second
 
 // Freeze stops every member of the tree, also those that are forked meanwhile. Where it fails, the tree goes on.
 func (i *Instance) Freeze(ctx context.Context) error {
+	if i.group != nil && i.l.groups.has.Freeze != "" {
+		ctx, cancel := context.WithTimeout(ctx, freezeWithin)
+		defer cancel()
+		if err := i.group.Freeze(ctx); err != nil {
+			return err
+		}
+		i.setFrozen(true)
+		return nil
+	}
 	// A child that is forked while we look may be missed though its parent is seen stopped; the next look finds it. So
 	// it takes two looks in a row that see nobody running.
 	// One that waits uninterruptibly with our signal pending counts as still: it may wait for a child by vfork that is
@@ -260,6 +290,12 @@ func (i *Instance) Thaw(context.Context) {
 		return
 	}
 	i.setFrozen(false)
+	if i.group != nil && i.l.groups.has.Freeze != "" {
+		if err := i.group.Thaw(); err != nil {
+			i.l.log.Warn("cannot thaw", "task_id", i.spec.TaskID, "err", err)
+		}
+		return
+	}
 	i.signalTree(syscall.SIGCONT)
 }
 

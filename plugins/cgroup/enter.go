@@ -22,12 +22,16 @@ func (j *Join) Enter() error {
 // nothing else: a goroutine that ends without unlocking it takes it along, unless it is the main thread.
 func (j *Join) Leave() error { return j.back(len(j.Tasks)) }
 
+// Home is the file by which a thread that has entered a group of version 1 by one of Tasks leaves it again: the group is in the
+// folder of our groups, and that in the group of this process.
+func (*Join) Home(tasks string) string {
+	return filepath.Join(filepath.Dir(tasks), "..", "..", "tasks")
+}
+
 func (j *Join) back(n int) error {
 	var errs []error
 	for _, path := range j.Tasks[:n] {
-		// The file is in the group, that in the folder of our groups, and that in the group of this process.
-		home := filepath.Join(filepath.Dir(path), "..", "..", "tasks")
-		if err := j.kernel.write(home, "0"); err != nil {
+		if err := j.kernel.write(j.Home(path), "0"); err != nil {
 			errs = append(errs, fmt.Errorf("leave group: %w", err))
 		}
 	}

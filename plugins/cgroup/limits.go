@@ -22,6 +22,8 @@ type Limits struct {
 	PIDs int64
 	// IOWeight is the share of a busy disk against others, from 1 to 10000; the kernel takes 100 where none is given.
 	IOWeight int64
+	// CountOOM joins the hierarchy of memory even where it is not limited, because OOMKills is known there alone.
+	CountOOM bool
 	// All joins the hierarchies of all limits, also of those that are not given yet: Set can give them later.
 	All bool
 }

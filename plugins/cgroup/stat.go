@@ -73,6 +73,12 @@ func (g *Group) Glance() (Stat, error) {
 	return g.measure(g.measureCPU, g.measureMemory, g.measureThreads)
 }
 
+// CPUTime is Stat's CPU alone, at the cost of one read.
+func (g *Group) CPUTime() (used time.Duration, known bool, err error) {
+	s, err := g.measure(g.measureCPU)
+	return s.CPU, s.CPUKnown, err
+}
+
 func (g *Group) measure(steps ...func(*Stat, []byte) error) (Stat, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

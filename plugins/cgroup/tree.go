@@ -131,7 +131,7 @@ func (t *Tree) joined(l Limits) (list []*hierarchy) {
 		list = append(list, t.unified)
 	}
 	for _, h := range t.legacy {
-		wanted := slices.ContainsFunc(h.controllers, func(c controller) bool { return l.All && c != freezer || l.has(c) })
+		wanted := slices.ContainsFunc(h.controllers, func(c controller) bool { return l.All && c != freezer || l.CountOOM && c == memory || l.has(c) })
 		if wanted || t.unified == nil && h == t.tracker() {
 			list = append(list, h)
 		}

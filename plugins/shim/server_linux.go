@@ -215,7 +215,8 @@ func (s *server) ended(i *instance, x *Exit) {
 	s.clearing[i.ID] = &clearance{Cgroups: i.Cgroups, Since: time.Now()}
 }
 
-// clear looks at the control groups of what has ended: kills again who is still there, tells when nobody is, removes them.
+// clear looks at the control groups of what has ended: kills again who is still there, and tells when nobody is. The host
+// removes them, after it has read what they have counted.
 func (s *server) clear() {
 	for id, c := range s.clearing {
 		for_ := time.Since(c.Since)
@@ -227,7 +228,7 @@ func (s *server) clear() {
 			c.Told = true
 			s.reply(reply{Kind: kindCleared, ID: id})
 		}
-		if removeCgroups(c.Cgroups) || for_ > removeWithin {
+		if !s.gone || removeCgroups(c.Cgroups) || for_ > removeWithin {
 			delete(s.clearing, id)
 		}
 	}

@@ -1,0 +1,84 @@
+package plugins
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/plugins/procstats"
+)
+
+// judgeByGroup adds to a status what the kernel has done because of a limit. ours says that the end was our doing.
+func (i *Instance) judgeByGroup(st *Status, ours bool) {
+	if i.group == nil || !i.l.groups.holdsMemory() {
+		// The whole machine's count is all that there is. It costs as much as all other readings at an end together.
+		st.OOM = st.Signal == syscall.SIGKILL && !ours && procstats.OOMKills() > i.l.oomKills.Load()
+	}
+	if i.group == nil {
+		return
+	}
+	s, err := i.group.Stat()
+	if err != nil {
+		i.l.log.Debug("cannot read what a control group has counted", "task_id", i.spec.TaskID, "err", err)
+		return
+	}
+	st.Refused, st.OOMKills = s.RefusedForks, s.OOMKills
+	if s.OOMKills == 0 {
+		return
+	}
+	st.Peak = s.MemoryPeakBytes
+	st.OOM = st.Signal == syscall.SIGKILL && !ours
+	if i.spec.Limits.MemoryBytes > 0 {
+		i.l.seen.memory(s.MemoryPeakBytes - i.spec.Limits.MemoryBytes)
+	}
+}
+
+// oomText says for what the kernel has killed whom.
+func oomText(whom string, peak int64, l skalds.Limits) string {
+	if l.MemoryBytes > 0 && peak > 0 {
+		return fmt.Sprintf("memory: the kernel killed %s, the limit is %s (peak %s)", whom, mib(l.MemoryBytes), mib(peak))
+	}
+	return "memory: the kernel killed " + whom + ": the machine was out of memory"
+}
+
+// What the kernel kills for memory.
+const (
+	itself   = "the worker"
+	partOfIt = "a process of the task"
+)
+
+// removeGroup removes the control group, which the kernel lets go of a moment after the last process.
+func (i *Instance) removeGroup() {
+	if err := i.group.Remove(); err != nil {
+		i.l.log.Warn("a control group is left behind until the next start", "task_id", i.spec.TaskID, "err", err)
+	}
+}
+
+// groupCores is what the tree used since the call before, those included that have ended; false where the group cannot tell.
+// The caller holds sampling.
+func (i *Instance) groupCores(now time.Time) (cores float64, ok bool) {
+	if i.group == nil {
+		return 0, false
+	}
+	used, known, err := i.group.CPUTime()
+	if err != nil || !known {
+		return 0, false
+	}
+	if dt := now.Sub(i.groupAt).Seconds(); !i.groupAt.IsZero() && dt > 0 {
+		cores = max(0, (used-i.groupCPU).Seconds()/dt)
+	}
+	i.groupCPU, i.groupAt = used, now
+	return cores, true
+}
+
+// lookForOOM ends a tree of which the kernel has killed a part because of the limit: version 1 picks one process, and what is
+// left of a worker without its children is not what its author had in mind.
+func (i *Instance) lookForOOM() {
+	s, err := i.group.Stat()
+	if err != nil || s.OOMKills == 0 || i.process().reaped.Load() {
+		return
+	}
+	i.giveReason(KillReason{Kind: skalds.ExitOOM, Limit: skalds.LimitMemory, Message: oomText(partOfIt, s.MemoryPeakBytes, i.spec.Limits)})
+	i.signalTree(syscall.SIGKILL)
+}
