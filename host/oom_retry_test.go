@@ -45,7 +45,7 @@ func TestTheNextAttemptHasMoreMemory(t *testing.T) {
 	}
 	eventually(t, "both exit reports", soon, func() bool { return len(b.outcomes("a", skalds.OutcomeExit)) == 2 })
 	first := b.outcomes("a", skalds.OutcomeExit)[0].Exit.Exit
-	if first.Kind != skalds.ExitLimit || first.Limit != skalds.LimitMemory || !strings.Contains(first.Message, "128 MiB") {
+	if !first.ForMemory() || first.Limit != skalds.LimitMemory || !strings.Contains(first.Message, "128 MiB") {
 		t.Errorf("the first attempt ended by %+v", first)
 	}
 }

@@ -102,7 +102,7 @@ func decideRestart(r skalds.Retry, s restartState, in restartInput) restartDecis
 // decideAfterOOM is decideRestart for ends for memory that have a budget of their own.
 func decideAfterOOM(r skalds.Retry, s restartState, in restartInput) restartDecision {
 	s.MemoryFailures++
-	if in.Exit.Kind == skalds.ExitOOM {
+	if in.Exit.Kind == skalds.ExitOOM && in.Exit.Limit == "" {
 		s.Row++
 	}
 	if r.OOM.MaxAttempts != skalds.Unlimited && s.MemoryFailures >= r.OOM.MaxAttempts {

@@ -42,6 +42,14 @@ func oomText(whom string, peak int64, l skalds.Limits) string {
 	return "memory: the kernel killed " + whom + ": the machine was out of memory"
 }
 
+// memoryIfLimited names the limit that an out-of-memory kill was for: none, where the machine was short and not the task.
+func memoryIfLimited(l skalds.Limits) string {
+	if l.MemoryBytes > 0 {
+		return skalds.LimitMemory
+	}
+	return ""
+}
+
 // What the kernel kills for memory.
 const (
 	itself   = "the worker"

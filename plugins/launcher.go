@@ -241,7 +241,7 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 	case st.Kill != nil && st.Kill.Kind != skalds.ExitHandshake: // over a limit, or the host stops
 		e.Kind, e.Message, e.Limit = st.Kill.Kind, st.Kill.Message, st.Kill.Limit
 	case st.OOM:
-		e.Kind, e.Message, e.Limit = skalds.ExitOOM, oomText(itself, st.Peak, i.spec.Limits), skalds.LimitMemory
+		e.Kind, e.Message, e.Limit = skalds.ExitOOM, oomText(itself, st.Peak, i.spec.Limits), memoryIfLimited(i.spec.Limits)
 	case st.Refused > 0 && wantedMore(i.StderrTail()):
 		e.Kind, e.Message, e.Limit = skalds.ExitLimit, refusedText(st.Refused, i.spec.Limits), skalds.LimitPIDs
 	case st.Signal == 0 && st.Code >= 0:
