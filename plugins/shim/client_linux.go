@@ -36,9 +36,12 @@ type Config struct {
 // Shim is the host's side. It is safe for concurrent use.
 type Shim struct {
 	log  hclog.Logger
-	sock socket
 	proc *os.Process
 	done chan struct{}
+
+	using sync.RWMutex // held to use sock, and to close it: its number becomes somebody else's then
+	sock  socket
+	hung  bool // it is closed
 
 	next  atomic.Uint64
 	lease atomic.Int64
@@ -50,6 +53,8 @@ type Shim struct {
 	children  map[uint64]*Child
 	exchanged chan error
 	over      bool
+
+	exchange sync.Mutex // held while one is under way
 }
 
 // Start starts a shim, which lives until Close, or as long as this process.
@@ -84,7 +89,7 @@ func Start(cfg Config) (*Shim, error) {
 		return nil, fmt.Errorf("start shim: %w", err)
 	}
 	s := &Shim{
-		log: cfg.Log.Named("shim"), sock: ours, proc: proc, done: make(chan struct{}), began: time.Now(),
+		log: cfg.Log.Named("shim"), proc: proc, done: make(chan struct{}), sock: ours, began: time.Now(),
 		waiting: map[uint64]chan reply{}, children: map[uint64]*Child{},
 	}
 	if err := s.greet(); err != nil {
@@ -135,8 +140,12 @@ func (s *Shim) Done() <-chan struct{} { return s.done }
 
 // Close ends the shim, and everything that it has started, without a farewell.
 func (s *Shim) Close() error {
-	_ = s.sock.send(request{Kind: kindFarewell}, nil, true)
-	_ = unix.Shutdown(s.sock.fd, unix.SHUT_RDWR)
+	_ = s.send(request{Kind: kindFarewell}, nil)
+	s.using.RLock()
+	if !s.hung {
+		_ = unix.Shutdown(s.sock.fd, unix.SHUT_RDWR)
+	}
+	s.using.RUnlock()
 	<-s.done
 	return nil
 }
@@ -145,7 +154,7 @@ func (s *Shim) Close() error {
 // shim hears of it with the next beat, and at once where it holds the lease for over.
 func (s *Shim) HoldLease(bootNanos int64) {
 	if old := s.lease.Swap(bootNanos); old != 0 && bootTime() > old-int64(2*aliveEvery) {
-		_ = s.sock.send(request{Kind: kindAlive, Lease: bootNanos}, nil, true)
+		_ = s.say(request{Kind: kindAlive, Lease: bootNanos}, nil, true)
 	}
 }
 
@@ -156,6 +165,8 @@ func (s *Shim) SetFarewell(data json.RawMessage) error {
 
 // Exchange runs the file at path in the shim's process; by default the one that it was started from. No instance is lost.
 func (s *Shim) Exchange(path string) error {
+	s.exchange.Lock()
+	defer s.exchange.Unlock()
 	answer := make(chan error, 1)
 	s.mu.Lock()
 	s.exchanged = answer
@@ -171,8 +182,18 @@ func (s *Shim) Exchange(path string) error {
 	}
 }
 
+// say sends a packet, unless nobody is there to hear it.
+func (s *Shim) say(r request, fds []int, now bool) error {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	if s.hung {
+		return ErrGone
+	}
+	return s.sock.send(r, fds, now)
+}
+
 func (s *Shim) send(r request, fds []int) error {
-	if err := s.sock.send(r, fds, false); err != nil {
+	if err := s.say(r, fds, false); err != nil {
 		select {
 		case <-s.done:
 			return ErrGone
@@ -255,8 +276,7 @@ func (s *Shim) read() {
 		var r reply
 		fds, err := s.sock.receive(buf, &r)
 		closeAll(fds)
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if errors.Is(err, errGarbled) {
 			s.log.Error("cannot read a message of the shim", "err", err)
 			continue
 		}
@@ -331,6 +351,9 @@ func (s *Shim) end() {
 		wg.Go(c.bury)
 	}
 	wg.Wait()
+	s.using.Lock()
+	defer s.using.Unlock()
+	s.hung = true
 	s.sock.close()
 }
 
@@ -347,7 +370,7 @@ func (s *Shim) beat() {
 		}
 		away := time.Since(last) > 2*aliveEvery
 		last = time.Now()
-		_ = s.sock.send(request{Kind: kindAlive, Lease: s.lease.Load()}, nil, true)
+		_ = s.say(request{Kind: kindAlive, Lease: s.lease.Load()}, nil, true)
 		silent := time.Since(s.began) - time.Duration(s.heard.Load())
 		if away || silent <= deafAfter {
 			stopped = 0

@@ -102,8 +102,7 @@ func (s *server) hear() bool {
 	fds, err := s.host.receive(s.buf[:], &r)
 	if err != nil {
 		closeAll(fds)
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if errors.Is(err, errGarbled) {
 			fmt.Fprintln(os.Stderr, "skalds shim: cannot read a message:", err)
 			return true
 		}
@@ -162,7 +161,12 @@ func (s *server) reply(r reply) {
 
 func (s *server) flush() {
 	for len(s.queue) > 0 && !s.gone {
-		if err := s.host.send(s.queue[0], nil, true); err != nil {
+		switch err := s.host.send(s.queue[0], nil, true); {
+		case err == nil:
+		case errors.Is(err, unix.E2BIG) && s.queue[0].Error != "":
+			s.queue[0].Error = "too long to be told"
+			continue
+		default:
 			return // full, or gone: the next poll tells
 		}
 		s.queue = s.queue[1:]

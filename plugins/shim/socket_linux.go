@@ -51,6 +51,9 @@ func (s socket) send(v any, fds []int, now bool) error {
 	}
 }
 
+// errGarbled says that a packet came that is no message. The next one may be.
+var errGarbled = errors.New("not a message")
+
 // receive reads one packet into buf and decodes it. It fails with io.EOF when the other end has gone.
 func (s socket) receive(buf []byte, v any) (fds []int, err error) {
 	var rights [64]byte
@@ -75,7 +78,10 @@ func (s socket) receive(buf []byte, v any) (fds []int, err error) {
 	if n == 0 {
 		return fds, io.EOF
 	}
-	return fds, json.Unmarshal(buf[:n], v)
+	if err := json.Unmarshal(buf[:n], v); err != nil {
+		return fds, fmt.Errorf("%w: %w", errGarbled, err)
+	}
+	return fds, nil
 }
 
 func parseRights(b []byte) (fds []int, err error) {
