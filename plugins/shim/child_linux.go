@@ -59,12 +59,12 @@ func (c *Child) ended(x *Exit) {
 	})
 }
 
-// bury ends a child of a shim that has died: it has become ours, if we reap orphans.
-func (c *Child) bury() {
+// bury ends a child of a shim that has ended: it has become ours, if we reap orphans and it lives.
+func (c *Child) bury(why string) {
 	select {
 	case <-c.exited:
 	default:
-		c.ended(c.killAsOurs())
+		c.ended(c.killAsOurs(why))
 	}
 	for deadline := time.Now().Add(clearWithin); anybodyIn(c.cgroups) && time.Now().Before(deadline); time.Sleep(clearEvery) {
 		killCgroups(c.cgroups)
@@ -73,7 +73,7 @@ func (c *Child) bury() {
 	close(c.cleared)
 }
 
-func (c *Child) killAsOurs() *Exit {
+func (c *Child) killAsOurs(why string) *Exit {
 	killCgroups(c.cgroups)
 	for deadline := time.Now().Add(clearWithin); ; time.Sleep(clearEvery) {
 		if p, err := procstats.Read(c.proc.PID); err != nil || p.ID != c.proc {
@@ -85,11 +85,11 @@ func (c *Child) killAsOurs() *Exit {
 		var ru unix.Rusage
 		n, err := unix.Wait4(c.proc.PID, &ws, unix.WNOHANG, &ru)
 		if n == c.proc.PID {
-			return exitOf(syscall.WaitStatus(ws), &ru, WhyShim)
+			return exitOf(syscall.WaitStatus(ws), &ru, why)
 		}
 		if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECHILD) || time.Now().After(deadline) {
 			break
 		}
 	}
-	return &Exit{Why: WhyShim, Lost: true}
+	return &Exit{Why: why, Lost: true}
 }

@@ -31,11 +31,16 @@ var ErrGone = errors.New("the shim of this host has ended")
 type Config struct {
 	Env []string // of the shim and, with what a Spec adds, of all that it starts
 	Log hclog.Logger
+	// OnSilence is called before any Child ends whose shim killed it because this process stood still, or its lease was over
+	// meanwhile (then those marked to be kept live). The controllers have been told, so that others may run its tasks. It
+	// must not wait for a Child. May be nil.
+	OnSilence func(leaseOnly bool)
 }
 
 // Shim is the host's side. It is safe for concurrent use.
 type Shim struct {
 	log  hclog.Logger
+	hear func(leaseOnly bool) // see Config.OnSilence
 	proc *os.Process
 	done chan struct{}
 
@@ -46,6 +51,7 @@ type Shim struct {
 	next  atomic.Uint64
 	lease atomic.Int64
 	heard atomic.Int64 // ns since began
+	mute  atomic.Bool  // the shim has found this process silent
 	began time.Time
 
 	mu        sync.Mutex // guards what follows
@@ -61,6 +67,9 @@ type Shim struct {
 func Start(cfg Config) (*Shim, error) {
 	if cfg.Log == nil {
 		cfg.Log = hclog.NewNullLogger()
+	}
+	if cfg.OnSilence == nil {
+		cfg.OnSilence = func(bool) {}
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {
@@ -89,7 +98,7 @@ func Start(cfg Config) (*Shim, error) {
 		return nil, fmt.Errorf("start shim: %w", err)
 	}
 	s := &Shim{
-		log: cfg.Log.Named("shim"), proc: proc, done: make(chan struct{}), sock: ours, began: time.Now(),
+		log: cfg.Log.Named("shim"), hear: cfg.OnSilence, proc: proc, done: make(chan struct{}), sock: ours, began: time.Now(),
 		waiting: map[uint64]chan reply{}, children: map[uint64]*Child{},
 	}
 	if err := s.greet(); err != nil {
@@ -311,8 +320,13 @@ func (s *Shim) take(r reply) {
 		}
 	case kindExited:
 		if c != nil {
+			if r.Exit != nil && r.Exit.Why == WhyLease {
+				s.hear(true)
+			}
 			c.ended(r.Exit)
 		}
+	case kindSilent:
+		s.wasSilent()
 	case kindCleared:
 		if c != nil {
 			close(c.cleared)
@@ -331,10 +345,25 @@ func (s *Shim) take(r reply) {
 	}
 }
 
+// Silent reports, after Done, whether the shim has ended because this process stood still.
+func (s *Shim) Silent() bool { return s.mute.Load() }
+
+// endWithin is how long a shim that has hung up may take: it kills, and says farewell.
+const endWithin = clearWithin + 3*time.Second
+
 // end comes when the shim has ended, or hung up: whatever it has started is ours now, and goes.
 func (s *Shim) end() {
-	_ = s.proc.Kill()
-	_, _ = s.proc.Wait()
+	why := WhyShim
+	_ = unix.Shutdown(s.sock.fd, unix.SHUT_RDWR) // if it is we who cannot hear it
+	late := time.AfterFunc(endWithin, func() { _ = s.proc.Kill() })
+	state, err := s.proc.Wait()
+	late.Stop()
+	if err == nil && state.ExitCode() == exitSilent {
+		s.wasSilent()
+	}
+	if s.mute.Load() {
+		why = WhySilence
+	}
 	s.mu.Lock()
 	s.over = true
 	left := s.children
@@ -348,13 +377,22 @@ func (s *Shim) end() {
 			close(answer) // what may have come of it carries its launch id
 			continue
 		}
-		wg.Go(c.bury)
+		wg.Go(func() { c.bury(why) })
 	}
 	wg.Wait()
 	s.using.Lock()
 	defer s.using.Unlock()
 	s.hung = true
 	s.sock.close()
+}
+
+// wasSilent hears that the shim has found us silent. It is told twice: by its last word and by its exit code.
+func (s *Shim) wasSilent() {
+	if s.mute.Swap(true) {
+		return
+	}
+	s.log.Error("this process stood still: the shim has killed all workers, and tells the controllers", "pid", s.proc.Pid)
+	s.hear(false)
 }
 
 // beat says that we live, and looks whether the shim does.

@@ -18,6 +18,7 @@ type state struct {
 	Instances []*instance           `json:"instances,omitempty"`
 	Clearing  map[uint64]*clearance `json:"clearing,omitempty"`
 	Queue     []reply               `json:"queue,omitempty"`
+	Past      map[string]pastMark   `json:"past,omitempty"`
 }
 
 // exchange runs another file in this process, by default the one that it was started from, as it is now. It returns only
@@ -27,7 +28,7 @@ func (s *server) exchange(path string) error {
 		path = "/proc/self/exe"
 	}
 	s.queue = append(s.queue, reply{Kind: kindChanged}) // told by the one that comes
-	st := state{Host: s.host.fd, Lease: s.lease, Farewell: s.farewell, Clearing: s.clearing, Queue: s.queue}
+	st := state{Host: s.host.fd, Lease: s.lease, Farewell: s.farewell, Clearing: s.clearing, Queue: s.queue, Past: s.past}
 	keep := []int{s.host.fd}
 	for _, i := range s.instances {
 		st.Instances = append(st.Instances, i)
@@ -67,7 +68,7 @@ func handOver(path string, st state, keep []int) error {
 }
 
 func (s *server) restore(st state) {
-	s.host, s.lease, s.farewell, s.clearing, s.queue = socket{st.Host}, st.Lease, st.Farewell, st.Clearing, st.Queue
+	s.host, s.lease, s.farewell, s.clearing, s.queue, s.past = socket{st.Host}, st.Lease, st.Farewell, st.Clearing, st.Queue, st.Past
 	unix.CloseOnExec(st.Host)
 	for _, i := range st.Instances {
 		unix.CloseOnExec(i.Live)

@@ -35,6 +35,9 @@ func init() {
 	}
 }
 
+// exitSilent is the exit code of a shim whose host stood still.
+const exitSilent = 3
+
 // Main is the shim; call it from main, on its goroutine, when Asked says so. It returns the exit code after the host has gone
 // and nothing of its workers is left. farewell may be nil.
 func Main(farewell Farewell) int {
@@ -47,6 +50,9 @@ func Main(farewell Farewell) int {
 		return 1
 	}
 	s.serve()
+	if s.silence.fallen {
+		return exitSilent
+	}
 	return 0
 }
 

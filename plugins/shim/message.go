@@ -20,6 +20,7 @@ const (
 	kindExited   = "exited"
 	kindCleared  = "cleared"
 	kindChanged  = "exchanged"
+	kindSilent   = "silent" // the last word: all was killed because the host stood still
 )
 
 // maxPacket bounds a message: the sockets take 200 KiB.
@@ -113,4 +114,6 @@ const (
 const (
 	WhyLease = "lease" // the lease was over and the host did not act
 	WhyShim  = "shim"  // the shim itself has died
+	// WhySilence says that the host stood still for so long that everything was killed, and the cluster was told so.
+	WhySilence = "silence"
 )

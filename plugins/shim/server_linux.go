@@ -59,6 +59,8 @@ type clearance struct {
 	Cgroups []string  `json:"cgroups"`
 	Since   time.Time `json:"since"`
 	Told    bool      `json:"told"` // the host knows that nobody is left
+	Left    bool      `json:"left"` // somebody is, who could not be killed for so long
+	TaskID  string    `json:"taskId,omitempty"`
 }
 
 // serve works until the host has gone and nobody of its workers is left.
@@ -216,7 +218,7 @@ func (s *server) ended(i *instance, x *Exit) {
 		s.reply(reply{Kind: kindCleared, ID: i.ID})
 		return
 	}
-	s.clearing[i.ID] = &clearance{Cgroups: i.Cgroups, Since: time.Now()}
+	s.clearing[i.ID] = &clearance{Cgroups: i.Cgroups, Since: time.Now(), TaskID: i.Mark.TaskID}
 }
 
 // clear looks at the control groups of what has ended: kills again who is still there, and tells when nobody is. The host
@@ -225,7 +227,8 @@ func (s *server) clear() {
 	for id, c := range s.clearing {
 		for_ := time.Since(c.Since)
 		if !c.Told {
-			if anybodyIn(c.Cgroups) && for_ < clearWithin {
+			c.Left = anybodyIn(c.Cgroups)
+			if c.Left && for_ < clearWithin {
 				killCgroups(c.Cgroups)
 				continue
 			}
@@ -253,21 +256,20 @@ func (s *server) holdLease() {
 
 // end kills everything when the host has died or fallen silent, and tells the cluster.
 func (s *server) end() {
-	silent := s.silence.fallen
+	if s.silence.fallen {
+		s.reply(reply{Kind: kindSilent}) // it finds this first when it goes on
+	}
 	s.gone = true
 	s.host.close()
 	for _, i := range s.instances {
 		i.kill()
 	}
 	told := -1
+	words, said := s.speaker()
 	tell := func() {
-		dead := s.dead()
-		if s.say == nil || s.farewell == nil || len(dead) == told {
-			return
-		}
-		told = len(dead)
-		if err := s.say(s.farewell, dead, silent); err != nil {
-			fmt.Fprintln(os.Stderr, "skalds shim: cannot tell that the host has gone:", err)
+		if dead := s.dead(); len(dead) != told {
+			told = len(dead)
+			words <- dead
 		}
 	}
 	// Who was killed may leave children in sessions of their own. They come to us: whatever is our child is a worker's.
@@ -285,13 +287,31 @@ func (s *server) end() {
 			tell() // of the others: something cannot be killed for now
 		}
 	}
-	for id, c := range s.clearing {
-		for began := time.Now(); !removeCgroups(c.Cgroups) && time.Since(began) < clearWithin; time.Sleep(clearEvery) {
-			killCgroups(c.Cgroups)
-		}
-		delete(s.clearing, id)
+	tell() // before what is only tidying up
+	for began := time.Now(); len(s.clearing) > 0 && time.Since(began) < clearWithin; time.Sleep(clearEvery) {
+		s.reap()
+		s.clear()
 	}
 	tell()
+	close(words)
+	<-said
+}
+
+// speaker says a farewell for each list that it is given, beside everything else: that may take seconds.
+func (s *server) speaker() (words chan<- []Mark, said <-chan struct{}) {
+	lists, done := make(chan []Mark, 3), make(chan struct{})
+	go func() {
+		defer close(done)
+		for dead := range lists {
+			if s.say == nil || s.farewell == nil {
+				continue
+			}
+			if err := s.say(s.farewell, dead, s.silence.fallen); err != nil {
+				fmt.Fprintln(os.Stderr, "skalds shim: cannot tell that the host has gone:", err)
+			}
+		}
+	}()
+	return lists, done
 }
 
 // start forks.
@@ -318,8 +338,8 @@ func (s *server) start(r request, fds []int) {
 
 // pastMark is a task whose process has ended.
 type pastMark struct {
-	mark Mark
-	at   time.Time
+	Mark Mark      `json:"mark"`
+	At   time.Time `json:"at"`
 }
 
 // remember keeps in mind that nothing of a task lives: a host that dies between two attempts leaves the task to nobody.
@@ -327,7 +347,7 @@ func (s *server) remember(m Mark) {
 	if s.past == nil || len(s.past) >= maxPast {
 		s.past = map[string]pastMark{}
 	}
-	s.past[m.TaskID] = pastMark{m, time.Now()}
+	s.past[m.TaskID] = pastMark{Mark: m, At: time.Now()}
 }
 
 // dead lists the tasks of which nothing lives.
@@ -336,10 +356,15 @@ func (s *server) dead() []Mark {
 	for _, i := range s.instances {
 		alive[i.Mark.TaskID] = true
 	}
+	for _, c := range s.clearing {
+		if !c.Told || c.Left {
+			alive[c.TaskID] = true
+		}
+	}
 	dead := []Mark{}
 	for id, p := range s.past {
-		if id != "" && !alive[id] && time.Since(p.at) < rememberFor {
-			dead = append(dead, p.mark)
+		if id != "" && !alive[id] && time.Since(p.At) < rememberFor {
+			dead = append(dead, p.Mark)
 		}
 	}
 	return dead
