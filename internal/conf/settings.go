@@ -23,6 +23,8 @@ type Settings struct {
 	Plugins   string      `yaml:"skalds_plugins" flag:"--plugins" help:"folder of the workers' executables; empty: <skalds_data_dir>/plugins"`
 	Grace     Duration    `yaml:"skalds_grace" flag:"--grace" help:"how long a worker may take to stop before its processes are killed"`
 	Lease     Duration    `yaml:"skalds_lease" flag:"--lease" help:"how long a node counts as alive after a heartbeat; the same for hosts and controllers; at least 1s; a standalone that is not told takes 15s, and tells hosts that join"`
+	Cgroups   Cgroups     `yaml:"skalds_cgroups" flag:"--cgroups" help:"control groups that hold the limits of tasks: auto (what this host may use; else a watchdog holds them), off (never, where somebody else owns them), or the group below which those of the tasks are made, as a path from the root of the version 2 hierarchy: /skalds.slice"`
+	CPUDuty   bool        `yaml:"skalds_cpu_duty_cycle" flag:"--cpu-duty-cycle" help:"where no control group holds the CPU limits of tasks, stop and continue their processes by turns (SIGSTOP, SIGCONT), so that they keep to them; without it such limits are a hint"`
 
 	LogLevel             LogLevel  `yaml:"log_level" section:"Logs" help:"TRACE, DEBUG, INFO, SUCCESS (as INFO), WARNING, ERROR or CRITICAL (as ERROR)"`
 	LogFormat            LogFormat `yaml:"skalds_log_format" flag:"--log-format" help:"text for people or json for programs"`
@@ -73,6 +75,7 @@ func DefaultSettings() Settings {
 		DataDir:   "./skalds-data",
 		Grace:     Duration(skalds.DefaultGrace),
 		Lease:     Duration(6 * time.Second),
+		Cgroups:   CgroupsAuto,
 
 		LogLevel:             "INFO",
 		LogFormat:            "text",
