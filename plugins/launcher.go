@@ -39,6 +39,10 @@ type LauncherConfig struct {
 	MaxParallel int           // launches at a time, but for those that take long; default 2 × cores + 1, of which one plugin gets all but one
 	SampleEvery time.Duration // of measurements; default 1 s
 	Cgroups     string        // CgroupsAuto, CgroupsOff or the path of a parent group; empty: what EnvCgroups says, else CgroupsAuto
+
+	// CPUDutyCycle has CPU limits held by stopping and continuing where no control group holds them; nil: what
+	// SKALDS_CPU_DUTY_CYCLE says, else off.
+	CPUDutyCycle *bool
 }
 
 // LaunchSpec is one launch.

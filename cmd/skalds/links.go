@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds/host"
+	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
 	"github.com/skalds-go/skalds/internal/redis"
@@ -52,24 +53,26 @@ func (l *links) Close() error {
 }
 
 // newHost puts a host together; links may be nil.
-func newHost(cfg host.Config, pluginDir string, l *links, log hclog.Logger) (*host.Host, error) {
-	deps, err := hostDeps(cfg, pluginDir, l, log)
+func newHost(cfg host.Config, s conf.Settings, l *links, log hclog.Logger) (*host.Host, error) {
+	deps, err := hostDeps(cfg, s, l, log)
 	if err != nil {
 		return nil, err
 	}
 	return host.New(cfg, deps, log)
 }
 
-func hostDeps(cfg host.Config, pluginDir string, l *links, log hclog.Logger) (host.Deps, error) {
+func hostDeps(cfg host.Config, s conf.Settings, l *links, log hclog.Logger) (host.Deps, error) {
 	if err := cfg.Validate(); err != nil { // before anything is made on disk
 		return host.Deps{}, err
 	}
-	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{RunDir: filepath.Join(cfg.DataDir, "run")}, log)
+	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{
+		RunDir: filepath.Join(cfg.DataDir, "run"), Cgroups: string(s.Cgroups), CPUDutyCycle: &s.CPUDuty,
+	}, log)
 	if err != nil {
 		return host.Deps{}, err
 	}
 	deps := host.Deps{
-		Catalog:  plugins.NewCatalog(plugins.CatalogConfig{Dir: pluginDir, LaunchID: launcher.DescribeID()}, log),
+		Catalog:  plugins.NewCatalog(plugins.CatalogConfig{Dir: s.PluginsDir(), LaunchID: launcher.DescribeID()}, log),
 		Launcher: launcher, Sampler: procstats.New(),
 	}
 	if l != nil {
