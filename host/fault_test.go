@@ -489,7 +489,7 @@ func TestWorkersAreNicerThanTheirHost(t *testing.T) {
 		_, _ = fmt.Sscan(strings.Fields(rest)[16], &n)
 		return n
 	}
-	if got, want := nice(fmt.Sprint(pid)), nice("self")+workerNice; got != want {
+	if got, want := nice(fmt.Sprint(pid)), nice("self")+WorkerNice; got != want {
 		t.Errorf("niceness %d, want %d", got, want)
 	}
 }

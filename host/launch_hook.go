@@ -9,13 +9,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins"
 )
 
-// workerNice is how much nicer than the host its workers are, so that they do not keep it from its heartbeats. It is
+// WorkerNice is how much nicer than the host its workers are, so that they do not keep it from its heartbeats. It is
 // little: against other programs of the machine they are no worse off.
-const workerNice = 1
+const WorkerNice = 1
 
 // launchHook starts the process and sees to it that it is gone when the attempt is over.
 type launchHook struct{}
@@ -28,7 +27,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	epoch := a.epoch.Load()
 	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
 		Plugin: a.plugin, TaskID: a.task.ID, Epoch: epoch, Keep: a.keep, Attempt: a.number,
-		Limits: a.limits, Isolation: a.task.Isolation, StartTimeout: timeout, Nice: workerNice, Env: logLevelFor(a.log), Services: a.services,
+		Limits: a.limits, Isolation: a.task.Isolation, StartTimeout: timeout, Nice: WorkerNice, Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.worker(a.number, l) },
 	})
 	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {
@@ -61,10 +60,10 @@ func (launchHook) after(a *attempt) {
 }
 
 // logLevelFor makes a worker's log as detailed as the host's, but never less than usual: the task's log has more readers.
-func logLevelFor(log hclog.Logger) []string {
+func logLevelFor(log hclog.Logger) string {
 	switch l := log.GetLevel(); l {
 	case hclog.Trace, hclog.Debug:
-		return []string{protocol.EnvLogLevel + "=" + l.String()}
+		return l.String()
 	}
-	return nil
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins"
 )
 
 // Bounds of the end of a run.
@@ -26,6 +27,7 @@ func (runHook) before(ctx context.Context, a *attempt) error {
 		ended <- inst.Worker().Run(runCtx, protocol.RunRequest{
 			TaskID: a.task.ID, Name: a.task.Name, ClassName: a.task.ClassName, Epoch: a.epoch.Load(), Attempt: a.number,
 			Attachments: a.filled, Stages: a.stages, Checkpoint: a.checkpoint, DataDir: a.dataDir,
+			GoMemLimitBytes: plugins.GoMemLimit(a.limits), GoMaxProcs: plugins.GoMaxProcs(a.limits), LogLevel: logLevelFor(a.log),
 			Labels: a.task.Labels, IsPersistent: a.task.IsPersistent, Dependencies: a.task.Dependencies,
 		}, a.onEvent)
 	}()

@@ -27,6 +27,12 @@ func setup(t testing.TB) (*Launcher, *Plugin) {
 
 func setupEvery(t testing.TB, sample time.Duration) (*Launcher, *Plugin) {
 	t.Helper()
+	return setupWith(t, LauncherConfig{SampleEvery: sample})
+}
+
+// setupWith gives a running launcher by a configuration without a run folder.
+func setupWith(t testing.TB, cfg LauncherConfig) (*Launcher, *Plugin) {
+	t.Helper()
 	dir := t.TempDir()
 	installWorker(t, filepath.Join(dir, "plugins"), scriptName, scriptVersion)
 	c := NewCatalog(CatalogConfig{Dir: filepath.Join(dir, "plugins")}, nil)
@@ -37,7 +43,8 @@ func setupEvery(t testing.TB, sample time.Duration) (*Launcher, *Plugin) {
 	if err != nil {
 		t.Fatalf("%v; problems: %v", err, c.Problems())
 	}
-	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run"), SampleEvery: sample}, hclog.NewNullLogger())
+	cfg.RunDir = filepath.Join(dir, "run")
+	l, err := NewLauncher(cfg, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,9 @@ type Instance struct {
 
 	group *cgroup.Group // nil: none; made before the fork
 
+	idle bool          // has no task yet; belongs to the pool until it has
+	late *lateServices // of an idle one
+
 	unusable bool // no process can be made of the file; belongs to the launch
 
 	startedAt time.Time
@@ -205,6 +208,9 @@ func (i *Instance) finish() {
 	}
 	i.l.mu.Lock()
 	delete(i.l.instances, i.launchID)
+	if i.idle {
+		delete(i.l.launching, i.launchID)
+	}
 	i.l.mu.Unlock()
 	close(i.done)
 }

@@ -38,6 +38,7 @@ type LauncherConfig struct {
 	RunDir      string        // names the folder of private folders of instances, which may lie elsewhere; belongs to one host at a time
 	MaxParallel int           // launches at a time, but for those that take long; default 2 × cores + 1, of which one plugin gets all but one
 	SampleEvery time.Duration // of measurements; default 1 s
+	Warm        WarmConfig    // processes that are kept ready; default none
 	Cgroups     string        // CgroupsAuto, CgroupsOff or the path of a parent group; empty: what EnvCgroups says, else CgroupsAuto
 
 	// CPUDutyCycle has CPU limits held by stopping and continuing where no control group holds them; nil: what
@@ -67,6 +68,7 @@ type Launcher struct {
 	log       hclog.Logger
 	spawner   *spawner
 	isolation func() skalds.NodeAbilities // probed once
+	pool      *warmPool
 	groups    groups
 	seen      seen // of limits
 	slots     *slots
@@ -123,6 +125,7 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 		oomNow: procstats.OOMKills(),
 	}
 	l.oomKills.Store(l.oomNow)
+	l.pool = newWarmPool(l, cfg.Warm)
 	return l, nil
 }
 
@@ -142,6 +145,13 @@ func (l *Launcher) DescribeID() string { return l.askID }
 // Launch starts an instance and returns when it answers RPC. Its error is a *LaunchError, a *HostError where this machine
 // could not even start the process, or ctx's. Whatever happens, nothing of a failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
+	if i := l.pool.take(&spec); i != nil {
+		err := l.giveTask(i, spec)
+		if err == nil {
+			return i, nil
+		}
+		l.log.Debug("a process that was kept ready cannot be used", "task_id", spec.TaskID, "err", err)
+	}
 	release, err := l.slots.acquire(ctx, spec.Plugin.Info.Name)
 	if err != nil {
 		return nil, context.Cause(ctx)
@@ -180,6 +190,18 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	return i, nil
 }
 
+// giveTask uses a process that was kept ready. One that cannot be used is ended.
+func (l *Launcher) giveTask(i *Instance, spec LaunchSpec) error {
+	err := spec.Plugin.verify()
+	if err == nil {
+		err = i.handOut(spec)
+	}
+	if err != nil {
+		i.Kill(skalds.ExitSuperseded, "it could not be given a task")
+	}
+	return err
+}
+
 // begin books a launch, unless the launcher is closed.
 func (l *Launcher) begin(i *Instance) bool {
 	l.mu.Lock()
@@ -208,7 +230,9 @@ func (l *Launcher) end(i *Instance) {
 // book makes a forked instance known. One that shall not live any more is killed: the kill may have come before the fork.
 func (l *Launcher) book(i *Instance) {
 	l.mu.Lock()
-	l.instances[i.launchID] = i
+	if !i.idle {
+		l.instances[i.launchID] = i
+	}
 	closed := l.closed
 	l.mu.Unlock()
 	if closed {
@@ -299,6 +323,7 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("host services: %w", err), os.RemoveAll(dir))
 		}
+		i.late, _ = spec.Services.(*lateServices)
 		i.services = protocol.NewHostServicesServer(spec.Services, token)
 		go func() { _ = i.services.Serve(ln) }() // returns at Stop
 		i.env = append(i.env, protocol.EnvHostSocket+"="+socket)
@@ -395,7 +420,7 @@ func (i *Instance) startSpec(path string, env []string) (shim.Spec, error) {
 		Mark: shim.Mark{TaskID: i.spec.TaskID, Epoch: i.spec.Epoch, Keep: i.spec.Keep},
 	}
 	if i.group == nil {
-		g, err := i.l.groups.fresh(i.launchID, i.spec.Limits, false)
+		g, err := i.l.groups.fresh(i.launchID, i.spec.Limits, i.idle)
 		if err != nil {
 			return spec, fmt.Errorf("%w: %w", errNoGroup, err)
 		}
@@ -425,7 +450,11 @@ func (l *Launcher) all() []*Instance {
 
 // Run measures and holds limits until ctx ends; then it kills every tree and returns when all are gone.
 func (l *Launcher) Run(ctx context.Context) error {
+	var filling sync.WaitGroup
+	filling.Go(func() { l.pool.run(ctx) })
 	l.measure(ctx)
+	filling.Wait()
+	l.pool.close()
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()

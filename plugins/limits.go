@@ -10,20 +10,25 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
-// limitEnv tells a worker's runtime of its limits, so that it keeps within them by itself as far as it can.
+// limitEnv tells a worker's runtime of its limits, so that it keeps within them by itself as far as it can. One that is ready
+// before its limits are known hears of them when its task is run.
 func limitEnv(l skalds.Limits) []string {
 	var env []string
-	if l.MemoryBytes > 0 {
-		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(goMemLimit(l.MemoryBytes), 10))
+	if n := GoMemLimit(l); n > 0 {
+		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(n, 10))
 	}
-	if l.CPUCores > 0 {
-		env = append(env, "GOMAXPROCS="+strconv.Itoa(int(math.Ceil(l.CPUCores))))
+	if n := GoMaxProcs(l); n > 0 {
+		env = append(env, "GOMAXPROCS="+strconv.Itoa(n))
 	}
 	return env
 }
 
-// goMemLimit leaves a fifth to what Go's collector does not see, so that it works harder before the wall.
-func goMemLimit(limit int64) int64 { return limit * 8 / 10 }
+// GoMemLimit is the limit that Go's collector is given, in bytes; 0: none. It leaves a fifth to what the collector does not
+// see, so that it works harder before the wall.
+func GoMemLimit(l skalds.Limits) int64 { return max(0, l.MemoryBytes) * 8 / 10 }
+
+// GoMaxProcs is how many processors Go's scheduler is given; 0: all.
+func GoMaxProcs(l skalds.Limits) int { return int(math.Ceil(max(0, l.CPUCores))) }
 
 // dataBackstop is RLIMIT_DATA: far beyond the limit, since it counts reserved memory too; the watchdog comes first.
 func dataBackstop(limit int64) uint64 { return uint64(limit)*4 + 1<<30 }

@@ -311,6 +311,9 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 				return err
 			}
 		}
+	case "ask-cache":
+		_, _, err := t.CacheGet(ctx, "key")
+		return err
 	case "leak":
 		return leak(ctx, a.Bytes)
 	case "leak-child":

@@ -35,10 +35,11 @@ const (
 
 // output reads what one process writes: it keeps the tail, hands lines on, and holds back floods.
 type output struct {
-	log   func(Line)
 	ended <-chan struct{} // when closed, pipes are drained as fast as can be
 
 	mu      sync.Mutex // guards what follows
+	log     func(Line) // nil: nobody wants the lines yet
+	early   []Line     // from before somebody did
 	tail    []byte
 	lines   float64 // that may come at once
 	bytes   float64 // likewise; below zero after a long line
@@ -56,10 +57,32 @@ type dropped struct {
 }
 
 func newOutput(log func(Line)) *output {
-	if log == nil {
-		log = func(Line) {}
-	}
 	return &output{log: log, lines: burstOfLines, bytes: burstOfBytes, filled: time.Now()}
+}
+
+// maxEarly is how many lines are kept for who comes to want them.
+const maxEarly = 100
+
+// hand hands a line on. The mutex is held.
+func (o *output) hand(l Line) {
+	switch {
+	case o.log != nil:
+		o.log(l)
+	case len(o.early) < maxEarly:
+		o.early = append(o.early, l)
+	}
+}
+
+// handTo says who gets the lines from now on; the first ones that nobody has had yet come at once.
+func (o *output) handTo(log func(Line)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.log = log
+	early := o.early
+	o.early = nil
+	for _, l := range early {
+		o.hand(l)
+	}
 }
 
 // floodBuffers are for reading what is dropped: each instance would need two for the rare case.
@@ -152,7 +175,7 @@ func (o *output) line(stream Stream, b []byte, continued bool) {
 	if o.crash.is(l) {
 		l.Level = hclog.Error
 	}
-	o.log(l)
+	o.hand(l)
 }
 
 // drop takes many lines at once if they are to be dropped.
@@ -212,7 +235,7 @@ func (o *output) tellDropped() {
 	o.teller, o.dropped = nil, dropped{}
 	text := fmt.Sprintf("dropped %s lines (%s) in %.1f s: the worker writes more than %s lines or 1 MiB a second",
 		grouped(d.lines), sizeText(d.bytes), now.Sub(d.since).Seconds(), grouped(linesPerSec))
-	o.log(Line{At: now, Stream: StreamHost, Level: hclog.Warn, Text: text, Raw: text})
+	o.hand(Line{At: now, Stream: StreamHost, Level: hclog.Warn, Text: text, Raw: text})
 }
 
 // grouped writes 12345 as 12,345.

@@ -42,7 +42,7 @@ func hostCommand() *cobra.Command {
   skalds host --mode single_process --workers job.yml`,
 		Args: cli.NoArgs,
 	}
-	flags.offer(c, "skald_mode", "skalds_data_dir", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace", "skalds_cgroups", "skalds_cpu_duty_cycle")
+	flags.offer(c, "skald_mode", "skalds_data_dir", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace", "skalds_cgroups", "skalds_warm_workers", "skalds_cpu_duty_cycle")
 	c.Flags().StringVar(&o.join, "join", "", "join `file` of a running standalone: <data-dir>/join.json")
 	c.Flags().Float64Var(&o.share, "capacity-share", 1, "`part` of the machine that this host may hand out, above 0 and at most 1")
 	c.Flags().BoolVar(&o.tied, "tied", false, "end when standard input does")
@@ -102,6 +102,7 @@ func (o *hostOptions) run(c *cobra.Command) (err error) {
 		return wrongSettings(fmt.Errorf("a host in %s mode needs a workers file: name one with --workers (YAML_FILE)", mode))
 	}
 	if mode == modeSingle {
+		o.settings.Warm = 0 // there is no next task
 		deps, err := hostDeps(cfg, o.settings, nil, o.log)
 		if err != nil {
 			return err

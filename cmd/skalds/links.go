@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"path/filepath"
+	"runtime"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -61,12 +62,21 @@ func newHost(cfg host.Config, s conf.Settings, l *links, log hclog.Logger) (*hos
 	return host.New(cfg, deps, log)
 }
 
+// warmWorkers is how many processes are kept ready on so many processors.
+func warmWorkers(setting, processors int) int {
+	if setting < 0 {
+		return 4 * processors
+	}
+	return setting
+}
+
 func hostDeps(cfg host.Config, s conf.Settings, l *links, log hclog.Logger) (host.Deps, error) {
 	if err := cfg.Validate(); err != nil { // before anything is made on disk
 		return host.Deps{}, err
 	}
 	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{
 		RunDir: filepath.Join(cfg.DataDir, "run"), Cgroups: string(s.Cgroups), CPUDutyCycle: &s.CPUDuty,
+		Warm: plugins.WarmConfig{Processes: warmWorkers(s.Warm, runtime.NumCPU()), Nice: host.WorkerNice},
 	}, log)
 	if err != nil {
 		return host.Deps{}, err

@@ -52,7 +52,7 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
   skalds standalone --listen 127.0.0.1:9000 --data-dir /var/lib/skalds --nodes 3`,
 		Args: cli.NoArgs,
 	}
-	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace", "skalds_cgroups", "skalds_cpu_duty_cycle")
+	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace", "skalds_cgroups", "skalds_warm_workers", "skalds_cpu_duty_cycle")
 	c.Flags().IntVar(&nodes, "nodes", 1, "`number` of hosts; more than one run as child processes with an equal share of the machine each")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		loaded, err := flags.load(c)
@@ -67,7 +67,7 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 		}
 		s := &standalone{
 			settings: loaded.Settings, nodes: nodes, lease: embeddedLease, log: newLogger(loaded.Settings, c),
-			childFlags: flags.given(c, "labels", "log-level", "log-format", "grace", "cgroups", "cpu-duty-cycle"),
+			childFlags: flags.given(c, "labels", "log-level", "log-format", "grace", "cgroups", "warm-workers", "cpu-duty-cycle"),
 		}
 		if loaded.From["skalds_lease"] != "default" {
 			s.lease = loaded.Settings.Lease.D()

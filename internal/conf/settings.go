@@ -24,6 +24,7 @@ type Settings struct {
 	Grace     Duration    `yaml:"skalds_grace" flag:"--grace" help:"how long a worker may take to stop before its processes are killed"`
 	Lease     Duration    `yaml:"skalds_lease" flag:"--lease" help:"how long a node counts as alive after a heartbeat; the same for hosts and controllers; at least 1s; a standalone that is not told takes 15s, and tells hosts that join"`
 	Cgroups   Cgroups     `yaml:"skalds_cgroups" flag:"--cgroups" help:"control groups that hold the limits of tasks: auto (what this host may use; else a watchdog holds them), off (never, where somebody else owns them), or the group below which those of the tasks are made, as a path from the root of the version 2 hierarchy: /skalds.slice"`
+	Warm      int         `yaml:"skalds_warm_workers" flag:"--warm-workers" help:"processes of workers in use that are kept ready for the next tasks, so that these start at once: at most so many in all, and within a twentieth of the memory; -1: four per processor; 0: none"`
 	CPUDuty   bool        `yaml:"skalds_cpu_duty_cycle" flag:"--cpu-duty-cycle" help:"where no control group holds the CPU limits of tasks, stop and continue their processes by turns (SIGSTOP, SIGCONT), so that they keep to them; without it such limits are a hint"`
 
 	LogLevel             LogLevel  `yaml:"log_level" section:"Logs" help:"TRACE, DEBUG, INFO, SUCCESS (as INFO), WARNING, ERROR or CRITICAL (as ERROR)"`
@@ -76,6 +77,7 @@ func DefaultSettings() Settings {
 		Grace:     Duration(skalds.DefaultGrace),
 		Lease:     Duration(6 * time.Second),
 		Cgroups:   CgroupsAuto,
+		Warm:      -1,
 
 		LogLevel:             "INFO",
 		LogFormat:            "text",

@@ -61,6 +61,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 		{"rotation", "log_rotation_mb: 0", "skalds.yml:1: log_rotation_mb: 0 is less than 1"},
 		{"retries", "task_worker_retry: -2", "skalds.yml:1: task_worker_retry: -2 is less than -1"},
 		{"retention", "skalds_retention_tasks: -1", "skalds.yml:1: skalds_retention_tasks: -1 is less than 0"},
+		{"warm", "skalds_warm_workers: -2", "skalds.yml:1: skalds_warm_workers: -2 is less than -1"},
 		{"listener without address", `system_controller_host: ""`, "skalds.yml:1: system_controller_host: is missing: name an address, 0.0.0.0 for all"},
 		{"listener with port", "system_controller_host: localhost:80", `skalds.yml:1: system_controller_host: "localhost:80" is no address: its port goes into system_controller_port`},
 		{"port of the listener", "system_controller_port: -1", "skalds.yml:1: system_controller_port: -1 is no port: use 0 to 65535"},

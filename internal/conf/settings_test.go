@@ -167,7 +167,7 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 // other is a value for every key that is not its default and that holds.
 var other = map[string]string{
 	"skald_id": "hall-1", "skald_mode": "edge", "skald_env": "PRODUCTION", "yaml_file": "workers.yml", "skalds_labels": "gpu,zone=a",
-	"skalds_data_dir": "/var/lib/skalds", "skalds_plugins": "/opt/plugins", "skalds_grace": "20s", "skalds_lease": "15s", "skalds_cgroups": "/skalds.slice", "skalds_cpu_duty_cycle": "true",
+	"skalds_data_dir": "/var/lib/skalds", "skalds_plugins": "/opt/plugins", "skalds_grace": "20s", "skalds_lease": "15s", "skalds_cgroups": "/skalds.slice", "skalds_cpu_duty_cycle": "true", "skalds_warm_workers": "3",
 	"log_level": "WARNING", "skalds_log_format": "json", "log_path": "/var/log/skalds", "log_retention": "7 days", "log_rotation_mb": "5",
 	"log_split_with_worker_id": "false", "system_controller_mode": "DISPATCHER", "system_controller_host": "0.0.0.0",
 	"system_controller_port": "9000", "skalds_allowed_hosts": "a.example,b.example", "skalds_server": "https://controller:8443",

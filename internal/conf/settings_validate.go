@@ -30,6 +30,7 @@ func (s Settings) Validate() error {
 	if s.Lease.D() < time.Second {
 		v.add("skalds_lease", "%s is shorter than one second: a single late heartbeat would cost a node its tasks", s.Lease)
 	}
+	v.atLeast("skalds_warm_workers", s.Warm, -1)
 	v.atLeast("log_rotation_mb", s.LogRotationMB, 1)
 	v.controller(s)
 	v.kafka(s)
