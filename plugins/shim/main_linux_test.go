@@ -129,8 +129,10 @@ func until(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// hostOfAShim starts what it is asked to, says so, and obeys signals: SIGTERM closes, SIGUSR1 makes it forget the lease.
+// hostOfAShim starts what it is asked to, says so, and closes its shim at a SIGTERM.
 func hostOfAShim(file string) int {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
 	say := func(err error) int { fmt.Fprintln(os.Stderr, "host:", err); return 1 }
 	s, err := Start(Config{Env: slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "SHIM_HOST=") })})
 	if err != nil {
@@ -162,8 +164,6 @@ func hostOfAShim(file string) int {
 		fmt.Println(c.Ident().PID, c.Ident().Start)
 	}
 	fmt.Println(s.PID(), 0)
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
 	<-stop
 	if err := s.Close(); err != nil {
 		return say(err)

@@ -14,10 +14,13 @@ func trace(t *testing.T, pid int) (release func()) {
 	attached, free, done := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // the tracer is a thread; it ends with this goroutine, and the tracing with it
+		runtime.LockOSThread() // the tracer is a thread
+		defer runtime.UnlockOSThread()
 		err := unix.PtraceSeize(pid)
 		attached <- err
-		<-free
+		if <-free; err == nil {
+			_, _ = unix.Wait4(pid, nil, unix.WALL, nil) // which ends the tracing
+		}
 	}()
 	if err := <-attached; err != nil {
 		close(free)
