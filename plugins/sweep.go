@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -51,12 +52,16 @@ func (l *Launcher) Sweep(ctx context.Context) (killed int, err error) {
 		if living[e.Name()] {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(l.base, e.Name(), "token")); err == nil {
+		if e.IsDir() && privateFolder.MatchString(e.Name()) {
 			errs = append(errs, os.RemoveAll(filepath.Join(l.base, e.Name())))
 		}
 	}
 	return killed, errors.Join(errs...)
 }
+
+// privateFolder is how the private folders of instances are named. What is in one tells nothing: its host may have died while
+// it made or removed it.
+var privateFolder = regexp.MustCompile(`^[0-9a-z]+-[0-9a-f]{4}$`)
 
 // killAll kills what look finds until it finds nothing more, or for sweepWithin.
 func (l *Launcher) killAll(ctx context.Context, look func() ([]procstats.ID, error)) (killed int, err error) {

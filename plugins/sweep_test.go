@@ -3,6 +3,9 @@ package plugins
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,4 +40,32 @@ func TestASweepDoesNotWaitForWhatCannotDie(t *testing.T) {
 			t.Errorf("cancelled: %v", err)
 		}
 	})
+}
+
+// A host can die between any two steps of making or removing a private folder.
+func TestHalfMadeFoldersAreSwept(t *testing.T) {
+	l, p := setup(t)
+	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{})
+	for _, dir := range []string{"9-950f", "a1-00ff/plugin123", "somebody-else"} {
+		if err := os.MkdirAll(filepath.Join(l.base, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(l.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if len(names) != 2 || !slices.Contains(names, filepath.Base(a.dir)) || !slices.Contains(names, "somebody-else") {
+		t.Errorf("left: %q", names)
+	}
+	if err := os.Remove(filepath.Join(l.base, "somebody-else")); err != nil {
+		t.Error(err)
+	}
 }
