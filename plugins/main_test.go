@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("SCRIPT_HOST"); dir != "" {
 		os.Exit(hostToBeKilled(dir))
 	}
+	if dir := os.Getenv("SCRIPT_BUSY"); dir != "" {
+		os.Exit(busyHost(context.Background(), dir, os.Getenv("SCRIPT_PLUGINS")))
+	}
 	if pluginstest.Asked() {
 		beforeServing(os.Getenv("SCRIPT_START"))
 		serveScript()
@@ -502,11 +505,12 @@ func fork(ctx context.Context, a script) error {
 	return ctx.Err()
 }
 
-func attachments(t testing.TB, s script) json.RawMessage {
-	t.Helper()
+func attachments(_ testing.TB, s script) json.RawMessage { return mustJSON(s) }
+
+func mustJSON(s script) json.RawMessage {
 	b, err := json.Marshal(s)
 	if err != nil {
-		t.Fatal(err)
+		panic(err) // it has nothing that could not be written
 	}
 	return b
 }
