@@ -25,8 +25,14 @@ func (s *Spec) fork(null, stdout, stderr int) (pid, live int, stage string, err 
 		}
 	}()
 	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, Cloneflags: s.Cloneflags}
+	if s.Cloneflags&unix.CLONE_NEWPID != 0 {
+		// Nothing of the namespace outlives its first process, and only this signal reaches one that has not asked for others.
+		sys.Pdeathsig = syscall.SIGKILL
+	}
 	if s.UID != nil {
 		sys.Credential = &syscall.Credential{Uid: uint32(*s.UID), Gid: uint32(s.GID)}
+		sys.GidMappingsEnableSetgroups = true // to give up our own, which package syscall leaves out otherwise
+		defer keepDumpable()()
 	}
 	for _, m := range s.UIDMap {
 		sys.UidMappings = append(sys.UidMappings, syscall.SysProcIDMap{ContainerID: m.Inside, HostID: m.Outside, Size: m.Size})
@@ -48,9 +54,16 @@ func (s *Spec) fork(null, stdout, stderr int) (pid, live int, stage string, err 
 			return 0, 0, StageJoin, fmt.Errorf("join control group: %w", err)
 		}
 	}
-	pid, err = syscall.ForkExec(s.Path, s.Args, &syscall.ProcAttr{
+	path, args, err := s.viaRestrict()
+	if err != nil {
+		return 0, 0, StageFork, err
+	}
+	pid, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
 		Dir: s.Dir, Env: MergeEnv(os.Environ(), s.Env), Files: []uintptr{uintptr(null), uintptr(stdout), uintptr(stderr), uintptr(pipe[0])}, Sys: sys,
 	})
+	if err != nil && s.Restrict != nil {
+		return 0, 0, StageRestrict, fmt.Errorf("run this host's own program in the worker's place: %w", err)
+	}
 	if err != nil {
 		return 0, 0, StageFork, &os.PathError{Op: "fork/exec", Path: s.Path, Err: err}
 	}
@@ -60,6 +73,17 @@ func (s *Spec) fork(null, stdout, stderr int) (pid, live int, stage string, err 
 		return 0, 0, StageLimits, fmt.Errorf("set limits: %w", err)
 	}
 	return pid, pipe[1], "", nil
+}
+
+// keepDumpable undoes what a change of users in a child does to us: the child shares our memory until it executes, and the change
+// marks that as one that nobody may look at.
+func keepDumpable() (restore func()) {
+	was, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	return func() {
+		if err == nil && was == 1 {
+			_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+		}
+	}
 }
 
 // moveThread moves the thread that calls into v1 control groups, given by their tasks files.
@@ -82,7 +106,11 @@ func moveThread(tasks []string) error {
 // limit sets what belongs to the process itself. What only makes it a better neighbour may be forbidden: it runs without.
 func (s *Spec) limit(pid int) error {
 	var errs []error
-	for _, l := range s.Rlimits {
+	list := s.Rlimits
+	if s.Restrict != nil {
+		list = nil // it sets them itself
+	}
+	for _, l := range list {
 		var old unix.Rlimit
 		err := unix.Prlimit(pid, l.Resource, nil, &old)
 		if v := min(l.Value, old.Max); err == nil {

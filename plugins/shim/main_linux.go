@@ -24,11 +24,13 @@ const argument = "__shim"
 // stateFD names, in the environment, the descriptor of the state that a shim hands to the file that it is exchanged for.
 const stateFD = "SKALDS_SHIM_STATE"
 
-// Asked reports whether this process was started to be a shim.
-func Asked() bool { return len(os.Args) >= 2 && os.Args[1] == argument }
+// Asked reports whether this process was started by a host for what Main does, and not by a person.
+func Asked() bool {
+	return len(os.Args) >= 2 && (os.Args[1] == argument || os.Args[1] == restrictArgument)
+}
 
 // The parent-death signal of workers goes by the thread that forked them, and that thread has to live on when the program is
-// exchanged: it is the one that calls exec. Only the main thread stays what it is.
+// exchanged: it is the one that calls exec. Only the main thread stays what it is. restrictAndExec needs it likewise.
 func init() {
 	if Asked() {
 		runtime.LockOSThread()
@@ -39,8 +41,12 @@ func init() {
 const exitSilent = 3
 
 // Main is the shim; call it from main, on its goroutine, when Asked says so. It returns the exit code after the host has gone
-// and nothing of its workers is left. farewell may be nil.
+// and nothing of its workers is left. farewell may be nil. For a worker that is to be kept from something it is what restricts
+// the process and then becomes the worker, see Restrict.
 func Main(farewell Farewell) int {
+	if os.Args[1] == restrictArgument {
+		return restrictAndExec(os.Args[2:])
+	}
 	// The host decides when this process ends. A terminal and a service manager mean the host, too. The signals are taken and
 	// not ignored, because that would be passed on to workers.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP)

@@ -85,11 +85,13 @@ type Spec struct {
 	Leave     []string `json:"leave,omitempty"`     // those of the groups that the shim is in
 	Cgroups   []string `json:"cgroups,omitempty"`   // folders that are removed after the end
 
-	UID        *int    `json:"uid,omitempty"` // nil: that of the shim
+	UID        *int    `json:"uid,omitempty"` // nil: that of the shim; else it has no groups but GID
 	GID        int     `json:"gid,omitempty"` // with UID
 	Cloneflags uintptr `json:"cloneflags,omitempty"`
 	UIDMap     []IDMap `json:"uidMap,omitempty"`
 	GIDMap     []IDMap `json:"gidMap,omitempty"`
+
+	Restrict *Restrict `json:"restrict,omitempty"` // nil: it is started as it is
 
 	Mark Mark `json:"mark"`
 }
@@ -105,9 +107,10 @@ type Exit struct {
 
 // The steps at which a start can fail.
 const (
-	StageJoin   = "join"   // the control groups
-	StageFork   = "fork"   // the process, or the file
-	StageLimits = "limits" // of the process itself
+	StageJoin     = "join"     // the control groups
+	StageFork     = "fork"     // the process, or the file
+	StageRestrict = "restrict" // the process that is to restrict itself
+	StageLimits   = "limits"   // of the process itself
 )
 
 // Reasons of a shim for killing.
