@@ -22,6 +22,7 @@ import (
 type Instance struct {
 	l        *Launcher
 	spec     LaunchSpec
+	confined *confinement
 	dir      string
 	launchID string
 	token    string

@@ -58,5 +58,13 @@ func LookUpAccount(name string) (Account, error) {
 	return Account{uint32(uid), uint32(gid)}, nil
 }
 
-// errNotIsolated refuses a launch.
-var errNotIsolated = errors.New("this version cannot isolate a task yet")
+// IsolationError says that this machine cannot keep a task from what it shall be kept from. The worker is not to blame, and
+// what was asked for is never left out.
+type IsolationError struct {
+	Field string // of the task, such as isolation.user
+	Err   error
+}
+
+func (e *IsolationError) Error() string { return e.Err.Error() }
+
+func (e *IsolationError) Unwrap() error { return e.Err }

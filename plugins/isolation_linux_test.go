@@ -198,9 +198,11 @@ func TestALauncherThatCannotIsolateRefuses(t *testing.T) {
 			t.Errorf("nothing is said of %s", a)
 		}
 	}
+	l.isolation = func() skalds.NodeAbilities {
+		return skalds.NodeAbilities{skalds.AbilityNoNewPrivileges: "it is too old"}
+	}
 	_, err := l.Launch(t.Context(), LaunchSpec{Plugin: p, TaskID: "t", Isolation: skalds.Isolation{NoNewPrivileges: true}})
-	var host *HostError
-	if !errors.As(err, &host) || !errors.Is(err, errNotIsolated) {
+	if !errors.As(err, new(*IsolationError)) || !contains(err.Error(), "no_new_privs: it is too old") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -53,7 +53,8 @@ type LaunchSpec struct {
 	Epoch        int64
 	Attempt      int
 	Limits       skalds.Limits
-	Isolation    skalds.Isolation
+	Isolation    skalds.Isolation      // what the task is kept from
+	DataDir      string                // the task's own folder: what isolates it leaves that writable; empty: it has none
 	StartTimeout time.Duration         // default 10 s: fork, handshake, first RPC possible
 	Env          []string              // added to the environment
 	Nice         int                   // added to the host's own niceness
@@ -143,7 +144,8 @@ func (l *Launcher) SetFarewell(data json.RawMessage) error { return l.spawner.se
 func (l *Launcher) DescribeID() string { return l.askID }
 
 // Launch starts an instance and returns when it answers RPC. Its error is a *LaunchError, a *HostError where this machine
-// could not even start the process, or ctx's. Whatever happens, nothing of a failed launch is left.
+// could not even start the process, an *IsolationError where it cannot isolate it, or ctx's. Whatever happens, nothing of a
+// failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
 	if i := l.pool.take(&spec); i != nil {
 		err := l.giveTask(i, spec)
@@ -157,9 +159,6 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 		return nil, context.Cause(ctx)
 	}
 	defer release()
-	if !spec.Isolation.IsZero() {
-		return nil, &HostError{spec.Plugin.Info.Ref(), errNotIsolated}
-	}
 	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
 	if err := spec.Plugin.verify(); err != nil {
 		return nil, &HostError{spec.Plugin.Info.Ref(), err}
@@ -168,7 +167,14 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	if l.isClosed() {
 		return nil, closed
 	}
-	i, err := l.prepare(spec)
+	confined, err := l.confine(spec)
+	if err != nil {
+		return nil, err
+	}
+	i, err := l.prepare(spec, confined)
+	if errors.As(err, new(*IsolationError)) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, &HostError{spec.Plugin.Info.Ref(), err}
 	}
@@ -264,6 +270,9 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 		return context.Cause(ctx)
 	}
 	st := i.Status()
+	if err := i.confined.fault(st, i.StderrTail()); err != nil {
+		return err
+	}
 	e := &LaunchError{Plugin: i.spec.Plugin.Info.Ref(), Status: st, Stderr: i.StderrTail(), Err: err}
 	switch {
 	case st.Kill != nil && st.Kill.Kind != skalds.ExitHandshake: // over a limit, or the host stops
@@ -293,7 +302,7 @@ func lateText(i *Instance) string {
 }
 
 // prepare makes the private folder, the token and the host's socket: the intent is on disk before anything is forked.
-func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
+func (l *Launcher) prepare(spec LaunchSpec, confined *confinement) (*Instance, error) {
 	var b [24]byte
 	_, _ = rand.Read(b[:])
 	launchID := l.prefix + "-" + hex.EncodeToString(b[:8])
@@ -307,15 +316,19 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("private folder: %w", err)
 	}
+	if err := confined.takeOver(l.base); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	token := hex.EncodeToString(b[8:])
-	i := &Instance{l: l, spec: spec, dir: dir, launchID: launchID, token: token, out: newOutput(spec.Log), done: make(chan struct{})}
+	i := &Instance{l: l, spec: spec, confined: confined, dir: dir, launchID: launchID, token: token, out: newOutput(spec.Log), done: make(chan struct{})}
 	i.early[0].cutter = lineCutter{out: i.out, stream: StreamOut}
 	i.early[1].cutter = lineCutter{out: i.out, stream: StreamErr}
 	tokenFile := filepath.Join(dir, "token")
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	i.env = append(limitEnv(spec.Limits), spec.Env...)
+	theirs := []string{tokenFile}
+	i.env = append(append(limitEnv(spec.Limits), confined.env(dir)...), spec.Env...)
 	i.env = append(i.env, protocol.EnvTokenFile+"="+tokenFile, protocol.EnvLaunchID+"="+launchID, protocol.EnvInstanceDir+"="+dir)
 	if spec.Services != nil {
 		socket := filepath.Join(dir, "h.sock")
@@ -327,6 +340,15 @@ func (l *Launcher) prepare(spec LaunchSpec) (*Instance, error) {
 		i.services = protocol.NewHostServicesServer(spec.Services, token)
 		go func() { _ = i.services.Serve(ln) }() // returns at Stop
 		i.env = append(i.env, protocol.EnvHostSocket+"="+socket)
+		theirs = append(theirs, socket)
+	}
+	err = confined.give(append(theirs, dir)...)
+	if err == nil {
+		err = confined.reach(dir)
+	}
+	if err != nil {
+		i.finish()
+		return nil, err
 	}
 	return i, nil
 }
@@ -345,7 +367,10 @@ func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
 		SkipHostEnv:      true,
 		StartTimeout:     timeout,
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: i.dir},
-		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, sockets string) (runner.Runner, error) {
+			if err := i.confined.give(sockets); err != nil {
+				return nil, err
+			}
 			return i.newProcess(cmd)
 		},
 		GRPCDialOptions: []grpc.DialOption{
@@ -434,6 +459,7 @@ func (i *Instance) startSpec(path string, env []string) (shim.Spec, error) {
 	if file := i.l.groups.killFile(j); file != "" {
 		spec.Env = append(spec.Env, protocol.EnvCgroupKill+"="+file)
 	}
+	i.confined.apply(&spec, i.dir)
 	return spec, nil
 }
 
