@@ -255,7 +255,7 @@ func (l *Launcher) launchIdle(p *Plugin) (*Instance, error) {
 		return nil, err
 	}
 	defer release()
-	i, err := l.prepare(LaunchSpec{Plugin: p, Nice: l.cfg.Warm.Nice, Services: &lateServices{}})
+	i, err := l.prepare(LaunchSpec{Plugin: p, Nice: l.cfg.Warm.Nice, Services: &lateServices{}}, nil)
 	if err != nil {
 		return nil, err
 	}
