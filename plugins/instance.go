@@ -172,6 +172,7 @@ func (i *Instance) exited(x shim.Exit) {
 	i.status = st
 	if st.OOMKills > 0 {
 		i.peak.MemoryBytes = max(i.peak.MemoryBytes, st.Peak)
+		i.recent.watch(st.EndedAt, st.Peak)
 	}
 	if time.Since(i.startedAt) < 2*i.l.cfg.SampleEvery {
 		i.peak.MemoryBytes = max(i.peak.MemoryBytes, x.MaxRSS)
