@@ -27,9 +27,12 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	epoch := a.epoch.Load()
 	inst, err := a.deps.launcher.Launch(ctx, plugins.LaunchSpec{
 		Plugin: a.plugin, TaskID: a.task.ID, Epoch: epoch, Keep: a.keep, Attempt: a.number,
-		Limits: a.limits, Isolation: a.task.Isolation, StartTimeout: timeout, Nice: WorkerNice, Services: a.services,
+		Limits: a.limits, Isolation: a.task.Isolation, DataDir: a.dataDir, StartTimeout: timeout, Nice: WorkerNice, Services: a.services,
 		Log: func(l plugins.Line) { a.taskLog.worker(a.number, l) },
 	})
+	if open := (*plugins.IsolationError)(nil); errors.As(err, &open) {
+		return &refusal{reason: a.notIsolated(open.Field, open.Error())}
+	}
 	if lacking := (*plugins.HostError)(nil); errors.As(err, &lacking) {
 		reason := lacking.Error()
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

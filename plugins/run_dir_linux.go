@@ -10,7 +10,7 @@ import (
 // is work for a disk: ext4 without a journal looks at every inode that was freed within the last seconds before it gives one
 // out, so that a thousand short tasks a minute make all new files of the disk slow.
 func memoryPlaces() (places []string) {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && (os.Geteuid() != 0 || everybodyPasses(dir)) {
 		places = append(places, dir)
 	}
 	for _, dir := range []string{"/run", "/dev/shm"} {
@@ -20,4 +20,10 @@ func memoryPlaces() (places []string) {
 		}
 	}
 	return places
+}
+
+// everybodyPasses reports whether the processes of other users, which only root can start, get to what is below a folder.
+func everybodyPasses(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && info.Mode()&0o001 != 0
 }
