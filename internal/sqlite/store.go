@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -38,6 +39,7 @@ func Open(path string, log hclog.Logger) (*Store, error) {
 		return nil, fmt.Errorf("open the store %s: %w", path, err)
 	}
 	s := &Store{path: abs, log: log.Named("sqlite")}
+	keepToOwner(abs)
 	db, err := sql.Open("sqlite", dsn(abs, "_auto_vacuum=INCREMENTAL&_journal_mode=WAL&_synchronous=FULL"))
 	if err != nil {
 		return nil, fmt.Errorf("open the store %s: %w", path, err)
@@ -58,6 +60,18 @@ func Open(path string, log hclog.Logger) (*Store, error) {
 	s.readers.SetMaxIdleConns(readers)
 	s.writer = newWriter(db)
 	return s, nil
+}
+
+// keepToOwner makes the file one that only its owner reads, before there is anything in it; sqlite's own files beside it follow.
+// The folder may have to be open to users under which tasks run. Where it fails, sqlite says what is wrong.
+func keepToOwner(path string) {
+	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil { // closing one that is in use would drop its locks
+		_ = f.Close()
+		return
+	}
+	for _, file := range []string{path, path + "-wal", path + "-shm"} {
+		_ = os.Chmod(file, 0o600)
+	}
 }
 
 // dsn names the file so that no character of its path is taken for a parameter.
