@@ -106,6 +106,13 @@ func (i Isolation) Validate() error {
 			seen[p] = list.name
 		}
 	}
+	for at, p := range i.Paths.ReadOnly {
+		for _, w := range i.Paths.ReadWrite {
+			if strings.HasPrefix(p, strings.TrimSuffix(w, "/")+"/") {
+				errs = append(errs, Field(fmt.Sprintf("isolation.paths.readOnly.%d", at), quoted(p)+" lies below "+quoted(w)+", which is to be written with all below it"))
+			}
+		}
+	}
 	return errors.Join(errs...)
 }
 

@@ -31,12 +31,13 @@ func TestWhatIsWrongWithAnIsolation(t *testing.T) {
 				`isolation.paths.readWrite.0: everything to read and write`, `isolation.paths.readWrite.1: "/x\n" has a control character`,
 			},
 		},
-		"one path twice":  {Isolation{Paths: &Paths{[]string{"/a", "/a"}, []string{"/a"}}}, []string{`readOnly.1: "/a" stands in readOnly already`, `readWrite.0: "/a" stands in readOnly already`}},
-		"more than fits":  {Isolation{User: "root", Paths: &Paths{ReadOnly: many}}, []string{"isolation: 15"}},
-		"a long path":     {Isolation{Paths: &Paths{ReadWrite: []string{"/" + strings.Repeat("x", 5000)}}}, []string{"isolation: 5"}},
-		"root":            {Isolation{User: "root"}, []string{"isolation.user: is root"}},
-		"root by number":  {Isolation{User: "0:5"}, []string{"isolation.user: is root"}},
-		"a name too long": {Isolation{User: strings.Repeat("x", 65)}, []string{"isolation.user: "}},
+		"one path twice":        {Isolation{Paths: &Paths{[]string{"/a", "/a"}, []string{"/a"}}}, []string{`readOnly.1: "/a" stands in readOnly already`, `readWrite.0: "/a" stands in readOnly already`}},
+		"below what is written": {Isolation{Paths: &Paths{[]string{"/a/b", "/ab"}, []string{"/a"}}}, []string{`readOnly.0: "/a/b" lies below "/a", which is to be written`}},
+		"more than fits":        {Isolation{User: "root", Paths: &Paths{ReadOnly: many}}, []string{"isolation: 15"}},
+		"a long path":           {Isolation{Paths: &Paths{ReadWrite: []string{"/" + strings.Repeat("x", 5000)}}}, []string{"isolation: 5"}},
+		"root":                  {Isolation{User: "root"}, []string{"isolation.user: is root"}},
+		"root by number":        {Isolation{User: "0:5"}, []string{"isolation.user: is root"}},
+		"a name too long":       {Isolation{User: strings.Repeat("x", 65)}, []string{"isolation.user: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := Spec{ID: "a", ClassName: "C", Isolation: c.in}
