@@ -108,7 +108,7 @@ func (i Isolation) Validate() error {
 	}
 	for at, p := range i.Paths.ReadOnly {
 		for _, w := range i.Paths.ReadWrite {
-			if strings.HasPrefix(p, strings.TrimSuffix(w, "/")+"/") {
+			if w != "/" && strings.HasPrefix(p, w+"/") { // which is refused as it is
 				errs = append(errs, Field(fmt.Sprintf("isolation.paths.readOnly.%d", at), quoted(p)+" lies below "+quoted(w)+", which is to be written with all below it"))
 			}
 		}
