@@ -121,6 +121,7 @@ func (s *session) wire() {
 		holdLease: s.deps.Launcher.HoldLease, expired: s.leaseLost, log: s.log.Named("heartbeat"),
 		kick: make(chan struct{}, 1), lease: lease{length: s.cfg.Lease},
 	}
+	s.deps.Launcher.OnSilence(s.silent)
 	s.roster.deps = &runnerDeps{
 		nodeID: nodeID, dataDir: s.cfg.DataDir, grace: s.cfg.Grace, workerRetry: s.cfg.WorkerRetry,
 		catalog: s.deps.Catalog, launcher: s.deps.Launcher, isolation: isolation, journal: s.journal, reporter: s.reporter, logs: s.logs, cache: cache,
@@ -166,6 +167,27 @@ func (s *session) leaseLost() {
 		if t.stopsWithoutLease() {
 			t.leave(departure{kind: skalds.ExitLeaseLost, message: "no heartbeat of this node got through for the length of its lease", atOnce: true})
 		}
+	}
+}
+
+// silent hears that the shim has killed workers because this host stood still, and has told the controllers, who hand their
+// tasks to others: all dispatched ones leave, those that are kept too, and none is begun again in its epoch. Those of a file
+// go on here. Where only the lease was over, it is as if we had noticed.
+func (s *session) silent(leaseOnly bool) {
+	if leaseOnly {
+		s.leaseLost()
+		return
+	}
+	if s.node != nil {
+		s.node.shut()
+	}
+	for _, t := range s.roster.all() {
+		if t.origin == fromController {
+			t.leave(departure{kind: skalds.ExitLeaseLost, message: "the host stood still, and its shim killed all workers", atOnce: true})
+		}
+	}
+	if s.node != nil {
+		s.node.hello()
 	}
 }
 

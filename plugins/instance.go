@@ -38,7 +38,8 @@ type Instance struct {
 	idle bool          // has no task yet; belongs to the pool until it has
 	late *lateServices // of an idle one
 
-	unusable bool // no process can be made of the file; belongs to the launch
+	era      int64 // in which it was asked for, see spawner.era; belongs to the launch, as does what follows
+	unusable bool  // no process can be made of the file
 
 	startedAt time.Time
 
@@ -158,6 +159,8 @@ func (i *Instance) exited(x shim.Exit) {
 	switch x.Why {
 	case shim.WhyLease:
 		i.setReason(skalds.ExitLeaseLost, "the lease of this node was over while its host stood still")
+	case shim.WhySilence:
+		i.setReason(skalds.ExitLeaseLost, "its host stood still, so that the shim of this node killed all workers: others may run their tasks")
 	case shim.WhyShim:
 		i.setReason(skalds.ExitHostRestart, "the shim of this node has died, and the workers with it")
 	}

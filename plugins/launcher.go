@@ -137,6 +137,11 @@ func (l *Launcher) Enforcement() skalds.Enforcement { return l.seen.addTo(l.grou
 // shim kills them. 0: for ever. On other systems than Linux nobody does it for the host.
 func (l *Launcher) HoldLease(until time.Duration) { l.spawner.holdLease(int64(until)) }
 
+// OnSilence says what to do when the shim has killed instances because this process stood still: all of them, or those that
+// are not kept, since the lease was over. Controllers have been told, so that others may run their tasks. f is called before
+// any of the instances is seen to end; it must not wait for one. Launches that have begun before fail.
+func (l *Launcher) OnSilence(f func(leaseOnly bool)) { l.spawner.onSilence(f) }
+
 // SetFarewell gives the shim what the program's farewell needs to tell that this host has gone, see shim.Main.
 func (l *Launcher) SetFarewell(data json.RawMessage) error { return l.spawner.setFarewell(data) }
 
@@ -147,6 +152,7 @@ func (l *Launcher) DescribeID() string { return l.askID }
 // could not even start the process, an *IsolationError where it cannot isolate it, or ctx's. Whatever happens, nothing of a
 // failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
+	era := l.spawner.era()
 	if i := l.pool.take(&spec); i != nil {
 		err := l.giveTask(i, spec)
 		if err == nil {
@@ -178,6 +184,7 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	if err != nil {
 		return nil, &HostError{spec.Plugin.Info.Ref(), err}
 	}
+	i.era = era
 	if !l.begin(i) {
 		i.finish()
 		return nil, closed
@@ -420,7 +427,7 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := i.l.spawner.start(spec, stdout, stderr)
+		c, err := i.l.spawner.start(i.era, spec, stdout, stderr)
 		i.unusable = isUnusable(err)
 		return c, err
 	}

@@ -20,4 +20,7 @@ type child interface {
 	Orphans() ([]int, bool)                // processes whose parents have died; false: they are children of this process
 }
 
-var errSpawnerClosed = errors.New("the launcher is closed")
+var (
+	errSpawnerClosed = errors.New("the launcher is closed")
+	errSilent        = errors.New("this host stood still meanwhile, and others may run its tasks")
+)

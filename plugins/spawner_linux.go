@@ -25,6 +25,8 @@ type spawner struct {
 	next     chan struct{} // closed when there is another shim
 	lease    int64
 	farewell json.RawMessage
+	silence  func(leaseOnly bool)
+	silences int64 // how often everything was killed because this process stood still
 }
 
 var _ child = (*shim.Child)(nil)
@@ -39,13 +41,43 @@ const (
 // newSpawner starts a shim. env is what all processes have.
 func newSpawner(env []string, log hclog.Logger) (*spawner, error) {
 	s := &spawner{env: env, log: log, closed: make(chan struct{}), ended: make(chan struct{}), next: make(chan struct{})}
-	sh, err := shim.Start(shim.Config{Env: env, Log: log})
+	sh, err := s.startShim()
 	if err != nil {
 		return nil, err
 	}
 	s.shim = sh
 	go s.watch(sh)
 	return s, nil
+}
+
+func (s *spawner) startShim() (*shim.Shim, error) {
+	return shim.Start(shim.Config{Env: s.env, Log: s.log, OnSilence: s.silent})
+}
+
+// silent hears that the shim has killed what others may run now.
+func (s *spawner) silent(leaseOnly bool) {
+	s.mu.Lock()
+	if !leaseOnly {
+		s.silences++
+	}
+	f := s.silence
+	s.mu.Unlock()
+	if f != nil {
+		f(leaseOnly)
+	}
+}
+
+func (s *spawner) onSilence(f func(leaseOnly bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silence = f
+}
+
+// era changes whenever everything was killed because this process stood still.
+func (s *spawner) era() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.silences
 }
 
 // watch replaces shims that have died.
@@ -58,8 +90,8 @@ func (s *spawner) watch(sh *shim.Shim) {
 			return
 		default:
 		}
-		s.log.Error("the shim has died, and the workers with it: another one is started", "pid", sh.PID())
-		next, err := shim.Start(shim.Config{Env: s.env, Log: s.log})
+		s.log.Error("the shim has ended, and the workers with it: another one is started", "pid", sh.PID())
+		next, err := s.startShim()
 		for err != nil {
 			s.log.Error("cannot start a shim: no task can be started until that succeeds", "err", err)
 			select {
@@ -67,7 +99,7 @@ func (s *spawner) watch(sh *shim.Shim) {
 				return
 			case <-time.After(shimAgain):
 			}
-			next, err = shim.Start(shim.Config{Env: s.env, Log: s.log})
+			next, err = s.startShim()
 		}
 		s.replace(next)
 		sh = next
@@ -99,8 +131,8 @@ func (s *spawner) current() (*shim.Shim, <-chan struct{}) {
 	return s.shim, s.next
 }
 
-// start forks. It waits a while for a shim, where the last one has just died.
-func (s *spawner) start(spec shim.Spec, stdout, stderr *os.File) (child, error) {
+// start forks what was asked for in an era. It waits a while for a shim, where the last one has just died.
+func (s *spawner) start(era int64, spec shim.Spec, stdout, stderr *os.File) (child, error) {
 	timeout := time.NewTimer(shimWithin)
 	defer timeout.Stop()
 	for {
@@ -108,6 +140,9 @@ func (s *spawner) start(spec shim.Spec, stdout, stderr *os.File) (child, error) 
 		case <-s.closed:
 			return nil, errSpawnerClosed
 		default:
+		}
+		if s.era() != era {
+			return nil, errSilent
 		}
 		sh, next := s.current()
 		c, err := sh.Start(spec, stdout, stderr)

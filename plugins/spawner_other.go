@@ -27,7 +27,7 @@ func newSpawner(env []string, _ hclog.Logger) (*spawner, error) {
 }
 
 // start forks.
-func (s *spawner) start(spec shim.Spec, stdout, stderr *os.File) (child, error) {
+func (s *spawner) start(_ int64, spec shim.Spec, stdout, stderr *os.File) (child, error) {
 	select {
 	case <-s.closed:
 		return nil, errSpawnerClosed
@@ -65,6 +65,8 @@ func (s *spawner) start(spec shim.Spec, stdout, stderr *os.File) (child, error) 
 
 func (*spawner) orphans() ([]int, bool)            { return nil, false }
 func (*spawner) holdLease(int64)                   {}
+func (*spawner) onSilence(func(bool))              {}
+func (*spawner) era() int64                        { return 0 }
 func (*spawner) setFarewell(json.RawMessage) error { return nil }
 func (s *spawner) close()                          { close(s.closed) }
 

@@ -259,7 +259,7 @@ func (l *Launcher) launchIdle(p *Plugin) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.idle = true
+	i.idle, i.era = true, l.spawner.era()
 	if !l.begin(i) {
 		i.finish()
 		return nil, errSpawnerClosed

@@ -87,10 +87,10 @@ func TestLostNode(t *testing.T) {
 	}
 }
 
-// TestFrozenHost freezes a host whose workers run on: its task runs elsewhere after the lease, and the older process is ended
-// as soon as the host is awake.
+// TestFrozenHost freezes a host: its workers are killed in its place and its tasks run elsewhere, long before its lease is
+// over. When it is awake it begins none of them again, also none that it was to keep.
 func TestFrozenHost(t *testing.T) {
-	t.Setenv("SKALDS_LEASE", "3s")
+	t.Setenv("SKALDS_LEASE", "60s") // which would be too long to wait for
 	dir := t.TempDir()
 	p := standalone(t, dir)
 	hosts := map[string]*program{}
@@ -104,26 +104,38 @@ func TestFrozenHost(t *testing.T) {
 	})
 	p.create(task("moves", "wait", on("zone=b")))
 	first := p.runs("moves")
-	frozen := hosts[*first.Executor].cmd.Process
-	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
+	p.create(task("kept", "wait", on("zone=b"), func(c *api.CreateTask) { c.OnDisconnect = skalds.OnDisconnectKeep }))
+	kept := p.runs("kept")
+	host := hosts[*first.Executor]
+	if err := host.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	second := p.becomes("moves", "runs elsewhere", func(r api.TaskResponse) bool {
-		return r.LifecycleStatus == skalds.Running && *r.Executor != *first.Executor && r.Instance != nil && r.Instance.PID != first.Instance.PID
-	})
-	if err := syscall.Kill(first.Instance.PID, 0); err != nil {
-		t.Errorf("the process of the frozen host: %v", err)
+	elsewhere := func(was api.TaskResponse) api.TaskResponse {
+		return p.becomes(was.ID, "runs elsewhere", func(r api.TaskResponse) bool {
+			return r.LifecycleStatus == skalds.Running && *r.Executor != *first.Executor && r.Instance != nil && r.Instance.PID != was.Instance.PID
+		})
 	}
-	if err := frozen.Signal(syscall.SIGCONT); err != nil {
+	moved := map[string]api.TaskResponse{"moves": elsewhere(first)}
+	p.wait("the older process is dead, while its host stands still", func() bool { return syscall.Kill(first.Instance.PID, 0) != nil })
+	if *kept.Executor == *first.Executor {
+		moved["kept"] = elsewhere(kept)
+	}
+	if err := host.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	p.wait("the older process is ended", func() bool { return syscall.Kill(first.Instance.PID, 0) != nil })
 	p.until("its node is back", func(ctx context.Context) bool {
 		n, err := p.Node(ctx, *first.Executor)
 		return err == nil && n.Status == "online"
 	})
-	if r := p.runs("moves"); *r.Executor != *second.Executor || r.Instance.PID != second.Instance.PID || r.BudgetUsed != 0 {
-		t.Errorf("it runs on %s in %d, %d failures counted", *r.Executor, r.Instance.PID, r.BudgetUsed)
+	p.create(task("later", "finish", on("zone=b")))
+	p.ends("later")
+	for id, second := range moved {
+		if r := p.runs(id); *r.Executor != *second.Executor || r.Instance.PID != second.Instance.PID || r.BudgetUsed != 0 {
+			t.Errorf("%s runs on %s in %d, %d failures counted", id, *r.Executor, r.Instance.PID, r.BudgetUsed)
+		}
+	}
+	if log := host.log.String(); !strings.Contains(log, "stood still") || strings.Count(log, "[INFO]  host.runner: running: task_id=moves") > 1 {
+		t.Errorf("the host says\n%s", log)
 	}
 }
 
