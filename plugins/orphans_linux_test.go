@@ -110,7 +110,7 @@ type blow struct {
 	name       string
 	host, shim syscall.Signal // 0: nothing
 	// Nobody is awake to look for them: those in sessions of their own may stay until the next start, and workers that have
-	// not come to the SDK yet, which watches its parents.
+	// not come to the SDK yet, which watches its parent.
 	strays bool
 }
 
