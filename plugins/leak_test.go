@@ -16,10 +16,18 @@ import (
 type held struct {
 	heap                                      int64
 	goroutines, descriptors, folder, children int
+	shim                                      shimHeld
+}
+
+// shimHeld is what its shim holds.
+type shimHeld struct {
+	anonymous                      int64 // memory
+	threads, descriptors, children int
 }
 
 func (h held) String() string {
-	return fmt.Sprintf("heap %d KiB, %d goroutines, %d descriptors, %d entries of the run folder, %d children", h.heap>>10, h.goroutines, h.descriptors, h.folder, h.children)
+	return fmt.Sprintf("heap %d KiB, %d goroutines, %d descriptors, %d entries of the run folder, %d children; the shim %d KiB, %d threads, %d descriptors, %d children",
+		h.heap>>10, h.goroutines, h.descriptors, h.folder, h.children, h.shim.anonymous>>10, h.shim.threads, h.shim.descriptors, h.shim.children)
 }
 
 func holds(t testing.TB, l *Launcher) held {
@@ -32,7 +40,7 @@ func holds(t testing.TB, l *Launcher) held {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return held{int64(m.HeapAlloc), runtime.NumGoroutine(), descriptors(t), len(entries), len(childrenOfThisProcess(t))}
+	return held{int64(m.HeapAlloc), runtime.NumGoroutine(), descriptors(t), len(entries), len(childrenOfThisProcess(t)), shimHolds(t, l)}
 }
 
 // TestKilledWorkersLeaveNothing starts worker after worker, each of which ends badly: their host holds no more at the end
@@ -57,12 +65,16 @@ func TestKilledWorkersLeaveNothing(t *testing.T) {
 	begin := time.Now()
 	die(n)
 	t.Logf("%d deaths took %s", n, time.Since(begin).Round(time.Millisecond))
-	const slack = 1 << 20 // of the heap: it holds the tests' own reports, and caches
+	const slack = 1 << 20     // of the heap: it holds the tests' own reports, and caches
+	const shimSlack = 3 << 20 // of the shim's memory, which holds garbage too, and the marks of two minutes
+	const shimThreads = 2     // which its runtime may add at any time
 	var after held
 	enough := func() bool {
 		after = holds(t, l)
 		return after.goroutines <= before.goroutines && after.descriptors <= before.descriptors && after.folder <= before.folder &&
-			after.children <= before.children && after.heap <= before.heap+slack
+			after.children <= before.children && after.heap <= before.heap+slack &&
+			after.shim.anonymous <= before.shim.anonymous+shimSlack && after.shim.threads <= before.shim.threads+shimThreads &&
+			after.shim.descriptors <= before.shim.descriptors && after.shim.children <= before.shim.children
 	}
 	for deadline := time.Now().Add(20 * time.Second); !enough() && time.Now().Before(deadline); {
 		time.Sleep(100 * time.Millisecond) // between collections
