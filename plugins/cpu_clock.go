@@ -1,7 +1,6 @@
 package plugins
 
 import (
-	"errors"
 	"time"
 
 	"github.com/skalds-go/skalds/plugins/procstats"
@@ -57,6 +56,3 @@ func readProcess(id procstats.ID) (procstats.Process, error) {
 	}
 	return p, err
 }
-
-// errGone says that a process is not there any more.
-var errGone = errors.New("is gone")

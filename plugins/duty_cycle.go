@@ -30,7 +30,7 @@ func (c LauncherConfig) usesDutyCycle() bool {
 // needsDutyCycle reports whether a tree's CPU limit is to be held by a duty cycle. One that is not below what there is cannot
 // be exceeded.
 func (l *Launcher) needsDutyCycle(lim skalds.Limits) bool {
-	return l.cfg.usesDutyCycle() && lim.CPUCores > 0 && lim.CPUCores < float64(runtime.NumCPU())
+	return l.cfg.usesDutyCycle() && !l.groups.holdsCPU() && lim.CPUCores > 0 && lim.CPUCores < float64(runtime.NumCPU())
 }
 
 // dutyCycle holds the CPU limit of one tree by stopping and continuing all its processes by turns. A nil one does nothing.

@@ -62,6 +62,8 @@ type Instance struct {
 	groupCPU time.Duration // what the group had used
 	groupAt  time.Time     // then
 
+	duty *dutyCycle // nil: its CPU limit is held otherwise, or not at all; made at the fork
+
 	near   bool // to a limit; belongs to the watchdog
 	relief relief
 }
@@ -227,6 +229,7 @@ func (i *Instance) Stop(ctx context.Context, reason string, grace time.Duration)
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	i.Thaw(ctx)
+	i.duty.end()
 	asked := make(chan struct{})
 	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
@@ -279,6 +282,7 @@ const stackWithin = time.Second
 func (i *Instance) KillWithStack(reason skalds.ExitKind, message string) {
 	i.setReason(reason, message)
 	if p := i.process(); p != nil {
+		i.duty.end()
 		p.signal(syscall.SIGQUIT)
 	}
 	time.AfterFunc(stackWithin, func() { i.signalTree(syscall.SIGKILL) })

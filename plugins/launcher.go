@@ -131,7 +131,13 @@ func NewLauncher(cfg LauncherConfig, log hclog.Logger) (*Launcher, error) {
 }
 
 // Enforcement says which limits hold here, by what, and what they are worth.
-func (l *Launcher) Enforcement() skalds.Enforcement { return l.seen.addTo(l.groups.enforcement()) }
+func (l *Launcher) Enforcement() skalds.Enforcement {
+	e := l.groups.enforcement()
+	if l.cfg.usesDutyCycle() && e.CPU.Mechanism == skalds.MechanismNone {
+		e.CPU = byDutyCycle()
+	}
+	return l.seen.addTo(e)
+}
 
 // HoldLease says until when instances may live that are not kept, as time since boot: where the host stands still then, the
 // shim kills them. 0: for ever. On other systems than Linux nobody does it for the host.
@@ -413,6 +419,7 @@ func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
 	if ref := d.Name + "@" + d.Version; ref != i.spec.Plugin.Info.Ref() {
 		return fmt.Errorf("is %s: the file was exchanged", ref)
 	}
+	go i.duty.run() // from here on calls have time to be answered; it ends with the process
 	return nil
 }
 
@@ -436,6 +443,9 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 	p.onStart = func() {
 		i.startedAt = time.Now()
 		i.meter = procstats.NewMeter(p.id)
+		if i.l.needsDutyCycle(i.spec.Limits) {
+			i.duty = newDutyCycle(i)
+		}
 		i.mu.Lock()
 		i.proc = p
 		i.mu.Unlock()

@@ -306,6 +306,17 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 	case "shell": // what a script says is the result
 		out, err := exec.CommandContext(ctx, "sh", "-c", a.Text).CombinedOutput()
 		return errors.Join(err, t.Result(string(out)))
+	case "burn": // N threads that compute
+		runtime.GOMAXPROCS(a.N)
+		for range a.N - 1 {
+			go func() {
+				for ctx.Err() == nil {
+				}
+			}()
+		}
+		for ctx.Err() == nil {
+		}
+		return ctx.Err()
 	case "beat":
 		for i := 0; ctx.Err() == nil; i++ {
 			fmt.Fprintln(os.Stderr, "beat", i)

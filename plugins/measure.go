@@ -86,7 +86,7 @@ func (l *Launcher) watchLimits(ctx context.Context, refresh bool) (near bool) {
 	swapped := procstats.SwappedBytes()
 	for _, i := range l.all() {
 		lim := i.spec.Limits
-		if lim.MemoryBytes <= 0 && lim.PIDs <= 0 || i.process().reaped.Load() || !refresh && !i.near {
+		if lim.MemoryBytes <= 0 && lim.PIDs <= 0 && i.duty == nil || i.process().reaped.Load() || !refresh && !i.near {
 			continue
 		}
 		if refresh && table == nil {

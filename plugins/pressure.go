@@ -77,7 +77,9 @@ func (i *Instance) relieve(ctx context.Context, charged, limit int64) {
 	p := skalds.Pressure{At: time.Now().UnixMilli(), Level: protocol.PressureSoft.String(), Bytes: charged - int64(nearShare*float64(limit))}
 	ctx, cancel := context.WithTimeout(ctx, askAgain)
 	defer cancel()
+	pardoned := i.duty.excuse()
 	said, err := i.Worker().Pressure(ctx, protocol.PressureSoft, p.Bytes)
+	pardoned()
 	if errors.Is(err, protocol.ErrUnsupported) { // another class of the plugin has the hook
 		i.relief.answered(nil, true)
 		return

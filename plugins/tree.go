@@ -243,7 +243,13 @@ func (l *Launcher) zombie(id procstats.ID, last bool) {
 const freezeWithin = 5 * time.Second
 
 // Freeze stops every member of the tree, also those that are forked meanwhile. Where it fails, the tree goes on.
-func (i *Instance) Freeze(ctx context.Context) error {
+func (i *Instance) Freeze(ctx context.Context) (err error) {
+	i.duty.freeze()
+	defer func() {
+		if err != nil {
+			i.duty.thaw()
+		}
+	}()
 	if i.group != nil && i.l.groups.has.Freeze != "" {
 		ctx, cancel := context.WithTimeout(ctx, freezeWithin)
 		defer cancel()
@@ -258,6 +264,7 @@ func (i *Instance) Freeze(ctx context.Context) error {
 	// One that waits uninterruptibly with our signal pending counts as still: it may wait for a child by vfork that is
 	// stopped before its exec, and does nothing before it stops.
 	signalled := map[procstats.ID]bool{}
+	i.proc.signalGroup(syscall.SIGSTOP) // behind a SIGCONT that may still be on its way by the shim
 	for deadline, still := time.Now().Add(freezeWithin), 0; time.Now().Before(deadline) && ctx.Err() == nil; {
 		running := 0
 		for _, m := range i.members() {
@@ -289,6 +296,7 @@ func (i *Instance) Thaw(context.Context) {
 	if !i.isFrozen() {
 		return
 	}
+	defer i.duty.thaw()
 	i.setFrozen(false)
 	if i.group != nil && i.l.groups.has.Freeze != "" {
 		if err := i.group.Thaw(); err != nil {
