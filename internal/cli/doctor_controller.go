@@ -82,7 +82,7 @@ func (c *commands) checkNodes(ctx context.Context, cl *client.Client, out *findi
 func checkLimits(out *findings, node string, e skalds.Enforcement) {
 	for _, l := range limitsHeld(e) {
 		if l.by == skalds.MechanismNone {
-			out.add(healthWarn, node, "a host that may make control groups holds them", "%s limits are %s", l.name, l.text)
+			out.add(healthWarn, node, l.remedy, "%s limits are %s", l.name, l.text)
 			continue
 		}
 		out.add(healthOK, node, "", "%s limits are %s", l.name, l.text)

@@ -9,27 +9,35 @@ import (
 
 // heldLimit is one limit of a node, and by what it is held.
 type heldLimit struct {
-	name string
-	by   skalds.Mechanism
-	text string
+	name   string
+	by     skalds.Mechanism
+	text   string
+	remedy string // where nothing holds it
 }
+
+// What has a node hold its limits.
+const (
+	allowGroups = "run the host as root, or in a control group that is delegated to its user (systemd: Delegate=yes)"
+	allowDuty   = allowGroups + ", or set skalds_cpu_duty_cycle there"
+)
 
 // limitsHeld lists the limits of which a node says anything.
 func limitsHeld(e skalds.Enforcement) []heldLimit {
 	number := func(n float64) string { return strconv.FormatFloat(n, 'g', 4, 64) }
 	var out []heldLimit
 	for _, l := range []struct {
-		name string
-		by   skalds.Enforced
-		over func(float64) string
+		name   string
+		by     skalds.Enforced
+		over   func(float64) string
+		remedy string
 	}{
-		{"Memory", e.Memory, func(n float64) string { return sizeText(int64(n)) }},
-		{"CPU", e.CPU, coreCount},
-		{"Process", e.PIDs, number},
-		{"IO", e.IO, number},
+		{"Memory", e.Memory, func(n float64) string { return sizeText(int64(n)) }, allowGroups},
+		{"CPU", e.CPU, coreCount, allowDuty},
+		{"Process", e.PIDs, number, allowGroups},
+		{"IO", e.IO, number, allowGroups},
 	} {
 		if s := enforcedText(l.by, l.over); s != "" {
-			out = append(out, heldLimit{l.name, l.by.Mechanism, s})
+			out = append(out, heldLimit{l.name, l.by.Mechanism, s, l.remedy})
 		}
 	}
 	return out
