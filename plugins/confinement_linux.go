@@ -62,6 +62,19 @@ func (l *Launcher) confine(spec LaunchSpec) (*confinement, error) {
 	return c, nil
 }
 
+// lets makes a file of the worker's own control group writable for it, and reports whether it is.
+func (c *confinement) lets(file string) bool {
+	switch {
+	case c == nil:
+		return true
+	case c.restrict != nil && c.restrict.Paths != nil:
+		return false
+	case c.account != nil:
+		return os.Chown(file, int(c.account.UID), int(c.account.GID)) == nil
+	}
+	return true
+}
+
 // namespaceFlags adds a user namespace where this host has no right to make the others without.
 func namespaceFlags(list []skalds.Namespace) (flags uintptr) {
 	for _, n := range list {

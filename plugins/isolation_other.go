@@ -33,3 +33,6 @@ func (*confinement) reach(string) error         { return nil }
 func (*confinement) env(string) []string        { return nil }
 func (*confinement) apply(*shim.Spec, string)   {}
 func (*confinement) fault(Status, string) error { return nil }
+
+// lets has nothing to do: there are no control groups.
+func (c *confinement) lets(string) bool { return true }

@@ -473,7 +473,7 @@ func (i *Instance) startSpec(path string, env []string) (shim.Spec, error) {
 		return spec, fmt.Errorf("%w: %w", errNoGroup, err)
 	}
 	spec.CgroupDir, spec.Join, spec.Leave, spec.Cgroups = j.dir, j.enter, j.back, j.all
-	if file := i.l.groups.killFile(j); file != "" {
+	if file := i.l.groups.killFile(j); file != "" && i.confined.lets(file) {
 		spec.Env = append(spec.Env, protocol.EnvCgroupKill+"="+file)
 	}
 	i.confined.apply(&spec, i.dir)

@@ -69,10 +69,10 @@ func newWarmPool(l *Launcher, cfg WarmConfig) *warmPool {
 	return &warmPool{l: l, cfg: cfg, kick: make(chan struct{}, 1), free: procstats.AvailableMemory, versions: map[warmKey]*warmVersion{}}
 }
 
-// take gives a ready process for a launch, or nil. Whether there is one or not, it notes the demand.
+// take gives a ready process for a launch, or nil. Whether there is one or not, it notes the demand, if one could be used.
 func (w *warmPool) take(spec *LaunchSpec) *Instance {
-	if w.cfg.Processes <= 0 {
-		return nil
+	if w.cfg.Processes <= 0 || len(spec.Env) > 0 || spec.Nice != w.cfg.Nice || !spec.Isolation.IsZero() {
+		return nil // what a process begins with cannot be given to one that has begun
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,8 +89,8 @@ func (w *warmPool) take(spec *LaunchSpec) *Instance {
 	case w.kick <- struct{}{}:
 	default:
 	}
-	if len(spec.Env) > 0 || spec.Nice != w.cfg.Nice || !spec.Isolation.IsZero() || len(v.ready) == 0 {
-		return nil // what a process begins with cannot be given to one that has begun
+	if len(v.ready) == 0 {
+		return nil
 	}
 	i := v.ready[len(v.ready)-1]
 	v.ready = v.ready[:len(v.ready)-1]
