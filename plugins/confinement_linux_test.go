@@ -8,16 +8,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/skalds-go/skalds"
+	sdk "github.com/skalds-go/skalds/plugin-sdk"
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
 	"github.com/skalds-go/skalds/plugins/procstats"
 )
@@ -493,5 +496,91 @@ func TestAProcessNamespaceLeavesNobody(t *testing.T) {
 	}
 	if stray() {
 		t.Error("it lives")
+	}
+}
+
+// deathSignal is what the kernel sends this process when its parent dies: it belongs to the main thread, on which init runs.
+var deathSignal = func() (signal int32) {
+	_ = unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0, 0, 0)
+	return signal
+}()
+
+func init() {
+	scripts["death signal"] = func(t *sdk.Task[script]) error { return t.Result(strconv.Itoa(int(deathSignal))) }
+}
+
+// With its host and the shim killed at once there is nobody but the kernel to end a worker that stands still.
+func TestTheKernelEndsAnIsolatedTask(t *testing.T) {
+	everything := skalds.Isolation{User: asSomebody.User, Namespaces: []skalds.Namespace{"user", "pid", "net"}, Paths: &skalds.Paths{}, NoNewPrivileges: true}
+	for name, is := range map[string]skalds.Isolation{
+		"not isolated": {}, "another user": asSomebody, "no new privileges": {NoNewPrivileges: true}, "paths": {Paths: &skalds.Paths{}},
+		"processes": {Namespaces: []skalds.Namespace{"pid"}}, "users": {Namespaces: []skalds.Namespace{"user"}}, "everything": everything,
+	} {
+		t.Run(name, func(t *testing.T) {
+			needs(t, is)
+			want := strconv.Itoa(int(syscall.SIGTERM))
+			if slices.Contains(is.Namespaces, "pid") {
+				want = strconv.Itoa(int(syscall.SIGKILL))
+			}
+			l, p, data := setupOpen(t)
+			if got := launch(t, l, p, script{Do: "death signal"}, LaunchSpec{Isolation: is, DataDir: data}).result(t); got != want {
+				t.Errorf("the kernel would send signal %s, want %s", got, want)
+			}
+			dir := t.TempDir()
+			if err := os.Chmod(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			openWay(t, installWorker(t, filepath.Join(dir, "plugins"), scriptName, scriptVersion))
+			order, err := json.Marshal(is)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = append(os.Environ(), "SCRIPT_HOST="+dir, "SCRIPT_ISOLATION="+string(order))
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			cmd.Stderr = os.Stderr
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = cmd.Process.Kill() })
+			var pid int
+			if _, err := fmt.Fscan(out, &pid); err != nil {
+				t.Fatal(err)
+			}
+			appears(t, filepath.Join(dir, "pids"))
+			worker, err := procstats.Read(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { signalProcess(worker.ID, syscall.SIGKILL) })
+			for _, kill := range []func() error{
+				func() error { return syscall.Kill(worker.PPID, syscall.SIGSTOP) }, func() error { return syscall.Kill(pid, syscall.SIGSTOP) }, cmd.Process.Kill,
+				func() error { return syscall.Kill(worker.PPID, syscall.SIGKILL) },
+			} {
+				if err := kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = cmd.Wait() // says that it was killed
+			eventually(t, "the worker is gone", 20*time.Second, func() bool {
+				now, err := procstats.Read(pid)
+				return err != nil || now.ID != worker.ID || now.State == 'Z'
+			})
+			next, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run")}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { next.spawner.close(); _ = os.Remove(next.base) })
+			if _, err := next.Sweep(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if entries, err := os.ReadDir(next.base); err != nil || len(entries) > 0 {
+				t.Errorf("left in the run folder: %v %v", entries, err)
+			}
+		})
 	}
 }

@@ -31,7 +31,9 @@ func hostToBeKilled(dir string) int {
 		var p *Plugin
 		if p, err = c.Resolve("Script", ""); err == nil {
 			var i *Instance
-			if i, err = l.Launch(ctx, LaunchSpec{Plugin: p, TaskID: "t"}); err == nil {
+			spec := LaunchSpec{Plugin: p, TaskID: "t", DataDir: dir}
+			_ = json.Unmarshal([]byte(os.Getenv("SCRIPT_ISOLATION")), &spec.Isolation) // where there is one
+			if i, err = l.Launch(ctx, spec); err == nil {
 				fmt.Println(i.PID())
 				b, _ := json.Marshal(script{Do: "fork", File: filepath.Join(dir, "pids")})
 				err = i.Worker().Run(ctx, protocol.RunRequest{TaskID: "t", ClassName: "Script", Epoch: 1, Attempt: 1, Attachments: b, DataDir: dir}, func(protocol.RunEvent) {})
