@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 
@@ -37,6 +38,9 @@ func init() {
 	}
 }
 
+// gcPercent keeps garbage few: this process makes little of it and is to be small.
+const gcPercent = 25
+
 // exitSilent is the exit code of a shim whose host stood still.
 const exitSilent = 3
 
@@ -50,6 +54,7 @@ func Main(farewell Farewell) int {
 	// The host decides when this process ends. A terminal and a service manager mean the host, too. The signals are taken and
 	// not ignored, because that would be passed on to workers.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP)
+	debug.SetGCPercent(gcPercent)
 	s, err := newServer(farewell)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "skalds shim:", err)
