@@ -25,7 +25,8 @@ import (
 // busyHost is a host that launches, runs and ends workers at random until it is killed. It prints its launch ids' prefix, the
 // shim's pid, and then a line for the first instance that runs.
 func busyHost(ctx context.Context, dir, plugins string) int {
-	for _, name := range []string{"SCRIPT_BUSY", "SCRIPT_PLUGINS"} {
+	stopped := os.Getenv("SCRIPT_STOPPED") != ""
+	for _, name := range []string{"SCRIPT_BUSY", "SCRIPT_PLUGINS", "SCRIPT_STOPPED"} {
 		_ = os.Unsetenv(name) // its workers are none
 	}
 	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run"), SampleEvery: 100 * time.Millisecond}, nil)
@@ -46,6 +47,9 @@ func busyHost(ctx context.Context, dir, plugins string) int {
 		return 1
 	}
 	go func() { _ = l.Run(ctx) }()
+	if stopped {
+		hostToBeStopped(ctx, l, p, os.Stdout)
+	}
 	first := sync.OnceFunc(func() { fmt.Println("runs") })
 	for n := range 3 {
 		go func() {
