@@ -5,15 +5,17 @@ import "time"
 const (
 	dutyEvery   = 20 * time.Millisecond  // between two looks at a tree
 	dutySoon    = 4 * time.Millisecond   // at least, where the budget is nearly used up
+	dutyAtRest  = 50 * time.Millisecond  // between two looks at a tree that rests, for those who do not
 	dutyIdle    = 100 * time.Millisecond // at a tree that has used nothing for dutyQuiet looks
 	dutyQuiet   = 5
-	dutySavings = 50 * time.Millisecond // so long's worth of its limit a tree can save up
-	dutyRest    = time.Second           // the longest that a tree is stopped in one go: calls to it have longer deadlines
+	dutySavings = 100 * time.Millisecond // so long's worth of its limit a tree can save up
+	dutyMost    = 50 * time.Millisecond  // and so much of a core at most
+	dutyRest    = time.Second            // the longest that a tree is stopped in one go: calls to it have longer deadlines
 )
 
 // cpuBucket decides when a tree has to stop so that it keeps to a CPU limit. Budget comes in at the rate of the limit and goes
 // out with what is used. Where none is left the tree rests until what it owes is paid back and the savings are full: a
-// tree that is always busy thus runs and rests by turns of about 100 ms together, and a look that came late is made up for.
+// tree that is always busy thus runs and rests by turns of 100 to 200 ms together, and a look that came late is made up for.
 type cpuBucket struct {
 	cores   float64       // the limit
 	left    time.Duration // CPU time that may be used; negative: owed
@@ -27,7 +29,7 @@ func (b *cpuBucket) worth(d time.Duration) time.Duration { return time.Duration(
 
 // step takes what was used since the last one. It says when to come again at the latest; resting says what the tree shall do.
 func (b *cpuBucket) step(now time.Time, used time.Duration) (next time.Duration) {
-	full := b.worth(dutySavings)
+	full := min(b.worth(dutySavings), dutyMost)
 	if b.at.IsZero() {
 		b.at, b.left, b.rate = now, full, 1
 		return dutyEvery
@@ -47,7 +49,7 @@ func (b *cpuBucket) step(now time.Time, used time.Duration) (next time.Duration)
 	}
 	if b.resting {
 		missing := time.Duration(float64(full-b.left) / b.cores)
-		return min(max(missing, time.Millisecond), dutyEvery)
+		return min(max(missing, time.Millisecond), dutyAtRest)
 	}
 	if dt > 0 && used > 0 {
 		b.rate = max(float64(used)/float64(dt), b.rate*0.8)

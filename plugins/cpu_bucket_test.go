@@ -45,14 +45,14 @@ func TestWhoeverAlwaysComputesGetsTheLimit(t *testing.T) {
 					used := s.run(window)
 					share, want := used.Seconds()/window.Seconds(), min(cores, threads)
 					// What is saved up, one look, and the clock's steps may come on top, once.
-					bound := cores + (cores*dutySavings.Seconds()+threads*(dutyEvery+late).Seconds()+0.01)/window.Seconds()
+					bound := cores + (min(cores*dutySavings.Seconds(), dutyMost.Seconds())+threads*(dutyEvery+late).Seconds()+0.01)/window.Seconds()
 					if threads*(dutyEvery+late).Seconds() > cores*dutyRest.Seconds() {
 						bound = threads // one look owes more than the longest rest pays back
 					}
 					if share > bound || share < 0.7*want {
 						t.Errorf("got %.3f cores, want %.3f to %.3f", share, 0.7*want, bound)
 					}
-					if s.longest > dutyRest+dutyEvery+2*dutySavings+late {
+					if s.longest > dutyRest+dutyEvery+dutySavings+late {
 						t.Errorf("at rest for %s", s.longest)
 					}
 				})
@@ -63,11 +63,11 @@ func TestWhoeverAlwaysComputesGetsTheLimit(t *testing.T) {
 
 func TestSavingsAreLimited(t *testing.T) {
 	s := simulated{b: cpuBucket{cores: 0.5}, at: time.Unix(0, 0)}
-	if s.run(time.Minute); s.b.resting || s.b.left != 25*time.Millisecond || s.b.quiet < dutyQuiet {
+	if s.run(time.Minute); s.b.resting || s.b.left != 50*time.Millisecond || s.b.quiet < dutyQuiet {
 		t.Errorf("after an idle minute: %+v", s.b)
 	}
 	s.threads = 1
-	if used := s.run(time.Second); used > 650*time.Millisecond { // 25 ms saved, 100 ms until somebody looked
+	if used := s.run(time.Second); used > 700*time.Millisecond { // 50 ms saved, 100 ms until somebody looked
 		t.Errorf("%s in the second after that", used)
 	}
 }
@@ -81,18 +81,18 @@ func TestStepsOfABucket(t *testing.T) {
 		resting     bool
 		left, next  time.Duration
 	}{
-		{0, 99 * ms, false, 25 * ms, 20 * ms}, // what was used before does not count
-		{20 * ms, 20 * ms, false, 15 * ms, 15 * ms},
-		{20 * ms, 20 * ms, false, 5 * ms, 5 * ms},
-		{20 * ms, 20 * ms, true, -5 * ms, 20 * ms},
-		{20 * ms, 0, true, 5 * ms, 20 * ms}, // paid back, but nothing saved
-		{30 * ms, 0, true, 20 * ms, 10 * ms},
-		{10 * ms, 0, false, 25 * ms, 20 * ms},
-		{time.Second, 0, false, 25 * ms, 20 * ms},       // savings are limited
-		{ms, time.Hour, true, -500 * ms, 20 * ms},       // as is what is owed
-		{-time.Hour, 0, true, -500 * ms, 20 * ms},       // a clock that goes back gives nothing
-		{time.Second, 0, true, 0, 20 * ms},              // stopped for a second, and for the savings
-		{time.Second, 50 * ms, false, 25 * ms, 20 * ms}, // a look that came late
+		{0, 99 * ms, false, 50 * ms, 20 * ms}, // what was used before does not count
+		{20 * ms, 20 * ms, false, 40 * ms, 20 * ms},
+		{20 * ms, 40 * ms, false, 10 * ms, 5 * ms}, // at the rate of two cores it is empty in 5 ms
+		{5 * ms, 17500 * time.Microsecond, true, -5 * ms, 50 * ms},
+		{20 * ms, 0, true, 5 * ms, 50 * ms}, // paid back, but nothing saved
+		{80 * ms, 0, true, 45 * ms, 10 * ms},
+		{10 * ms, 0, false, 50 * ms, 20 * ms},
+		{time.Second, 0, false, 50 * ms, 20 * ms},       // savings are limited
+		{ms, time.Hour, true, -500 * ms, 50 * ms},       // as is what is owed
+		{-time.Hour, 0, true, -500 * ms, 50 * ms},       // a clock that goes back gives nothing
+		{time.Second, 0, true, 0, 50 * ms},              // stopped for a second, and for the savings
+		{time.Second, 50 * ms, false, 50 * ms, 20 * ms}, // a look that came late
 	} {
 		at = at.Add(tc.after)
 		next := b.step(at, tc.used)

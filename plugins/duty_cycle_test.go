@@ -211,7 +211,7 @@ func treeCPU(t testing.TB, a *attempt) (sum time.Duration) {
 // Holding one busy tree costs at most 1 % of a core, asserted at five times.
 func TestWhatTheDutyCycleCosts(t *testing.T) {
 	const trees, window = 5, 4 * time.Second
-	cost := func(on bool) float64 {
+	cost := func(on bool) (host, shim float64) {
 		l, p := setupWith(t, LauncherConfig{SampleEvery: time.Second, Cgroups: "off", CPUDutyCycle: &on})
 		var all []*attempt
 		for range trees {
@@ -219,27 +219,27 @@ func TestWhatTheDutyCycleCosts(t *testing.T) {
 			busy(t, launchID(t, a))
 			all = append(all, a)
 		}
-		own := func() time.Duration {
-			var sum time.Duration
-			for _, pid := range append(childrenOfThisProcess(t), os.Getpid()) { // the shim is a child
+		used := func(pids ...int) (sum time.Duration) {
+			for _, pid := range pids {
 				if p, err := procstats.Read(pid); err == nil {
 					sum += p.CPU
 				}
 			}
 			return sum
 		}
-		before, began := own(), time.Now()
+		self, shims, began := used(os.Getpid()), used(childrenOfThisProcess(t)...), time.Now()
 		time.Sleep(window) // time that passes is what is tested
-		used := (own() - before).Seconds() / time.Since(began).Seconds()
+		host, shim = (used(os.Getpid())-self).Seconds()/time.Since(began).Seconds(), (used(childrenOfThisProcess(t)...)-shims).Seconds()/time.Since(began).Seconds()
 		for _, a := range all {
 			a.Kill(skalds.ExitCancelled, "enough")
 			a.end(t)
 		}
-		return used
+		return host, shim
 	}
-	without, with := cost(false), cost(true)
-	each := (with - without) / trees
-	t.Logf("%.4f of a core a tree (all %d: %.4f with, %.4f without)", each, trees, with, without)
+	host0, shim0 := cost(false)
+	host, shim := cost(true)
+	each := (host + shim - host0 - shim0) / trees
+	t.Logf("%.4f of a core a tree; %d trees: host %.4f, shim %.4f; without: host %.4f, shim %.4f", each, trees, host, shim, host0, shim0)
 	if each > 5*0.01 {
 		t.Errorf("%.4f of a core a tree", each)
 	}
