@@ -277,3 +277,18 @@ func TestWhenADutyCycleIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// A process that was started before anybody knew of its limits keeps to them, too.
+func TestTheDutyCycleHoldsAProcessThatWasReady(t *testing.T) {
+	l, p := setupWith(t, LauncherConfig{SampleEvery: time.Second, Cgroups: "off", CPUDutyCycle: new(true), Warm: WarmConfig{Processes: 1}})
+	launch(t, l, p, script{Do: "finish"}, LaunchSpec{}).end(t)
+	warm(t, l, 1)
+	ready := idlePIDs(l)
+	a := launch(t, l, p, script{Do: "spin"}, LaunchSpec{Limits: skalds.Limits{CPUCores: 0.1}})
+	if a.PID() != ready[0] {
+		t.Errorf("process %d was started though %v was ready", a.PID(), ready)
+	}
+	rests(t, a)
+	a.Kill(skalds.ExitCancelled, "enough")
+	a.end(t)
+}

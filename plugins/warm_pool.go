@@ -297,6 +297,10 @@ func (i *Instance) handOut(spec LaunchSpec) error {
 	}
 	i.out.handTo(spec.Log)
 	i.proc.child.Mark(shim.Mark{TaskID: spec.TaskID, Epoch: spec.Epoch, Keep: spec.Keep})
+	if i.l.needsDutyCycle(spec.Limits) {
+		i.duty = newDutyCycle(i)
+		go i.duty.run()
+	}
 	i.l.mu.Lock()
 	delete(i.l.launching, i.launchID)
 	i.l.instances[i.launchID] = i
