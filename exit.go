@@ -82,10 +82,13 @@ type Attempt struct {
 
 // Pressure is one time that a worker was asked to give memory up, and what came of it.
 type Pressure struct {
-	At          int64  `json:"at"`          // ms since epoch
-	Level       string `json:"level"`       // "soft"
-	Bytes       int64  `json:"bytes"`       // asked for
-	SaidBytes   int64  `json:"saidBytes"`   // given up, as the worker says
-	ShrankBytes int64  `json:"shrankBytes"` // what all its processes hold less of than before, as measured; negative: they grew
-	Helped      bool   `json:"helped"`      // they were below the soft limit afterwards
+	At    int64  `json:"at"`    // ms since epoch
+	Level string `json:"level"` // "soft"
+	Bytes int64  `json:"bytes"` // asked for
+	// StallPercent is the part of the ten seconds before for which the kernel kept somebody in the tree waiting for memory,
+	// where that was why it was asked.
+	StallPercent float64 `json:"stallPercent,omitempty"`
+	SaidBytes    int64   `json:"saidBytes"`   // given up, as the worker says
+	ShrankBytes  int64   `json:"shrankBytes"` // what all its processes hold less of than before, as measured; negative: they grew
+	Helped       bool    `json:"helped"`      // they were below the soft limit afterwards
 }

@@ -1,10 +1,12 @@
 package plugins
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -358,6 +360,8 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 				return err
 			}
 		}
+	case "thrash": // reads more than fits, again and again
+		return thrash(ctx, a)
 	case "ask-cache":
 		_, _, err := t.CacheGet(ctx, "key")
 		return err
@@ -424,6 +428,34 @@ func (s scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 		return fmt.Errorf("unknown script %q", a.Do)
 	}
 	return nil
+}
+
+// thrash reads pages of a mapped file at random.
+func thrash(ctx context.Context, a script) error {
+	f, err := os.Create(a.File)
+	if err != nil {
+		return err
+	}
+	block := bytes.Repeat([]byte("x"), 1<<20)
+	for n := int64(0); n < a.Bytes; n += int64(len(block)) {
+		if _, err := f.Write(block); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	b, err := syscall.Mmap(int(f.Fd()), 0, int(a.Bytes), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	sum := 0
+	for ctx.Err() == nil {
+		for range 1000 {
+			sum += int(b[rand.IntN(len(b))])
+		}
+	}
+	return fmt.Errorf("%d: %w", sum, ctx.Err())
 }
 
 func fault(path string) error {

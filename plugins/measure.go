@@ -28,7 +28,7 @@ func (l *Launcher) measure(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-round.C:
-			l.sample()
+			l.sample(ctx)
 			l.reapOrphans(false)
 		case <-watch.C:
 			refresh := time.Since(refreshed) >= watchdogInterval
@@ -45,7 +45,7 @@ func (l *Launcher) measure(ctx context.Context) {
 }
 
 // sample is one round for all instances by one look at the process table.
-func (l *Launcher) sample() {
+func (l *Launcher) sample(ctx context.Context) {
 	l.oomKills.Store(l.oomNow)
 	l.oomNow = procstats.OOMKills()
 	all := l.all()
@@ -70,6 +70,7 @@ func (l *Launcher) sample() {
 		}
 		if i.spec.Limits.MemoryBytes > 0 && i.group != nil && l.groups.holdsMemory() {
 			i.lookForOOM()
+			i.lookForStalls(ctx, i.spec.Limits.MemoryBytes)
 		}
 		usage := skalds.Usage{CPUCores: u.CPUCores, MemoryBytes: u.MemoryBytes}
 		i.mu.Lock()
@@ -153,8 +154,8 @@ func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int6
 		i.lookForOOM()
 	}
 	share := float64(charged) / float64(lim.MemoryBytes)
-	if (share < softShare || i.canRelieve()) && i.relief.due(share, time.Now()) {
-		go i.relieve(ctx, charged, lim.MemoryBytes)
+	if (share < softShare || i.canRelieve()) && i.relief.due(share, false, time.Now()) {
+		go i.relieve(ctx, charged, lim.MemoryBytes, 0)
 	}
 	return share >= nearShare
 }

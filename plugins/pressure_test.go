@@ -2,6 +2,8 @@ package plugins
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -15,25 +17,28 @@ func TestWhenPressureIsDue(t *testing.T) {
 		after time.Duration
 		share float64
 		want  bool
+		// stalls says that the tree waits for memory.
+		stalls bool
 	}
 	for name, looks := range map[string][]look{
-		"below":                   {{0, 0.5, false}, {0, 0.79, false}},
-		"at once":                 {{0, 0.8, true}},
-		"again while above":       {{0, 0.85, true}, {4 * time.Second, 0.9, false}, {5 * time.Second, 0.9, true}, {9 * time.Second, 0.9, false}},
-		"not while in between":    {{0, 0.85, true}, {6 * time.Second, 0.75, false}},
-		"a wave above the line":   {{0, 0.81, true}, {time.Second, 0.75, false}, {2 * time.Second, 0.81, false}, {5 * time.Second, 0.81, true}},
-		"again after it had gone": {{0, 0.81, true}, {time.Second, 0.69, false}, {2 * time.Second, 0.81, true}},
+		"below":                   {{0, 0.5, false, false}, {0, 0.79, false, false}},
+		"at once":                 {{0, 0.8, true, false}},
+		"again while above":       {{0, 0.85, true, false}, {4 * time.Second, 0.9, false, false}, {5 * time.Second, 0.9, true, false}, {9 * time.Second, 0.9, false, false}},
+		"not while in between":    {{0, 0.85, true, false}, {6 * time.Second, 0.75, false, false}},
+		"a wave above the line":   {{0, 0.81, true, false}, {time.Second, 0.75, false, false}, {2 * time.Second, 0.81, false, false}, {5 * time.Second, 0.81, true, false}},
+		"waits for memory":        {{0, 0.2, true, true}, {time.Second, 0.2, false, true}, {5 * time.Second, 0.2, true, true}, {6 * time.Second, 0.2, false, false}},
+		"again after it had gone": {{0, 0.81, true, false}, {time.Second, 0.69, false, false}, {2 * time.Second, 0.81, true, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r relief
 			start := time.Unix(1e9, 0)
 			for n, l := range looks {
-				got := r.due(l.share, start.Add(l.after))
+				got := r.due(l.share, l.stalls, start.Add(l.after))
 				if got != l.want {
 					t.Errorf("look %d: %v", n, got)
 				}
 				if got {
-					if r.due(1, start.Add(l.after+time.Hour)) {
+					if r.due(1, false, start.Add(l.after+time.Hour)) {
 						t.Errorf("look %d: a second call beside the first", n)
 					}
 					r.answered(nil, false)
@@ -134,12 +139,46 @@ func TestAClassWithoutTheHookIsAskedOnce(t *testing.T) {
 	l, p := setup(t)
 	a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{})
 	a.setWorker(deafWorker{a.Worker()}, a.conn)
-	if now := time.Now(); !a.relief.due(0.9, now) {
+	if now := time.Now(); !a.relief.due(0.9, false, now) {
 		t.Error("it is not asked")
-	} else if a.relieve(t.Context(), 90, 100); a.relief.due(0.9, now.Add(time.Hour)) {
+	} else if a.relieve(t.Context(), 90, 100, 0); a.relief.due(0.9, false, now.Add(time.Hour)) {
 		t.Error("it is asked again")
 	}
 	if got := a.Pressures(); len(got) > 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A task that is far from its limit by what counts there can be short of memory all the same: what it reads does not fit.
+func TestATreeThatWaitsForMemoryIsAskedToGiveSomeUp(t *testing.T) {
+	l, p := setup(t)
+	if !l.groups.holdsMemory() {
+		t.Skip("no control group holds memory here")
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "thrash-") // a disk, where there is one
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	a := launch(t, l, p, script{Do: "thrash", Bytes: 256 << 20, File: filepath.Join(dir, "file")}, LaunchSpec{Limits: skalds.Limits{MemoryBytes: 48 << 20}})
+	if _, ok := a.group.Pressure(); !ok {
+		t.Skip("the kernel does not say who waits for memory")
+	}
+	asked := func() bool { return len(a.Pressures()) > 0 }
+	for deadline := time.Now().Add(20 * time.Second); !asked() && time.Now().Before(deadline); {
+		if percent, _ := a.group.Pressure(); percent >= stallShare {
+			eventually(t, "it is asked", 20*time.Second, asked)
+		}
+		select {
+		case <-a.Done():
+			t.Fatalf("got %+v", a.end(t))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	if !asked() {
+		t.Skip("the disk is too fast: nobody had to wait")
+	}
+	if got := a.Pressures()[0]; got.StallPercent < stallShare || got.Bytes < 48<<20/10 || got.Level != "soft" {
 		t.Errorf("got %+v", got)
 	}
 }
