@@ -12,8 +12,9 @@ import (
 // judgeByGroup adds to a status what the kernel has done because of a limit. ours says that the end was our doing.
 func (i *Instance) judgeByGroup(st *Status, ours bool) {
 	if i.group == nil || !i.l.groups.holdsMemory() {
-		// The whole machine's count is all that there is. It costs as much as all other readings at an end together.
-		st.OOM = st.Signal == syscall.SIGKILL && !ours && procstats.OOMKills() > i.l.oomKills.Load()
+		// The whole machine's count is all that there is, also of those that are killed at limits of their own. It costs as much
+		// as all other readings at an end together.
+		st.OOM = st.Signal == syscall.SIGKILL && !ours && procstats.OOMKills() > i.l.oomKills.Load() && procstats.MemoryWasShort(i.Peak().MemoryBytes)
 	}
 	if i.group == nil {
 		return
