@@ -491,7 +491,7 @@ func TestAProcessNamespaceLeavesNobody(t *testing.T) {
 	if err := syscall.Kill(a.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if x := a.end(t); x.Kind != skalds.ExitSignal {
+	if x := a.end(t); x.Signal != syscall.SIGKILL.String() {
 		t.Errorf("got %+v", x)
 	}
 	if stray() {

@@ -58,7 +58,7 @@ func TestAnIsolatedTask(t *testing.T) {
 	second := p.becomes("apart", "runs again", func(r api.TaskResponse) bool {
 		return r.Attempt == first.Attempt+1 && r.Phase == skalds.PhaseNone && r.Instance != nil && r.Instance.PID != first.Instance.PID
 	})
-	if second.LastExit == nil || second.LastExit.Kind != skalds.ExitSignal {
+	if second.LastExit == nil || second.LastExit.Signal != syscall.SIGKILL.String() {
 		t.Errorf("last exit %+v", second.LastExit)
 	}
 	if _, err := p.Pause(t.Context(), "apart"); err != nil {
