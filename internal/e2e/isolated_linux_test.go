@@ -24,20 +24,23 @@ func TestAnIsolatedTask(t *testing.T) {
 	if lacking := plugins.ProbeIsolation().Lacks(is.Needs()); lacking != "" {
 		t.Skip("this machine ", lacking)
 	}
-	dir, err := os.MkdirTemp(built.tmp, "data-")
+	closed, err := os.MkdirTemp(built.tmp, "closed-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(closed) })
+	dir := filepath.Join(closed, "data")
 	p := standalone(t, dir)
 	isolated := func(c *api.CreateTask) { c.Isolation = is }
 	p.create(task("apart", "wait", isolated))
 	p.becomes("apart", "says why it cannot be started", func(r api.TaskResponse) bool {
 		b, err := json.Marshal(r)
-		return err == nil && strings.Contains(string(b), fmt.Sprintf("user %d cannot reach %s/recordings/apart, because %s is closed to it", user, dir, dir))
+		return err == nil && strings.Contains(string(b), fmt.Sprintf("user %d cannot reach %s/recordings/apart, because %s is closed to it", user, dir, closed))
 	})
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{closed, dir} {
+		if err := os.Chmod(folder, 0o711); err != nil {
+			t.Fatal(err)
+		}
 	}
 	first := p.runs("apart")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", first.Instance.PID))
