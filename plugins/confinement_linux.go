@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,13 +65,14 @@ func (l *Launcher) confine(spec LaunchSpec) (*confinement, error) {
 
 // lets makes a file of the worker's own control group writable for it, and reports whether it is.
 func (c *confinement) lets(file string) bool {
-	switch {
-	case c == nil:
+	if c == nil {
 		return true
-	case c.restrict != nil && c.restrict.Paths != nil:
+	}
+	if c.account != nil && os.Chown(file, int(c.account.UID), int(c.account.GID)) != nil {
 		return false
-	case c.account != nil:
-		return os.Chown(file, int(c.account.UID), int(c.account.GID)) == nil
+	}
+	if c.restrict != nil && c.restrict.Paths != nil {
+		c.restrict.Paths.Devices = append(slices.Clip(c.restrict.Paths.Devices), file)
 	}
 	return true
 }
