@@ -57,11 +57,11 @@ func TestALeaseThatIsOver(t *testing.T) {
 func TestASilentHostIsTold(t *testing.T) {
 	var heard atomic.Int64
 	var early atomic.Bool
-	var c *Child
+	var started atomic.Pointer[Child]
 	s, err := Start(Config{Env: os.Environ(), OnSilence: func(leaseOnly bool) {
 		heard.Add(1)
 		select {
-		case <-c.Exited():
+		case <-started.Load().Exited():
 			early.Store(true)
 		default:
 		}
@@ -72,7 +72,8 @@ func TestASilentHostIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c = begin(t, s, shell(deaf, Mark{TaskID: "a", Keep: true}))
+	c := begin(t, s, shell(deaf, Mark{TaskID: "a", Keep: true}))
+	started.Store(c)
 	s.using.Lock() // whatever it says stays here: it stands still, as far as anybody can tell
 	<-s.Done()
 	s.using.Unlock()
