@@ -316,12 +316,17 @@ func listed(list []procstats.Process) string {
 }
 
 // sweep is the next host: what it finds is only what was said to stay, and it leaves nothing.
-func (o *orphansRound) sweep() error {
+func (o *orphansRound) sweep() (err error) {
 	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(o.dir, "run")}, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { l.spawner.close(); _ = os.Remove(l.base) }()
+	defer func() {
+		end(o.t, l)
+		if groups := cgroupsOf(l.prefix, ""); len(groups) > 0 {
+			err = errors.Join(err, fmt.Errorf("after the end there are the control groups %v", groups))
+		}
+	}()
 	if l.prefix+"-" != o.name {
 		return fmt.Errorf("its launch ids begin with %s, not %s", l.prefix, o.name)
 	}
@@ -335,17 +340,17 @@ func (o *orphansRound) sweep() error {
 	if err != nil || len(entries) > 0 {
 		return fmt.Errorf("after the sweep, the run folder has %v: %w", entries, err)
 	}
-	if groups := cgroupsOf(l.prefix); len(groups) > 0 {
+	if groups := cgroupsOf(l.prefix, "/*"); len(groups) > 0 {
 		return fmt.Errorf("after the sweep there are the control groups %v", groups)
 	}
 	return nil
 }
 
-// cgroupsOf lists the control groups of the instances of a launcher.
-func cgroupsOf(prefix string) []string {
+// cgroupsOf lists the control groups of a launcher: its folder, or with "/*" those of its instances.
+func cgroupsOf(prefix, below string) []string {
 	var all []string
-	for _, pattern := range []string{"", "*/", "*/*/"} {
-		groups, _ := filepath.Glob("/sys/fs/cgroup/" + pattern + "skalds-" + prefix + "/*/cgroup.procs")
+	for _, pattern := range []string{"", "*/", "*/*/", "*/*/*/"} {
+		groups, _ := filepath.Glob("/sys/fs/cgroup/" + pattern + "skalds-" + prefix + below + "/cgroup.procs")
 		all = append(all, groups...)
 	}
 	return all
