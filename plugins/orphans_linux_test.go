@@ -29,7 +29,10 @@ func busyHost(ctx context.Context, dir, plugins string) int {
 	for _, name := range []string{"SCRIPT_BUSY", "SCRIPT_PLUGINS", "SCRIPT_STOPPED"} {
 		_ = os.Unsetenv(name) // its workers are none
 	}
-	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run"), SampleEvery: 100 * time.Millisecond}, nil)
+	l, err := NewLauncher(LauncherConfig{
+		RunDir: filepath.Join(dir, "run"), SampleEvery: 100 * time.Millisecond,
+		Warm: WarmConfig{Processes: 2 * rand.IntN(2)}, Cgroups: []string{CgroupsAuto, CgroupsOff}[rand.IntN(2)],
+	}, nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "host:", err)
 		return 1
