@@ -7,6 +7,7 @@ type promise struct {
 	key     string
 	bound   float64
 	atLeast bool // the bound is a lower one
+	unbound bool // it is reported only
 }
 
 // experiment measures one or more promises, in their order.
@@ -18,12 +19,26 @@ type experiment struct {
 func experiments() []experiment {
 	return []experiment{
 		{[]promise{{key: "cold_launch_ratio", bound: 4.5}}, coldLaunch},
+		{[]promise{{key: "cold_launch_cgroup1_ratio", bound: 6}, {key: "cold_launch_cgroup2_ratio", bound: 4.5}}, coldLaunchInGroup},
+		{[]promise{{key: "warm_launch_ratio", bound: 0.5}}, warmLaunch},
+		{[]promise{{key: "shim_extra_ms", bound: 0.3}}, shimFork},
 		{[]promise{{key: "create_to_main_cold_ratio", bound: 6}}, createToMain},
 		{[]promise{{key: "tasks_per_second_ratio", bound: 0.7, atLeast: true}}, tasksPerSecond},
 		{[]promise{{key: "idle_worker_unique_mb", bound: 4}}, idleWorkers},
 		{[]promise{{key: "host_goroutines_per_task", bound: 28}, {key: "host_fds_per_task", bound: 12}, {key: "host_mb_per_task", bound: 0.3}}, hostCost},
 		{[]promise{{key: "sample_500_cpu_ms", bound: 25}}, samplingRound},
-		{[]promise{{key: "memory_over_limit_watchdog_s", bound: 0.15}}, watchdogOvershoot},
+		{[]promise{{key: "memory_over_limit_cgroup_bytes"}}, memoryByGroup},
+		{[]promise{{key: "memory_over_limit_watchdog_s", bound: 0.15}}, memoryByWatchdog},
+		{[]promise{{key: "cpu_over_limit_cgroup_points", bound: 2}, {key: "cpu_over_limit_dutycycle_points", bound: 2}}, cpuOverLimit},
+		{[]promise{{key: "pids_over_limit_cgroup"}, {key: "pids_over_limit_watchdog", unbound: true}}, pidsOverLimit},
+		{[]promise{{key: "kill_tree_ms", unbound: true}, {key: "kill_tree_cgroup_ms", unbound: true}}, killTree},
+		{[]promise{
+			{key: "freeze_ms", unbound: true},
+			{key: "resume_ms", bound: 10},
+			{key: "freeze_cgroup_ms", unbound: true},
+			{key: "resume_cgroup_ms", bound: 10},
+		}, freezeTree},
+		{[]promise{{key: "frozen_cpu"}}, frozenCPU},
 		{[]promise{{key: "crash_to_next_attempt_p95_ms", bound: 200}}, crashToNextAttempt},
 		{[]promise{{key: "host_killed_to_running_s", bound: 3}}, hostKilled},
 	}

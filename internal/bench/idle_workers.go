@@ -15,7 +15,7 @@ import (
 // waits.
 func idleWorkers(ctx context.Context, l *lab) (out []value, err error) {
 	n := l.times(50, 10)
-	err = l.withLauncher(ctx, func(launcher *plugins.Launcher) error {
+	err = l.withLauncher(ctx, asFound(), func(launcher *plugins.Launcher) error {
 		var pids []int
 		for range n {
 			i, err := l.launch(ctx, launcher, skalds.Limits{})

@@ -16,13 +16,15 @@ import (
 	"github.com/skalds-go/skalds/plugins"
 )
 
-// withLauncher gives fn a running launcher; whatever fn leaves running is killed.
-func (l *lab) withLauncher(ctx context.Context, fn func(*plugins.Launcher) error) error {
+// withLauncher gives fn a running launcher; whatever fn leaves running is killed. Whether it uses control groups is in cfg,
+// not in the environment.
+func (l *lab) withLauncher(ctx context.Context, cfg plugins.LauncherConfig, fn func(*plugins.Launcher) error) error {
 	dir, err := l.room()
 	if err != nil {
 		return err
 	}
-	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{RunDir: dir}, nil)
+	cfg.RunDir = dir
+	launcher, err := plugins.NewLauncher(cfg, nil)
 	if err != nil {
 		return err
 	}
@@ -33,6 +35,11 @@ func (l *lab) withLauncher(ctx context.Context, fn func(*plugins.Launcher) error
 	defer cancel()
 	return fn(launcher)
 }
+
+// Launchers that use control groups as they are found here, and that use none.
+func asFound() plugins.LauncherConfig { return plugins.LauncherConfig{Cgroups: plugins.CgroupsAuto} }
+
+func noGroups() plugins.LauncherConfig { return plugins.LauncherConfig{Cgroups: plugins.CgroupsOff} }
 
 // launch starts an instance and returns when it has answered its first RPC.
 func (l *lab) launch(ctx context.Context, launcher *plugins.Launcher, limits skalds.Limits) (*plugins.Instance, error) {
@@ -45,6 +52,37 @@ func (l *lab) launch(ctx context.Context, launcher *plugins.Launcher, limits ska
 		return nil, err
 	}
 	return i, nil
+}
+
+// launchDoing launches a worker and returns when Main has begun, with the folder of its task.
+func (l *lab) launchDoing(ctx context.Context, launcher *plugins.Launcher, limits skalds.Limits, do string) (*plugins.Instance, string, error) {
+	dir, err := l.room()
+	if err != nil {
+		return nil, "", err
+	}
+	i, err := l.launch(ctx, launcher, limits)
+	if err != nil {
+		return nil, "", err
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := runTask(ctx, i.Worker(), do, dir) // it ends with the worker
+		failed <- err
+	}()
+	err = until(ctx, "Main begins", func() (bool, error) {
+		select {
+		case err := <-failed:
+			return false, fmt.Errorf("the worker ended at once: %w", err)
+		default:
+		}
+		all, err := beginnings(dir)
+		return len(all) > 0, err
+	})
+	if err != nil {
+		leave(i)
+		return nil, "", err
+	}
+	return i, dir, nil
 }
 
 // firstCall is an RPC that does nothing.

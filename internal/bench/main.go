@@ -120,6 +120,10 @@ func measureAll(ctx context.Context, chosen []experiment, short bool, out, errOu
 			continue
 		}
 		for i, p := range e.promises {
+			if why := values[i].leftOut; why != "" {
+				fmt.Fprintf(out, "%-32s left out: %s\n", p.key, why)
+				continue
+			}
 			r := values[i].judge(p)
 			results[p.key] = r
 			r.print(out, p)

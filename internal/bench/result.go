@@ -14,20 +14,25 @@ type value struct {
 	value     float64
 	reference time.Duration // what value is a ratio to; 0: it is none
 	n         int           // how often it was measured
+	leftOut   string        // why it cannot be measured on this machine; empty: it was
 }
 
 // result is an entry of bench.json.
 type result struct {
-	Value       float64 `json:"value"`
-	Bound       float64 `json:"bound"`
-	OK          bool    `json:"ok"`
-	ReferenceMS float64 `json:"reference_ms,omitempty"`
-	N           int     `json:"n"`
-	Load        float64 `json:"load"` // of the last minute, when the measurement ended
+	Value       float64  `json:"value"`
+	Bound       *float64 `json:"bound"` // null: it is reported only
+	OK          bool     `json:"ok"`
+	ReferenceMS float64  `json:"reference_ms,omitempty"`
+	N           int      `json:"n"`
+	Load        float64  `json:"load"` // of the last minute, when the measurement ended
 }
 
 func (v value) judge(p promise) result {
-	r := result{Value: v.value, Bound: p.bound, OK: v.value <= p.bound, ReferenceMS: milliseconds(v.reference), N: v.n, Load: load()}
+	r := result{Value: v.value, OK: true, ReferenceMS: milliseconds(v.reference), N: v.n, Load: load()}
+	if p.unbound {
+		return r
+	}
+	r.Bound, r.OK = &p.bound, v.value <= p.bound
 	if p.atLeast {
 		r.OK = v.value >= p.bound
 	}
@@ -42,6 +47,8 @@ func (r result) print(out io.Writer, p promise) {
 		bound = fmt.Sprintf("≥ %g", p.bound)
 	}
 	switch {
+	case p.unbound:
+		verdict, bound = "", "report"
 	case r.OK:
 	case p.atLeast:
 		verdict = "UNDER"
