@@ -22,11 +22,13 @@ func experiments() []experiment {
 		{[]promise{{key: "cold_launch_cgroup1_ratio", bound: 6}, {key: "cold_launch_cgroup2_ratio", bound: 4.5}}, coldLaunchInGroup},
 		{[]promise{{key: "warm_launch_ratio", bound: 0.5}}, warmLaunch},
 		{[]promise{{key: "shim_extra_ms", bound: 0.3}}, shimFork},
-		{[]promise{{key: "create_to_main_cold_ratio", bound: 6}}, createToMain},
+		{[]promise{{key: "start_200_s", unbound: true}, {key: "start_200_failures"}}, startMany},
+		{[]promise{{key: "create_to_main_ratio", bound: 2}}, createToMain},
+		{[]promise{{key: "create_to_main_cold_ratio", bound: 6}}, createToMainCold},
 		{[]promise{{key: "tasks_per_second_ratio", bound: 0.7, atLeast: true}}, tasksPerSecond},
 		{[]promise{{key: "idle_worker_unique_mb", bound: 4}}, idleWorkers},
 		{[]promise{{key: "host_goroutines_per_task", bound: 28}, {key: "host_fds_per_task", bound: 12}, {key: "host_mb_per_task", bound: 0.3}}, hostCost},
-		{[]promise{{key: "sample_500_cpu_ms", bound: 25}}, samplingRound},
+		{[]promise{{key: "sample_500_cpu_ms", bound: 25}, {key: "sample_500_cgroup_cpu_ms", bound: 25}}, samplingRound},
 		{[]promise{{key: "memory_over_limit_cgroup_bytes"}}, memoryByGroup},
 		{[]promise{{key: "memory_over_limit_watchdog_s", bound: 0.15}}, memoryByWatchdog},
 		{[]promise{{key: "cpu_over_limit_cgroup_points", bound: 2}, {key: "cpu_over_limit_dutycycle_points", bound: 2}}, cpuOverLimit},
@@ -41,6 +43,7 @@ func experiments() []experiment {
 		{[]promise{{key: "frozen_cpu"}}, frozenCPU},
 		{[]promise{{key: "crash_to_next_attempt_p95_ms", bound: 200}}, crashToNextAttempt},
 		{[]promise{{key: "host_killed_to_running_s", bound: 3}}, hostKilled},
+		{[]promise{{key: "orphans_after_host_kill"}}, orphans},
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/skalds-go/skalds/plugins/procstats"
 )
 
-// hostCost is what each further running task costs its host: a host runs in this process on a workers file, first with one
-// task, then with n more.
+// hostCost is what each further running task costs its host and its shim: a host runs in this process on a workers file, first
+// with one task, then with n more.
 func hostCost(ctx context.Context, l *lab) (out []value, err error) {
 	n := l.times(100, 10)
 	dir, err := l.room()
@@ -30,7 +30,7 @@ func hostCost(ctx context.Context, l *lab) (out []value, err error) {
 	}
 	cfg := host.DefaultConfig()
 	cfg.Node, cfg.DataDir, cfg.WorkersFile, cfg.NodeID, cfg.Grace = false, dir, file, "bench", time.Second
-	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{RunDir: filepath.Join(dir, "run")}, nil)
+	launcher, err := plugins.NewLauncher(plugins.LauncherConfig{RunDir: filepath.Join(dir, "run"), Cgroups: plugins.CgroupsAuto}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func hostCost(ctx context.Context, l *lab) (out []value, err error) {
 	}, nil
 }
 
-// cost is what this process holds.
+// cost is what this process and its shim hold; goroutines are this one's.
 type cost struct {
 	goroutines, files int
 	bytes             int64
@@ -81,13 +81,23 @@ func costWith(ctx context.Context, dir string, n int) (c cost, err error) {
 		return c, err
 	}
 	debug.FreeOSMemory()
-	files, err := os.ReadDir("/proc/self/fd")
+	c.goroutines = runtime.NumGoroutine()
+	shim, err := ownShim()
 	if err != nil {
 		return c, err
 	}
-	c.goroutines, c.files = runtime.NumGoroutine(), len(files)
-	c.bytes, err = uniqueBytes(os.Getpid())
-	return c, err
+	for _, pid := range []int{os.Getpid(), shim} {
+		files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			return c, err
+		}
+		bytes, err := uniqueBytes(pid)
+		if err != nil {
+			return c, err
+		}
+		c.files, c.bytes = c.files+len(files), c.bytes+bytes
+	}
+	return c, nil
 }
 
 // writeWorkers replaces the workers file by one with n tasks that wait.

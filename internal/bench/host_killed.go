@@ -49,6 +49,7 @@ func (l *lab) killHost(ctx context.Context, s *standalone, own string, round int
 		return 0, err
 	}
 	dir := filepath.Join(room, "data")
+	defer func() { err = errors.Join(err, clearAfter(ctx, dir)) }()
 	c := exec.Command(l.program, "host", "--mode", "node", "--join", filepath.Join(s.dir, "join.json"), "--data-dir", dir,
 		"--plugins", l.plugins(), "--node-id", node, "--log-level", "WARNING")
 	var said bytes.Buffer

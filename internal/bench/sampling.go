@@ -11,27 +11,48 @@ import (
 	"time"
 
 	"github.com/skalds-go/skalds/plugin-sdk/protocol"
+	"github.com/skalds-go/skalds/plugins/cgroup"
 	"github.com/skalds-go/skalds/plugins/procstats"
 )
 
 // samplingRound is the CPU time of one round over 500 workers that sleep, as a launcher does it: one look at the process
-// table for all, then each tree. The rare rounds that read PSS have their share.
+// table for all, then each tree. The rare rounds that read PSS have their share. Then the same with each worker in a control
+// group, whose clock is read, too.
 func samplingRound(ctx context.Context, l *lab) (out []value, err error) {
-	n, rounds := l.times(500, 50), 60 // rounds: a multiple of those that share one reading of PSS
+	n := l.times(500, 50)
 	dir, err := l.room()
 	if err != nil {
 		return nil, err
 	}
 	pids, kill, err := l.sleepers(dir, n)
-	defer func() { err = errors.Join(err, kill()) }()
+	var grouped sleepingGroups
+	defer func() { err = errors.Join(err, kill(), grouped.remove()) }()
 	if err != nil {
 		return nil, err
 	}
-	meters := make([]*procstats.Meter, n)
+	plain, err := measureRounds(ctx, pids, nil)
+	if err != nil {
+		return nil, err
+	}
+	grouped, err = groupsOf(pids)
+	if errors.Is(err, cgroup.ErrUnavailable) {
+		return []value{plain, {leftOut: err.Error()}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	inGroups, err := measureRounds(ctx, pids, grouped.list)
+	return []value{plain, inGroups}, err
+}
+
+// measureRounds is the CPU time of a round.
+func measureRounds(ctx context.Context, pids []int, groups []*cgroup.Group) (v value, err error) {
+	const rounds = 60 // a multiple of those that share one reading of PSS
+	meters := make([]*procstats.Meter, len(pids))
 	for i, pid := range pids {
 		p, err := procstats.Read(pid)
 		if err != nil {
-			return nil, err
+			return v, err
 		}
 		meters[i] = procstats.NewMeter(p.ID)
 		defer meters[i].Close()
@@ -39,28 +60,67 @@ func samplingRound(ctx context.Context, l *lab) (out []value, err error) {
 	census := procstats.NewCensus()
 	start, err := cpuTime()
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	for range rounds {
 		t, err := census.Look()
 		if err != nil {
-			return nil, err
+			return v, err
 		}
 		now := time.Now()
 		for i, m := range meters {
 			if u := m.Sample(t, now); u.Processes != 1 || u.MemoryBytes == 0 {
-				return nil, fmt.Errorf("worker %d was measured as %+v", pids[i], u)
+				return v, fmt.Errorf("worker %d was measured as %+v", pids[i], u)
+			}
+			if groups == nil {
+				continue
+			}
+			if _, _, err := groups[i].CPUTime(); err != nil {
+				return v, err
 			}
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return v, context.Cause(ctx)
 		}
 	}
 	end, err := cpuTime()
-	if err != nil {
-		return nil, err
+	return value{value: milliseconds(end-start) / rounds, n: rounds}, err
+}
+
+// sleepingGroups are the control groups of sleepers.
+type sleepingGroups struct {
+	tree *cgroup.Tree
+	list []*cgroup.Group
+}
+
+// groupsOf puts each process into a group as a launcher makes it for a task without limits.
+func groupsOf(pids []int) (g sleepingGroups, err error) {
+	if g.tree, err = cgroup.Detect(cgroup.Config{Name: fmt.Sprintf("skalds-bench-%d", os.Getpid())}); err != nil {
+		return g, err
 	}
-	return []value{{value: milliseconds(end-start) / float64(rounds), n: rounds}}, nil
+	for i, pid := range pids {
+		group, err := g.tree.New(fmt.Sprint(i), cgroup.Limits{CountOOM: true})
+		if err != nil {
+			return g, err
+		}
+		g.list = append(g.list, group)
+		if err := group.Add(pid); err != nil {
+			return g, err
+		}
+	}
+	return g, nil
+}
+
+// remove removes them after their members have ended.
+func (g sleepingGroups) remove() error {
+	var errs []error
+	for _, group := range g.list {
+		errs = append(errs, group.Remove())
+	}
+	if g.tree != nil {
+		errs = append(errs, g.tree.Remove())
+	}
+	return errors.Join(errs...)
 }
 
 // sleepers starts workers to which nobody speaks. They die with this process by the pipe that all of them hold.

@@ -28,21 +28,30 @@ type standalone struct {
 	exited chan struct{}
 }
 
-// withStandalone gives fn a fresh one with a node that is online, and stops it.
-func (l *lab) withStandalone(ctx context.Context, fn func(*standalone) error) (err error) {
+// skalds builds the program, once.
+func (l *lab) skalds(ctx context.Context) (path string, err error) {
 	if l.program == "" {
 		program := filepath.Join(l.dir, "skalds")
 		if err := l.build(ctx, program, "cmd/skalds"); err != nil {
-			return err
+			return "", err
 		}
 		l.program = program
+	}
+	return l.program, nil
+}
+
+// withStandalone gives fn a fresh one with a node that is online, and stops it. It has the defaults, but for flags.
+func (l *lab) withStandalone(ctx context.Context, fn func(*standalone) error, flags ...string) (err error) {
+	program, err := l.skalds(ctx)
+	if err != nil {
+		return err
 	}
 	room, err := l.room()
 	if err != nil {
 		return err
 	}
 	s := &standalone{dir: filepath.Join(room, "data"), exited: make(chan struct{})}
-	s.cmd = exec.Command(l.program, "standalone", "--data-dir", s.dir, "--listen", "127.0.0.1:0", "--plugins", l.plugins(), "--log-level", "WARNING")
+	s.cmd = exec.Command(program, append([]string{"standalone", "--data-dir", s.dir, "--listen", "127.0.0.1:0", "--plugins", l.plugins(), "--log-level", "WARNING"}, flags...)...)
 	s.cmd.Dir = room // no settings file
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.SysProcAttr = tied()
