@@ -29,6 +29,10 @@ type Limits struct {
 // MaxIOWeight is the largest Limits.IOWeight.
 const MaxIOWeight = 10000
 
+// MinMemoryLimit is the least limit of memory: no process of any language comes to its first instruction with less, and what
+// the kernel then kills for want of memory may be the host's own.
+const MinMemoryLimit = 8 << 20
+
 // IsZero reports whether nothing is limited.
 func (l Limits) IsZero() bool { return l == Limits{} }
 

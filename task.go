@@ -167,6 +167,8 @@ func (s *Spec) Validate() error {
 	}
 	if s.Limits.MemoryBytes < 0 {
 		errs = append(errs, Field("limits.memoryBytes", "must not be negative"))
+	} else if m := s.Limits.MemoryBytes; m > 0 && m < MinMemoryLimit {
+		errs = append(errs, Field("limits.memoryBytes", fmt.Sprintf("%d bytes are too little for any process: use at least %d (8 MiB)", m, int64(MinMemoryLimit))))
 	}
 	if s.Limits.PIDs < 0 {
 		errs = append(errs, Field("limits.pids", "must not be negative"))

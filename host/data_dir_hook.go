@@ -18,7 +18,7 @@ type dataDirHook struct{}
 
 func (dataDirHook) before(_ context.Context, a *attempt) error {
 	dir := filepath.Join(a.deps.dataDir, "recordings", skalds.FileName(a.task.ID))
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return &refusal{reason: fmt.Sprintf("make the task's folder: %v", err) + makeRoom}
 	}
 	if a.task.Isolation.User != "" {

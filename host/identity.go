@@ -23,7 +23,7 @@ type identity struct {
 
 // claim locks dir for this host and settles its name: the one asked for, else the one of the last time, else a new one.
 func claim(dir, nodeID string) (*identity, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makePrivate(dir); err != nil {
 		return nil, fmt.Errorf("claim the data folder: %w", err)
 	}
 	path := filepath.Join(dir, "lock")

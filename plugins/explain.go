@@ -26,7 +26,7 @@ func (i *Instance) Explain(finished *protocol.Finished, runErr error) skalds.Exi
 	}
 	switch {
 	case st.OOMKills > 0: // a moment ago: it would have been ended for it, see lookForOOM
-		x.Kind, x.Limit = skalds.ExitOOM, memoryIfLimited(i.spec.Limits)
+		x.Kind, x.Limit = skalds.ExitOOM, memoryIfLimited(st.Peak, i.spec.Limits)
 		x.Message = oomText(partOfIt, st.Peak, i.spec.Limits) + ": " + x.Message
 	case st.Refused > 0 && (st.Code == 2 || wantedMore(x.Message) || wantedMore(i.StderrTail())): // 2 is Go's, whose first words may be lost among stacks
 		x.Kind, x.Limit = skalds.ExitLimit, skalds.LimitPIDs
@@ -89,7 +89,7 @@ func (i *Instance) explain(finished *protocol.Finished, runErr error) skalds.Exi
 		}
 		if st.OOM {
 			if st.OOMKills > 0 {
-				x.Limit = memoryIfLimited(i.spec.Limits)
+				x.Limit = memoryIfLimited(st.Peak, i.spec.Limits)
 			}
 			x.Kind, x.Message = skalds.ExitOOM, oomText(itself, st.Peak, i.spec.Limits)
 		}

@@ -174,3 +174,24 @@ func TestAFrozenTreeCanBeKilled(t *testing.T) {
 		t.Errorf("got %s", shown(x))
 	}
 }
+
+// A task that is stopped while it is being frozen hears of it: its hooks run.
+func TestStopBesideAFreeze(t *testing.T) {
+	l, p := setup(t)
+	for range 10 {
+		a := launch(t, l, p, script{Do: "wait"}, LaunchSpec{})
+		frozen := make(chan error, 1)
+		go func() { frozen <- a.Freeze(context.Background()) }()
+		go func() { <-a.over; a.Leave() }() // as a host does after the last word
+		if err := a.Stop(t.Context(), "cancelled", 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		<-frozen
+		if x := a.end(t); x.Kind != skalds.ExitCancelled || a.finished == nil {
+			t.Errorf("got %+v, last word %v", x, a.finished)
+		}
+		if err := a.Freeze(t.Context()); err == nil {
+			t.Error("one that was stopped is frozen")
+		}
+	}
+}

@@ -24,28 +24,38 @@ func (i *Instance) judgeByGroup(st *Status, ours bool) {
 		i.l.log.Debug("cannot read what a control group has counted", "task_id", i.spec.TaskID, "err", err)
 		return
 	}
-	st.Refused, st.OOMKills = s.RefusedForks, s.OOMKills
+	st.Refused, st.OOMKills, st.held = s.RefusedForks, s.OOMKills, s.MemoryPeakBytes
 	if s.OOMKills == 0 {
 		return
 	}
 	st.Peak = s.MemoryPeakBytes
 	st.OOM = st.Signal == syscall.SIGKILL && !ours
-	if i.spec.Limits.MemoryBytes > 0 {
-		i.l.seen.memory(s.MemoryPeakBytes - i.spec.Limits.MemoryBytes)
+	if overLimit(st.Peak, i.spec.Limits) {
+		i.l.seen.memory(max(0, s.MemoryPeakBytes-i.spec.Limits.MemoryBytes))
 	}
+}
+
+// limitSlack is how far below its limit a group can be when the kernel kills for it: what it could not give any more was not
+// counted, and kernels count in batches.
+const limitSlack = 1 << 20
+
+// overLimit reports whether an out-of-memory kill in a group whose peak was that was for its own limit. The kernel counts those
+// for want of memory of the machine, or of a group above, in the same way.
+func overLimit(peak int64, l skalds.Limits) bool {
+	return l.MemoryBytes > 0 && peak >= l.MemoryBytes-max(limitSlack, l.MemoryBytes/64)
 }
 
 // oomText says for what the kernel has killed whom.
 func oomText(whom string, peak int64, l skalds.Limits) string {
-	if l.MemoryBytes > 0 && peak > 0 {
+	if overLimit(peak, l) {
 		return fmt.Sprintf("memory: the kernel killed %s, the limit is %s (peak %s)", whom, mib(l.MemoryBytes), mib(peak))
 	}
-	return "memory: the kernel killed " + whom + ": the machine was out of memory"
+	return "memory: the kernel killed " + whom + ": the machine, or a control group that this node is in, was out of memory"
 }
 
 // memoryIfLimited names the limit that an out-of-memory kill was for: none, where the machine was short and not the task.
-func memoryIfLimited(l skalds.Limits) string {
-	if l.MemoryBytes > 0 {
+func memoryIfLimited(peak int64, l skalds.Limits) string {
+	if overLimit(peak, l) {
 		return skalds.LimitMemory
 	}
 	return ""
@@ -88,6 +98,6 @@ func (i *Instance) lookForOOM() {
 	if err != nil || s.OOMKills == 0 || i.process().reaped.Load() {
 		return
 	}
-	i.giveReason(KillReason{Kind: skalds.ExitOOM, Limit: skalds.LimitMemory, Message: oomText(partOfIt, s.MemoryPeakBytes, i.spec.Limits)})
+	i.giveReason(KillReason{Kind: skalds.ExitOOM, Limit: memoryIfLimited(s.MemoryPeakBytes, i.spec.Limits), Message: oomText(partOfIt, s.MemoryPeakBytes, i.spec.Limits)})
 	i.signalTree(syscall.SIGKILL)
 }

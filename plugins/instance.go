@@ -38,8 +38,9 @@ type Instance struct {
 	idle bool          // has no task yet; belongs to the pool until it has
 	late *lateServices // of an idle one
 
-	era      int64 // in which it was asked for, see spawner.era; belongs to the launch, as does what follows
-	unusable bool  // no process can be made of the file
+	timeout  time.Duration // of the launch, to which belongs what follows
+	era      int64         // in which it was asked for, see spawner.era; belongs to the launch, as does what follows
+	unusable bool          // no process can be made of the file
 
 	startedAt time.Time
 
@@ -56,6 +57,10 @@ type Instance struct {
 	over   bool // reaped: what is asked for now is not why it ended
 
 	recent usageRing
+
+	freezing  sync.Mutex         // held while the tree is frozen or thawed
+	unfreeze  context.CancelFunc // calls off a freeze under way; guarded by mu, as is what follows
+	nevermore bool               // it is stopped, and not frozen any more
 
 	sampling sync.Mutex // guards what follows
 	meter    *procstats.Meter
@@ -180,10 +185,19 @@ func (i *Instance) exited(x shim.Exit) {
 		i.recent.watch(st.EndedAt, st.Peak)
 	}
 	if time.Since(i.startedAt) < 2*i.l.cfg.SampleEvery {
-		i.peak.MemoryBytes = max(i.peak.MemoryBytes, x.MaxRSS)
+		i.peak.MemoryBytes = max(i.peak.MemoryBytes, leastOf(x.MaxRSS, st.held))
 	}
 	i.mu.Unlock()
 	i.killRest()
+}
+
+// leastOf is the smaller of two figures of which neither is too low: resident memory has pages that others have, too, and a
+// control group those of files. Zero: not known.
+func leastOf(resident, held int64) int64 {
+	if held == 0 || resident == 0 {
+		return max(resident, held)
+	}
+	return min(resident, held)
 }
 
 // awaitEnd closes Done when everything of the instance is gone.
@@ -228,7 +242,7 @@ func (i *Instance) Stop(ctx context.Context, reason string, grace time.Duration)
 	i.setReason(skalds.ExitKind(reason), "stopped by its host")
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	i.Thaw(ctx)
+	i.thawForGood(ctx)
 	i.duty.end()
 	asked := make(chan struct{})
 	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)

@@ -159,12 +159,8 @@ func (l *Launcher) DescribeID() string { return l.askID }
 // failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
 	era := l.spawner.era()
-	if i := l.pool.take(&spec); i != nil {
-		err := l.giveTask(i, spec)
-		if err == nil {
-			return i, nil
-		}
-		l.log.Debug("a process that was kept ready cannot be used", "task_id", spec.TaskID, "err", err)
+	if i := l.takeWarm(ctx, spec); i != nil {
+		return i, nil
 	}
 	release, err := l.slots.acquire(ctx, spec.Plugin.Info.Name)
 	if err != nil {
@@ -172,6 +168,12 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	}
 	defer release()
 	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
+	if m := spec.Limits.MemoryBytes; m > 0 && m < skalds.MinMemoryLimit {
+		return nil, &LaunchError{
+			Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitLimit, Limit: skalds.LimitMemory, Permanent: true,
+			Message: fmt.Sprintf("memory: a limit of %d bytes is too little for any process: use at least %s", m, mib(skalds.MinMemoryLimit)),
+		}
+	}
 	if err := spec.Plugin.verify(); err != nil {
 		return nil, &HostError{spec.Plugin.Info.Ref(), err}
 	}
@@ -209,16 +211,33 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	return i, nil
 }
 
-// giveTask uses a process that was kept ready. One that cannot be used is ended.
-func (l *Launcher) giveTask(i *Instance, spec LaunchSpec) error {
+// takeWarm gives a task to a process that was kept ready; nil: there is none that can be used.
+func (l *Launcher) takeWarm(ctx context.Context, spec LaunchSpec) *Instance {
+	if ctx.Err() != nil {
+		return nil
+	}
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.launches.Add(1)
+	l.mu.Unlock()
+	defer l.launches.Done()
+	i := l.pool.take(&spec)
+	if i == nil {
+		return nil
+	}
 	err := spec.Plugin.verify()
 	if err == nil {
 		err = i.handOut(spec)
 	}
 	if err != nil {
 		i.Kill(skalds.ExitSuperseded, "it could not be given a task")
+		l.log.Debug("a process that was kept ready cannot be used", "task_id", spec.TaskID, "err", err)
+		return nil
 	}
-	return err
+	return i
 }
 
 // begin books a launch, unless the launcher is closed.
@@ -273,6 +292,9 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if i.spec.Limits.PIDs > 0 && errors.Is(err, syscall.EAGAIN) {
+			return &LaunchError{Plugin: i.spec.Plugin.Info.Ref(), Kind: skalds.ExitLimit, Limit: skalds.LimitPIDs, Message: refusedText(1, i.spec.Limits), Err: err}
+		}
 		if !i.unusable {
 			return &HostError{i.spec.Plugin.Info.Ref(), err}
 		}
@@ -291,7 +313,7 @@ func (l *Launcher) failed(ctx context.Context, i *Instance, err error, late bool
 	case st.Kill != nil && st.Kill.Kind != skalds.ExitHandshake: // over a limit, or the host stops
 		e.Kind, e.Message, e.Limit = st.Kill.Kind, st.Kill.Message, st.Kill.Limit
 	case st.OOM:
-		e.Kind, e.Message, e.Limit = skalds.ExitOOM, oomText(itself, st.Peak, i.spec.Limits), memoryIfLimited(i.spec.Limits)
+		e.Kind, e.Message, e.Limit = skalds.ExitOOM, oomText(itself, st.Peak, i.spec.Limits), memoryIfLimited(st.Peak, i.spec.Limits)
 	case st.Refused > 0 && wantedMore(i.StderrTail()):
 		e.Kind, e.Message, e.Limit = skalds.ExitLimit, refusedText(st.Refused, i.spec.Limits), skalds.LimitPIDs
 	case st.Signal == 0 && st.Code >= 0:
@@ -369,6 +391,7 @@ func (l *Launcher) prepare(spec LaunchSpec, confined *confinement) (*Instance, e
 // connect forks, shakes hands, makes the client and asks the process who it is: only an answer proves that it is the
 // worker and knows the token.
 func (i *Instance) connect(ctx context.Context, timeout time.Duration) error {
+	i.timeout = timeout
 	deadline := time.Now().Add(timeout)
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  protocol.Handshake(),
@@ -434,7 +457,7 @@ func (i *Instance) newProcess(cmd *exec.Cmd) (*process, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := i.l.spawner.start(i.era, spec, stdout, stderr)
+		c, err := i.l.spawner.start(i.era, spec, stdout, stderr, i.timeout)
 		i.unusable = isUnusable(err)
 		return c, err
 	}
@@ -504,7 +527,10 @@ func (l *Launcher) Run(ctx context.Context) error {
 	for _, i := range l.all() {
 		i.Kill(skalds.ExitHostStop, "the host was stopped")
 	}
-	l.launches.Wait() // a launch that was under way finds its process killed
+	l.launches.Wait()           // a launch that was under way finds its process killed
+	for _, i := range l.all() { // but for one that was handed out meanwhile
+		i.Kill(skalds.ExitHostStop, "the host was stopped")
+	}
 	for _, i := range l.all() {
 		<-i.Done()
 	}

@@ -132,8 +132,8 @@ func (s *spawner) current() (*shim.Shim, <-chan struct{}) {
 }
 
 // start forks what was asked for in an era. It waits a while for a shim, where the last one has just died.
-func (s *spawner) start(era int64, spec shim.Spec, stdout, stderr *os.File) (child, error) {
-	timeout := time.NewTimer(shimWithin)
+func (s *spawner) start(era int64, spec shim.Spec, stdout, stderr *os.File, within time.Duration) (child, error) {
+	timeout := time.NewTimer(min(shimWithin, within))
 	defer timeout.Stop()
 	for {
 		select {
@@ -145,12 +145,12 @@ func (s *spawner) start(era int64, spec shim.Spec, stdout, stderr *os.File) (chi
 			return nil, errSilent
 		}
 		sh, next := s.current()
-		c, err := sh.Start(spec, stdout, stderr)
+		c, err := sh.Start(spec, stdout, stderr, within)
 		if err == nil {
 			return c, nil
 		}
-		if !errors.Is(err, shim.ErrGone) {
-			return nil, err
+		if !errors.Is(err, shim.ErrGone) || errors.Is(err, shim.ErrGoneMeanwhile) {
+			return nil, err // what it was about to start may have been its end
 		}
 		select {
 		case <-next:

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -27,7 +28,7 @@ func newSpawner(env []string, _ hclog.Logger) (*spawner, error) {
 }
 
 // start forks.
-func (s *spawner) start(_ int64, spec shim.Spec, stdout, stderr *os.File) (child, error) {
+func (s *spawner) start(_ int64, spec shim.Spec, stdout, stderr *os.File, _ time.Duration) (child, error) {
 	select {
 	case <-s.closed:
 		return nil, errSpawnerClosed

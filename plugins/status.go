@@ -20,6 +20,7 @@ type Status struct {
 	OOMKills int64         // processes of its control group that the kernel killed for memory
 	Refused  int64         // processes and threads that were not made because of the limit
 	Peak     int64         // the most memory that counted against the limit, where the kernel held that and killed for it
+	held     int64         // the most memory that its control group held, pages of files included; 0: not known
 	OOM      bool          // the kernel killed something for memory while it ran, and it died by SIGKILL that was not ours
 }
 

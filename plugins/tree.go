@@ -242,8 +242,23 @@ func (l *Launcher) zombie(id procstats.ID, last bool) {
 // freezeWithin is how long Freeze tries.
 const freezeWithin = 5 * time.Second
 
-// Freeze stops every member of the tree, also those that are forked meanwhile. Where it fails, the tree goes on.
+// errStops says that a tree that is being stopped is not frozen.
+var errStops = errors.New("freeze: the instance is being stopped")
+
+// Freeze stops every member of the tree, also those that are forked meanwhile. Where it fails, the tree goes on. One that is
+// being stopped is not frozen: it would not hear that it shall stop.
 func (i *Instance) Freeze(ctx context.Context) (err error) {
+	i.freezing.Lock()
+	defer i.freezing.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	i.mu.Lock()
+	i.unfreeze = cancel
+	stops := i.nevermore
+	i.mu.Unlock()
+	if stops {
+		return errStops
+	}
 	i.duty.freeze()
 	defer func() {
 		if err != nil {
@@ -293,9 +308,26 @@ func (i *Instance) Freeze(ctx context.Context) (err error) {
 
 // Thaw lets a frozen tree go on.
 func (i *Instance) Thaw(context.Context) {
-	if !i.isFrozen() {
-		return
+	i.freezing.Lock()
+	defer i.freezing.Unlock()
+	if i.isFrozen() {
+		i.thaw()
 	}
+}
+
+// thawForGood calls off a freeze under way, and no other comes.
+func (i *Instance) thawForGood(ctx context.Context) {
+	i.mu.Lock()
+	i.nevermore = true
+	if i.unfreeze != nil {
+		i.unfreeze()
+	}
+	i.mu.Unlock()
+	i.Thaw(ctx)
+}
+
+// thaw lets the tree go on. The caller holds freezing.
+func (i *Instance) thaw() {
 	defer i.duty.thaw()
 	i.setFrozen(false)
 	if i.group != nil && i.l.groups.has.Freeze != "" {

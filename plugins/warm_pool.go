@@ -276,6 +276,9 @@ var errEnded = errors.New("it has ended")
 
 // handOut gives an idle process its task: limits, log, services, and its place among those that are measured.
 func (i *Instance) handOut(spec LaunchSpec) error {
+	if p, err := procstats.Read(i.PID()); err != nil || p.ID != i.proc.id || p.State == 'T' || p.State == 't' || p.State == 'Z' {
+		return errEnded // or stands still, which nobody would find out before its task is late
+	}
 	if i.group != nil {
 		if err := i.group.Set(groupLimits(spec.Limits, true)); err != nil {
 			return err
@@ -302,8 +305,13 @@ func (i *Instance) handOut(spec LaunchSpec) error {
 		go i.duty.run()
 	}
 	i.l.mu.Lock()
+	defer i.l.mu.Unlock()
+	select {
+	case <-i.done: // and nobody would take it out again
+		return errEnded
+	default:
+	}
 	delete(i.l.launching, i.launchID)
 	i.l.instances[i.launchID] = i
-	i.l.mu.Unlock()
 	return nil
 }

@@ -2,8 +2,10 @@ package plugins
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -191,4 +193,68 @@ func TestABurstOfTasks(t *testing.T) {
 		}
 	}
 	t.Logf("%d tasks in %s", n, time.Since(begin).Round(time.Millisecond))
+}
+
+func TestAProcessThatStandsStillIsNotHandedOut(t *testing.T) {
+	l, p := setupWarm(t, 1)
+	launch(t, l, p, script{Do: "finish"}, LaunchSpec{}).end(t)
+	warm(t, l, 1)
+	pid := idlePIDs(l)[0]
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it stands still", 20*time.Second, func() bool { p, err := procstats.Read(pid); return err == nil && p.State == 'T' })
+	a := launch(t, l, p, script{Do: "finish"}, LaunchSpec{})
+	if x := a.end(t); a.PID() == pid || x.Kind != skalds.ExitCompleted {
+		t.Errorf("process %d of %d: %+v", a.PID(), pid, x)
+	}
+}
+
+func TestACancelledLaunchTakesNoProcess(t *testing.T) {
+	l, p := setupWarm(t, 1)
+	launch(t, l, p, script{Do: "finish"}, LaunchSpec{}).end(t)
+	warm(t, l, 1)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(skalds.ErrStopping)
+	if i, err := l.Launch(ctx, LaunchSpec{Plugin: p, TaskID: "x"}); i != nil || !errors.Is(err, skalds.ErrStopping) || l.Warm() != 1 {
+		t.Errorf("got %v, %v", i, err)
+	}
+}
+
+// A launcher that ends takes along what it hands out just then.
+func TestALauncherEndsDuringAHandOut(t *testing.T) {
+	for n := range 10 {
+		dir := t.TempDir()
+		installWorker(t, filepath.Join(dir, "plugins"), scriptName, scriptVersion)
+		c := NewCatalog(CatalogConfig{Dir: filepath.Join(dir, "plugins")}, nil)
+		if err := c.Scan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p, err := c.Resolve("Script", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run"), Warm: WarmConfig{Processes: 1}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		over := make(chan error, 1)
+		go func() { over <- l.Run(ctx) }()
+		launch(t, l, p, script{Do: "finish"}, LaunchSpec{}).end(t)
+		warm(t, l, 1)
+		go func() { _, _ = l.Launch(context.Background(), LaunchSpec{Plugin: p, TaskID: "x"}) }()
+		if n%2 == 0 {
+			runtime.Gosched()
+		}
+		cancel()
+		select {
+		case err := <-over:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(60 * time.Second):
+			t.Fatal("the launcher does not end")
+		}
+	}
 }

@@ -36,7 +36,7 @@ func shimFork(ctx context.Context, l *lab) (out []value, err error) {
 		}
 		direct = append(direct, took)
 		start = time.Now()
-		c, err := sh.Start(shim.Spec{Path: l.trivial(), Args: []string{l.trivial()}}, null, null)
+		c, err := sh.Start(shim.Spec{Path: l.trivial(), Args: []string{l.trivial()}}, null, null, 10*time.Second)
 		took = time.Since(start)
 		if err != nil {
 			return nil, fmt.Errorf("fork by the shim: %w", err)

@@ -114,7 +114,7 @@ func (t *Tree) New(name string, l Limits) (*Group, error) {
 	}
 	for _, h := range t.joined(l) {
 		d := dir{version: h.version, path: filepath.Join(h.base, name), controllers: h.controllers}
-		if err := t.kernel.mkdir(d.path); err != nil {
+		if err := t.mkdir(h, d.path); err != nil {
 			return nil, errors.Join(fmt.Errorf("make group %s: %w", name, err), g.Remove())
 		}
 		g.dirs = append(g.dirs, d)
@@ -123,6 +123,25 @@ func (t *Tree) New(name string, l Limits) (*Group, error) {
 		return nil, errors.Join(fmt.Errorf("make group %s: %w", name, err), g.Remove())
 	}
 	return g, nil
+}
+
+// mkdir makes a group's directory, and the folder of our groups again where somebody has removed it while it was empty.
+func (t *Tree) mkdir(h *hierarchy, path string) error {
+	err := t.kernel.mkdir(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := t.kernel.mkdir(h.base); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if h.version == 2 {
+		for _, c := range h.controllers {
+			if err := t.kernel.write(filepath.Join(h.base, "cgroup.subtree_control"), "+"+string(c)); err != nil {
+				return err
+			}
+		}
+	}
+	return t.kernel.mkdir(path)
 }
 
 // joined are the hierarchies that a group with these limits lies in, that of version 2 first.

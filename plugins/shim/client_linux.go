@@ -22,10 +22,18 @@ const (
 	// given up in any case.
 	deafAfter = time.Second
 	deadAfter = 10 * time.Second
+	// stuckAfter is the same where it is starting a process.
+	stuckAfter = time.Minute
 )
 
 // ErrGone says that the shim has ended.
 var ErrGone = errors.New("the shim of this host has ended")
+
+// ErrGoneMeanwhile says that it has ended while it was asked to start a process. It is an ErrGone.
+var ErrGoneMeanwhile = fmt.Errorf("%w while it started the process", ErrGone)
+
+// ErrLate says that a process was not started in time. What may come of it is killed.
+var ErrLate = errors.New("the system has not started the process: its file may lie on a disk or a network that hangs, or something that looks into programs holds it")
 
 // Config is how a shim is started.
 type Config struct {
@@ -59,6 +67,7 @@ type Shim struct {
 	children  map[uint64]*Child
 	exchanged chan error
 	over      bool
+	gaveUp    time.Time // waiting for a start
 
 	exchange sync.Mutex // held while one is under way
 }
@@ -226,8 +235,8 @@ func (e *StartError) Error() string { return e.Err.Error() }
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// Start forks a process with these as its standard output and error. Its error is a *StartError, or ErrGone.
-func (s *Shim) Start(spec Spec, stdout, stderr *os.File) (*Child, error) {
+// Start forks a process with these as its standard output and error. Its error is a *StartError, ErrGone or ErrLate.
+func (s *Shim) Start(spec Spec, stdout, stderr *os.File, within time.Duration) (*Child, error) {
 	id := s.next.Add(1)
 	c := &Child{shim: s, id: id, cgroups: spec.Cgroups, exited: make(chan struct{}), cleared: make(chan struct{})}
 	answer := make(chan reply, 1)
@@ -243,9 +252,23 @@ func (s *Shim) Start(spec Spec, stdout, stderr *os.File) (*Child, error) {
 		s.forget(id)
 		return nil, err
 	}
-	r, ok := <-answer
+	late := time.NewTimer(within)
+	defer late.Stop()
+	var r reply
+	var ok bool
+	select {
+	case r, ok = <-answer:
+	case <-late.C:
+		if s.forget(id) {
+			s.mu.Lock()
+			s.gaveUp = time.Now()
+			s.mu.Unlock()
+			return nil, ErrLate
+		}
+		r, ok = <-answer // it has come just now
+	}
 	if !ok {
-		return nil, ErrGone
+		return nil, ErrGoneMeanwhile
 	}
 	if r.Error != "" {
 		s.forget(id)
@@ -271,11 +294,21 @@ func (e *systemError) Error() string { return e.text }
 
 func (e *systemError) Unwrap() error { return e.no }
 
-func (s *Shim) forget(id uint64) {
+// forget reports whether an answer was still awaited.
+func (s *Shim) forget(id uint64) (waiting bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, waiting = s.waiting[id]
 	delete(s.waiting, id)
 	delete(s.children, id)
+	return waiting
+}
+
+// isStarting reports whether the shim may be busy with starting a process.
+func (s *Shim) isStarting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting) > 0 || time.Since(s.gaveUp) < stuckAfter
 }
 
 // read takes what the shim says until it ends.
@@ -315,8 +348,11 @@ func (s *Shim) take(r reply) {
 	s.mu.Unlock()
 	switch r.Kind {
 	case kindStarted:
-		if answer != nil {
+		switch {
+		case answer != nil:
 			answer <- r
+		case c == nil && r.PID > 0: // nobody waits for it any more
+			_ = s.say(request{Kind: kindKill, ID: r.ID}, nil, true)
 		}
 	case kindExited:
 		if c != nil {
@@ -419,7 +455,8 @@ func (s *Shim) beat() {
 		} else {
 			stopped = 0
 		}
-		if stopped >= 2 || silent > deadAfter {
+		// While it starts a process it does nothing else, and that takes as long as the system needs to load the file.
+		if stopped >= 2 || silent > deadAfter && !s.isStarting() || silent > stuckAfter {
 			s.log.Error("the shim stands still: it is killed, and the workers with it", "pid", s.proc.Pid)
 			_ = s.proc.Kill()
 		}

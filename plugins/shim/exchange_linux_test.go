@@ -41,7 +41,7 @@ func TestExchangeUnderLoad(t *testing.T) {
 				if byHost {
 					script = deaf
 				}
-				c, err := s.Start(shell(script, Mark{TaskID: fmt.Sprint(n)}), null, null)
+				c, err := s.Start(shell(script, Mark{TaskID: fmt.Sprint(n)}), null, null, 10*time.Second)
 				if err != nil {
 					t.Errorf("start: %v", err)
 					return

@@ -21,7 +21,7 @@ func BenchmarkFork(b *testing.B) {
 	var times [4][]time.Duration // until it runs and until it is over; by the shim, then directly
 	for b.Loop() {
 		begin := time.Now()
-		c, err := s.Start(Spec{Path: path, Args: []string{path}}, null, null)
+		c, err := s.Start(Spec{Path: path, Args: []string{path}}, null, null, 10*time.Second)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -49,7 +49,11 @@ func (s *Spec) fork(null, stdout, stderr int) (pid, live int, stage string, err 
 		sys.UseCgroupFD, sys.CgroupFD = true, fd
 	}
 	if len(s.Join) > 0 {
-		defer moveThread(s.Leave) // also where joining failed halfway
+		defer func() { // also where joining failed halfway
+			if err := moveThread(s.Leave); err != nil {
+				fmt.Fprintln(os.Stderr, "skalds shim: leave a worker's control group:", err)
+			}
+		}()
 		if err := moveThread(s.Join); err != nil {
 			return 0, 0, StageJoin, fmt.Errorf("join control group: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // anonymous is the memory of a process that is its own.
@@ -33,7 +34,7 @@ func TestKilledChildrenLeaveNothing(t *testing.T) {
 	null := devNull(t)
 	live := func(count int) {
 		for i := range count {
-			c, err := s.Start(shell("kill -9 $$", Mark{TaskID: fmt.Sprintf("task-%d", i%100), Epoch: int64(i)}), null, null)
+			c, err := s.Start(shell("kill -9 $$", Mark{TaskID: fmt.Sprintf("task-%d", i%100), Epoch: int64(i)}), null, null, 10*time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}

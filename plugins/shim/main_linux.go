@@ -48,6 +48,9 @@ const exitSilent = 3
 // and nothing of its workers is left. farewell may be nil. For a worker that is to be kept from something it is what restricts
 // the process and then becomes the worker, see Restrict.
 func Main(farewell Farewell) int {
+	if os.Args[1] == argument { // what this program was given by accident is nobody's business, least of all a worker's
+		keepToOurselves()
+	}
 	if os.Args[1] == restrictArgument {
 		return restrictAndExec(os.Args[2:])
 	}
@@ -65,6 +68,23 @@ func Main(farewell Farewell) int {
 		return exitSilent
 	}
 	return 0
+}
+
+// keepToOurselves marks all open descriptors to be closed in what is executed.
+func keepToOurselves() {
+	const first, all = 3, ^uint(0) >> 1
+	if unix.CloseRange(first, uint(all&0x7fffffff), unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	entries, err := os.ReadDir("/proc/self/fd") // before Linux 5.11
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= first {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 func newServer(farewell Farewell) (*server, error) {

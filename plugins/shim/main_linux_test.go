@@ -98,7 +98,7 @@ func devNull(t testing.TB) *os.File {
 func begin(t testing.TB, s *Shim, spec Spec) *Child {
 	t.Helper()
 	null := devNull(t)
-	c, err := s.Start(spec, null, null)
+	c, err := s.Start(spec, null, null, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func hostOfAShim(file string) int {
 		return say(err)
 	}
 	for _, spec := range specs {
-		c, err := s.Start(spec, null, null)
+		c, err := s.Start(spec, null, null, 10*time.Second)
 		if err != nil {
 			return say(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +33,7 @@ func TestATooLongMessage(t *testing.T) {
 	null := devNull(t)
 	spec := shell("exit 7", Mark{})
 	spec.Env = []string{"LONG=" + strings.Repeat("x", maxPacket)}
-	if _, err := s.Start(spec, null, null); !errors.Is(err, unix.E2BIG) {
+	if _, err := s.Start(spec, null, null, 10*time.Second); !errors.Is(err, unix.E2BIG) {
 		t.Errorf("got %v", err)
 	}
 	spec.Env = []string{"LONG=" + strings.Repeat("x", maxPacket-4096)}
@@ -41,7 +42,7 @@ func TestATooLongMessage(t *testing.T) {
 	}
 	spec.Env, spec.Path = nil, "/"+strings.Repeat("\x01", 20_000) // six bytes each as JSON, in request and answer
 	var at *StartError
-	if _, err := s.Start(spec, null, null); !errors.As(err, &at) || at.Stage != StageFork {
+	if _, err := s.Start(spec, null, null, 10*time.Second); !errors.As(err, &at) || at.Stage != StageFork {
 		t.Errorf("got %v", err)
 	}
 	if x := ended(t, begin(t, s, shell("exit 7", Mark{}))); x.Status.ExitStatus() != 7 {
@@ -78,7 +79,7 @@ func TestWordsToAShimThatHasGone(t *testing.T) {
 	if err := s.Exchange(""); !errors.Is(err, ErrGone) {
 		t.Errorf("exchange: %v", err)
 	}
-	if _, err := s.Start(shell("exit 7", Mark{}), os.Stdin, os.Stdin); !errors.Is(err, ErrGone) {
+	if _, err := s.Start(shell("exit 7", Mark{}), os.Stdin, os.Stdin, 10*time.Second); !errors.Is(err, ErrGone) {
 		t.Errorf("start: %v", err)
 	}
 	if err := s.Close(); err != nil {

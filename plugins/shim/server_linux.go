@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"syscall"
 	"time"
@@ -344,8 +345,15 @@ type pastMark struct {
 
 // remember keeps in mind that nothing of a task lives: a host that dies between two attempts leaves the task to nobody.
 func (s *server) remember(m Mark) {
-	if s.past == nil || len(s.past) >= maxPast {
+	if s.past == nil {
 		s.past = map[string]pastMark{}
+	}
+	if len(s.past) >= maxPast {
+		for id, p := range s.past { // half of them, the old ones first
+			if time.Since(p.At) > rememberFor || len(s.past) > maxPast/2 && rand.IntN(2) == 0 {
+				delete(s.past, id)
+			}
+		}
 	}
 	s.past[m.TaskID] = pastMark{Mark: m, At: time.Now()}
 }
