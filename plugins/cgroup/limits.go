@@ -94,7 +94,7 @@ func orMax(n int64) string {
 // writeMemory refuses a limit that is below use before version 2 would kill somebody to make it hold.
 func (g *Group) writeMemory(d dir, limit int64, again bool) error {
 	if again && limit > 0 {
-		if needed, err := d.unreclaimable(); err != nil {
+		if needed, err := d.unreclaimable(limit); err != nil {
 			return err
 		} else if needed > limit {
 			return fmt.Errorf("limit memory of group %s to %d bytes, of which %d are in use: %w", g.name, limit, needed, ErrBelowUse)

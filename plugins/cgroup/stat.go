@@ -255,11 +255,12 @@ func (d dir) reclaimable() [2]string {
 	return [2]string{"total_inactive_file", "total_active_file"}
 }
 
-// unreclaimable is the memory that the kernel cannot take back without killing.
-func (d dir) unreclaimable() (int64, error) {
+// unreclaimable is the memory that the kernel cannot take back without killing. Where all that is used is not more than enough
+// it is that: what could be taken back costs more to read than all else that sets limits.
+func (d dir) unreclaimable(enough int64) (int64, error) {
 	now, err := readNumber(d.file(when(d.version == 2, "memory.current", "memory.usage_in_bytes")))
-	if err != nil {
-		return 0, err
+	if err != nil || now <= enough {
+		return now, err
 	}
 	b, err := os.ReadFile(d.file("memory.stat"))
 	if err != nil {
