@@ -22,6 +22,8 @@ type WarmConfig struct {
 const (
 	// warmTick is how often the pool is looked at, beside after each hand-out.
 	warmTick = 500 * time.Millisecond
+	// warmYield is how long a new process waits after a hand-out: starting one takes what the task needs to begin.
+	warmYield = 5 * time.Millisecond
 	// lowMemory is the part of the machine's memory below which no process waits for work.
 	lowMemory = 0.10
 	// warmPause is how long the pool stays empty after the machine was short of memory, and how long a version is left alone
@@ -85,16 +87,21 @@ func (w *warmPool) take(spec *LaunchSpec) *Instance {
 		w.versions[keyOf(spec.Plugin)] = v
 	}
 	v.demand.arrive(time.Now(), 1)
-	select {
-	case w.kick <- struct{}{}:
-	default:
-	}
+	time.AfterFunc(warmYield, w.look)
 	if len(v.ready) == 0 {
 		return nil
 	}
 	i := v.ready[len(v.ready)-1]
 	v.ready = v.ready[:len(v.ready)-1]
 	return i
+}
+
+// look has the pool looked at.
+func (w *warmPool) look() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
 }
 
 // run fills and empties the pool until ctx ends.
@@ -178,10 +185,7 @@ func (w *warmPool) birth(v *warmVersion) {
 		v.memory = m
 	}
 	v.ready = append(v.ready, i)
-	select {
-	case w.kick <- struct{}{}: // maybe there is another to start
-	default:
-	}
+	w.look() // maybe there is another to start
 	go func() {
 		<-i.Done()
 		w.lost(v, i)
