@@ -38,7 +38,7 @@ func newSession(w *workerProgram, log hclog.Logger, services func() (protocol.Ho
 	if takeOutput == nil { // the process's output belongs to somebody else
 		takeOutput = func() {}
 	}
-	return &session{program: w, log: log, services: services, takeOutput: sync.OnceFunc(takeOutput), begun: make(chan struct{})}
+	return &session{program: w, log: log, services: sync.OnceValues(services), takeOutput: sync.OnceFunc(takeOutput), begun: make(chan struct{})}
 }
 
 type stopOrder struct {
@@ -50,6 +50,7 @@ var _ protocol.Worker = (*session)(nil)
 
 func (s *session) Describe(_ context.Context, req protocol.DescribeRequest) (protocol.Description, error) {
 	s.takeOutput()
+	go func() { _, _ = s.services() }() // what Run needs is there by then; that says what is wrong with it
 	if req.Brief {
 		return s.program.identity(), nil
 	}
