@@ -73,7 +73,7 @@ type Task struct {
 	QueuedAt        int64   `json:"queuedAt,omitempty"` // ms since epoch; when it became Created the last time
 
 	Phase         Phase  `json:"phase,omitempty"`
-	NextAttemptAt int64  `json:"nextAttemptAt,omitempty"` // ms since epoch, in PhaseBackoff
+	NextAttemptAt int64  `json:"nextAttemptAt,omitempty"` // ms since epoch, in PhaseBackoff; while Created: before it those of Refusals are not asked
 	Attempt       int    `json:"attempt"`                 // of the current epoch
 	BudgetUsed    int    `json:"budgetUsed"`              // worker-caused failures in this run, but for those of the memory budget
 	RowFailures   int    `json:"rowFailures,omitempty"`   // worker-caused failures in a row on the current node
@@ -99,11 +99,20 @@ type Task struct {
 	Moves       []int64 `json:"moves,omitempty"`       // ms since epoch of recent moves away from a node that it failed on
 	Waiting     string  `json:"waiting,omitempty"`     // why it is not placed, in one line
 
+	Refusals []Refusal `json:"refusals,omitempty"` // of the nodes behind Moves, the latest of each, in the order of their times
+
 	AppliedIncarnation int64 `json:"appliedIncarnation,omitempty"` // of the last applied report
 	AppliedSeq         int64 `json:"appliedSeq,omitempty"`
 
 	IdempotencyKey  string `json:"idempotencyKey,omitempty"`
 	IdempotencyHash string `json:"idempotencyHash,omitempty"`
+}
+
+// Refusal is a node that did not take a task, or gave it back because it failed there three times in a row.
+type Refusal struct {
+	Node string `json:"node"`
+	At   int64  `json:"at"`            // ms since epoch
+	Why  string `json:"why,omitempty"` // as the node said, cut to a line
 }
 
 // Progress is how far a task has come.
@@ -228,5 +237,6 @@ func (t *Task) Clone() *Task {
 	}
 	c.NodeLosses = slices.Clone(t.NodeLosses)
 	c.Moves = slices.Clone(t.Moves)
+	c.Refusals = slices.Clone(t.Refusals)
 	return &c
 }

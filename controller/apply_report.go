@@ -100,7 +100,7 @@ func refused(t *skalds.Task, from origin, r *skalds.Report, now int64) verdict {
 	toCreated(t, now)
 	if !placed {
 		t.Error = r.Reason
-		movedAway(t, from.node, now)
+		movedAway(t, from.node, r.Reason, now)
 	}
 	return reportApplied
 }
@@ -158,7 +158,7 @@ func givenBack(t *skalds.Task, was skalds.State, from origin, r *skalds.Report, 
 	toCreated(t, now)
 	switch r.GoneFor {
 	case "move":
-		movedAway(t, from.node, now)
+		movedAway(t, from.node, t.Exception, now)
 	case "memory": // that it has too little for the raised limit, the dispatcher sees for itself: there is nothing to wait for
 		t.AvoidNode = from.node
 	}

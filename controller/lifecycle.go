@@ -3,9 +3,11 @@ package controller
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/dispatch"
 )
 
 // The life of a task as pure functions: each takes a task (a copy of the stored one), changes it, and knows neither clock
@@ -16,6 +18,12 @@ const (
 	quarantineLosses = 3
 	quarantineWindow = 10 * time.Minute
 	movesWindow      = 10 * time.Minute
+	// movesAtOnce is how many nodes may refuse a task before the next one has to wait as well. A node that would take it shall
+	// not wait for those that do not; and a task that none takes must not keep every node busy.
+	movesAtOnce = 8
+	maxMoves    = 64 // remembered; a back-off of the slowest growth has reached its end by then, or will not
+	maxRefusals = 32 // remembered: nodes beyond them may be asked again before some that were never asked
+	maxWhyRunes = 200
 )
 
 // become moves a task to a state by the table in the root package. A step that the reports of a node left out is taken.
@@ -58,7 +66,7 @@ func clearRun(t *skalds.Task) {
 func end(t *skalds.Task, state skalds.State, now int64) {
 	t.LifecycleStatus, t.EndedAt = state, now
 	t.Phase, t.NextAttemptAt, t.PID, t.Waiting, t.Quarantined, t.AvoidNode = skalds.PhaseNone, 0, 0, "", "", ""
-	t.Moves, t.NodeLosses = nil, nil
+	t.Moves, t.Refusals, t.NodeLosses = nil, nil, nil
 }
 
 // handOut gives a Created task to a node.
@@ -161,7 +169,7 @@ func retry(t *skalds.Task, now int64) error {
 	freshBudget(t)
 	t.Stages, t.Result, t.Error, t.Exception, t.LastExit = nil, nil, "", "", nil
 	t.Progress = skalds.Progress{}
-	t.AvoidNode, t.Moves, t.NodeLosses, t.Quarantined = "", nil, nil, ""
+	t.AvoidNode, t.Moves, t.Refusals, t.NodeLosses, t.Quarantined = "", nil, nil, nil, ""
 	return nil
 }
 
@@ -282,16 +290,49 @@ func queueTimedOut(t *skalds.Task, why string, now int64) bool {
 	return true
 }
 
-// movedAway notes that a node failed a task or refused it: others first, and after a while that node again.
-func movedAway(t *skalds.Task, node string, now int64) {
+// movedAway notes that a node failed a task or refused it, and what it said: others first, and after a while the nodes that
+// did so again. A task that moves for another reason waits for nothing: that clears NextAttemptAt.
+func movedAway(t *skalds.Task, node, why string, now int64) {
 	t.AvoidNode = node
 	t.Moves = append(recent(t.Moves, now, movesWindow), now)
+	t.Moves = t.Moves[max(0, len(t.Moves)-maxMoves):]
+	var others []skalds.Refusal
+	for _, r := range t.Refusals {
+		if r.Node != node && now-r.At <= movesWindow.Milliseconds() {
+			others = append(others, r)
+		}
+	}
+	t.Refusals = append(others[max(0, len(others)+1-maxRefusals):], skalds.Refusal{Node: node, At: now, Why: shortly(why)})
 	d := skalds.RetryFor(t.Retry, t.IsPersistent, -1)
 	wait := float64(d.InitialDelay)
 	for i := 1; i < len(t.Moves) && wait < float64(d.MaxDelay); i++ {
 		wait *= d.Factor
 	}
-	t.NextAttemptAt = now + time.Duration(min(wait, float64(d.MaxDelay))).Milliseconds()
+	wait = min(wait, float64(d.MaxDelay))
+	if len(t.Moves) >= movesAtOnce { // whatever the task asks for: it may be one that no node takes
+		wait = max(wait, float64(skalds.DefaultInitialDelay))
+	}
+	t.NextAttemptAt = now + time.Duration(wait).Milliseconds()
+}
+
+// shortly is what a node said for a line among others.
+func shortly(why string) string {
+	why, _, _ = strings.Cut(strings.TrimSpace(why), "\n")
+	if runes := []rune(why); len(runes) > maxWhyRunes {
+		why = string(runes[:maxWhyRunes-1]) + "…"
+	}
+	return why
+}
+
+// requestOf is what a task asks of a node now; bound is the only one that may run it.
+func requestOf(t *skalds.Task, bound string, now int64) dispatch.Request {
+	r := dispatch.NewRequest(t)
+	r.Bound = bound
+	if t.LifecycleStatus == skalds.Created && t.AvoidNode != "" && t.NextAttemptAt > now {
+		r.AvoidWholly = true
+		r.Held = len(t.Moves) >= movesAtOnce
+	}
+	return r
 }
 
 func recent(times []int64, now int64, window time.Duration) []int64 {

@@ -208,6 +208,7 @@ func TestARetryIsAFreshRun(t *testing.T) {
 		raised(t)
 		t.Stages, t.Result, t.Error, t.Exception = map[string]json.RawMessage{"a": nil}, json.RawMessage("1"), "e", "x"
 		t.LastExit, t.AvoidNode, t.Progress.Units = &skalds.Exit{}, "n1", 5
+		t.Moves, t.Refusals = []int64{now}, []skalds.Refusal{{Node: "n1", At: now}}
 	})
 	if err := retry(task, now); err != nil {
 		t.Fatal(err)
@@ -329,14 +330,47 @@ func TestMovesBackOff(t *testing.T) {
 		t.Retry = skalds.Retry{InitialDelay: skalds.Duration(time.Second), MaxDelay: skalds.Duration(4 * time.Second), Factor: 2}
 	})
 	for i, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 4 * time.Second} {
-		movedAway(task, "n1", now)
+		movedAway(task, "n1", "full", now)
 		if got := time.Duration(task.NextAttemptAt-now) * time.Millisecond; got != want || task.AvoidNode != "n1" {
 			t.Errorf("move %d: node %q is not asked for %s, want %s", i+1, task.AvoidNode, got, want)
 		}
 	}
 	later := now + 2*movesWindow.Milliseconds()
-	movedAway(task, "n2", later)
+	movedAway(task, "n2", "", later)
 	if got := time.Duration(task.NextAttemptAt-later) * time.Millisecond; got != time.Second || len(task.Moves) != 1 {
 		t.Errorf("long after: %s, moves %v", got, task.Moves)
+	}
+	if len(task.Refusals) != 1 || task.Refusals[0] != (skalds.Refusal{Node: "n2", At: later}) {
+		t.Errorf("long after: refusals %+v", task.Refusals)
+	}
+}
+
+// What is remembered of moves is bounded, and however impatient a task is, one that nobody takes waits.
+func TestMovesAreBounded(t *testing.T) {
+	task := taskIn(skalds.Created, func(t *skalds.Task) {
+		t.Retry = skalds.Retry{InitialDelay: 1, MaxDelay: 1, Factor: 1}
+	})
+	for i := range 1000 {
+		at := now + int64(i)
+		movedAway(task, fmt.Sprint("n", i%40), strings.Repeat("ä", i)+"\nmore", at)
+		if r := requestOf(task, "", at); r.Held != (i+1 >= movesAtOnce) || r.Held && task.NextAttemptAt != at+1000 {
+			t.Fatalf("move %d: held %v, until %d ms later", i+1, r.Held, task.NextAttemptAt-at)
+		}
+	}
+	if len(task.Moves) != maxMoves || task.Moves[0] != now+1000-maxMoves || len(task.Refusals) != maxRefusals {
+		t.Errorf("%d moves, %d refusals", len(task.Moves), len(task.Refusals))
+	}
+	for i, r := range task.Refusals {
+		if r.At != now+1000-maxRefusals+int64(i) || r.Why != strings.Repeat("ä", maxWhyRunes-1)+"…" {
+			t.Errorf("refusal %d: %+v", i, r)
+		}
+	}
+	held := task.NextAttemptAt
+	if r := requestOf(task, "", held); r.Held || r.AvoidWholly || r.Avoid[len(r.Avoid)-1] != task.AvoidNode {
+		t.Errorf("when the wait is over: %+v", r)
+	}
+	toCreated(task, now+1001) // of the infrastructure
+	if r := requestOf(task, "", now+1001); r.Held || r.AvoidWholly {
+		t.Errorf("taken back from a lost node: %+v", r)
 	}
 }

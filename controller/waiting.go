@@ -23,18 +23,25 @@ type line struct {
 	request dispatch.Request // TaskID is that of whoever asks
 	entries []*entry
 	blocked bool // no node can take it, until something changes
-	why     string
-	whyAt   time.Time
+	answer  answer
+}
+
+// answer is why a task waits, and when that was asked.
+type answer struct {
+	why string
+	at  time.Time
 }
 
 type entry struct {
 	taskID   string
 	priority int
 	queuedAt int64
-	notNow   int64         // ms: the time before which the avoided node is not asked
+	notNow   int64         // ms: the time before which the avoided nodes are not asked
 	queue    time.Duration // time-out; 0: none
 	line     *line
 	index    int
+	said     map[string]string // by node: why it was refused there, which is no matter of its line
+	answer   answer            // where something was said
 }
 
 func newWaiting() *waiting { return &waiting{lines: map[string]*line{}, where: map[string]*entry{}} }
@@ -81,13 +88,12 @@ func (l *line) Pop() any {
 
 // add puts a task in its line, or moves it to another one.
 func (w *waiting) add(t *skalds.Task, bound string, now int64) {
-	r := dispatch.NewRequest(t)
-	r.Bound = bound
-	r.AvoidWholly = t.AvoidNode != "" && t.NextAttemptAt > now
+	r := requestOf(t, bound, now)
 	e := &entry{taskID: t.ID, priority: t.Priority, queuedAt: t.QueuedAt, queue: t.Timeouts.Queue.D()}
 	if r.AvoidWholly {
-		e.notNow = t.NextAttemptAt
+		e.notNow, e.said = t.NextAttemptAt, r.Said
 	}
+	r.Said = nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.removeLocked(t.ID)
@@ -160,7 +166,8 @@ func (w *waiting) unblock() {
 // whyFor is how long an answer to "why" holds for all tasks of a line.
 const whyFor = time.Second
 
-// why says why a task waits; ask finds it out for its whole line, at most once a second.
+// why says why a task waits; ask finds it out for its whole line, at most once a second. One that nodes have refused a moment
+// ago has an answer of its own, since they gave it reasons.
 func (w *waiting) why(taskID string, now time.Time, ask func(*dispatch.Request) string) string {
 	w.mu.Lock()
 	e := w.where[taskID]
@@ -168,21 +175,25 @@ func (w *waiting) why(taskID string, now time.Time, ask func(*dispatch.Request) 
 		w.mu.Unlock()
 		return ""
 	}
-	l := e.line
-	if !l.whyAt.IsZero() && now.Sub(l.whyAt) < whyFor {
-		defer w.mu.Unlock()
-		return l.why
+	a := &e.line.answer
+	if len(e.said) > 0 {
+		a = &e.answer
 	}
-	r := l.request
+	if !a.at.IsZero() && now.Sub(a.at) < whyFor {
+		defer w.mu.Unlock()
+		return a.why
+	}
+	r := e.line.request
+	r.Said = e.said
 	w.mu.Unlock()
 	why := ask(&r)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l.why, l.whyAt = why, now
+	*a = answer{why, now}
 	return why
 }
 
-// due lists the tasks whose queue time-out is over, and those whose avoided node may be asked again.
+// due lists the tasks whose queue time-out is over, and those whose avoided nodes may be asked again.
 func (w *waiting) due(now int64) (timedOut, again []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -72,6 +72,25 @@ func TestWaitingLines(t *testing.T) {
 	}
 	add("late", "A", func(t *skalds.Task) { t.Timeouts.Queue = skalds.Duration(time.Second) })
 	add("avoids", "A", func(t *skalds.Task) { t.AvoidNode, t.NextAttemptAt = "n1", now+500 })
+	said := func(id, why string) {
+		add(id, "A", func(t *skalds.Task) {
+			t.AvoidNode, t.NextAttemptAt, t.Refusals = "n1", now+500, []skalds.Refusal{{Node: "n1", Why: why}}
+		})
+	}
+	said("no user", "no such user")
+	said("no path", "no such path")
+	if w.where["no user"].line != w.where["no path"].line || w.where["no user"].line != w.where["avoids"].line {
+		t.Error("what a node said makes a line of its own")
+	}
+	for range 2 {
+		for id, want := range map[string]string{"no user": "no such user", "no path": "no such path", "avoids": ""} {
+			if why := w.why(id, time.UnixMilli(now), func(r *dispatch.Request) string { return r.Said["n1"] }); why != want {
+				t.Errorf("%s waits because %q", id, why)
+			}
+		}
+	}
+	w.remove("no user")
+	w.remove("no path")
 	for at, want := range map[int64][2]int{now - 1: {0, 0}, now: {1, 0}, now + 500: {1, 1}} {
 		if timedOut, again := w.due(at); len(timedOut) != want[0] || len(again) != want[1] {
 			t.Errorf("after %d ms: timed out %v, to be asked again %v", at-now, timedOut, again)

@@ -16,9 +16,7 @@ func (s *TaskService) Why(ctx context.Context, id string) (Explanation, error) {
 		return Explanation{}, notFound(err, id)
 	}
 	now := s.clock.Now()
-	r := dispatch.NewRequest(t)
-	r.Bound = s.cluster.boundTo(t)
-	r.AvoidWholly = t.LifecycleStatus == skalds.Created && t.AvoidNode != "" && t.NextAttemptAt > now.UnixMilli()
+	r := requestOf(t, s.cluster.boundTo(t), now.UnixMilli())
 	needs, verdicts := s.cluster.explain(&r, now)
 	e := Explanation{
 		TaskID: t.ID, State: t.LifecycleStatus, Executor: t.Executor, Needs: needs.Resources, NeedsFrom: needs.From(),

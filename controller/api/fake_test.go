@@ -23,21 +23,22 @@ import (
 
 // fake is a controller in memory with the rules that the routes can see.
 type fake struct {
-	mu       sync.Mutex
-	tasks    map[string]*skalds.Task
-	order    []string
-	keys     map[string]string
-	live     map[string]*skalds.InstanceStatus
-	nodes    []controller.NodeView
-	attempts map[string][]skalds.Attempt
-	subs     map[int]func(string, skalds.Change)
-	nextSub  int
-	changes  []skalds.Change
-	logs     func(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error)
-	deliver  func(id, token string, body io.Reader) error
-	fail     error
-	down     map[string]string
-	who      string
+	mu         sync.Mutex
+	tasks      map[string]*skalds.Task
+	order      []string
+	keys       map[string]string
+	live       map[string]*skalds.InstanceStatus
+	nodes      []controller.NodeView
+	attempts   map[string][]skalds.Attempt
+	candidates []controller.Candidate // of every task
+	subs       map[int]func(string, skalds.Change)
+	nextSub    int
+	changes    []skalds.Change
+	logs       func(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error)
+	deliver    func(id, token string, body io.Reader) error
+	fail       error
+	down       map[string]string
+	who        string
 }
 
 func newFake() *fake {
@@ -235,7 +236,7 @@ func (f *fake) Why(_ context.Context, id string) (controller.Explanation, error)
 	if err != nil {
 		return controller.Explanation{}, err
 	}
-	return controller.Explanation{TaskID: id, State: t.LifecycleStatus, Summary: "no node offers the class"}, nil
+	return controller.Explanation{TaskID: id, State: t.LifecycleStatus, Summary: "no node offers the class", Candidates: f.candidates}, nil
 }
 
 func (f *fake) Logs(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error) {

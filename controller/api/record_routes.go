@@ -129,6 +129,9 @@ func (r *routes) why(ctx context.Context, in *TaskPath) (*whyOutput, error) {
 	if e.Candidates == nil {
 		e.Candidates = []controller.Candidate{}
 	}
+	for i := range e.Candidates {
+		e.Candidates[i].Refused = MaskText(e.Candidates[i].Refused)
+	}
 	return &whyOutput{e}, nil
 }
 

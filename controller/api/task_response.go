@@ -47,7 +47,7 @@ type TaskResponse struct {
 	Version          string          `json:"version,omitempty" doc:"what runs, e.g. rtsp-worker@1.2.0"`
 	Desired          skalds.Desired  `json:"desired,omitempty"`
 	Phase            skalds.Phase    `json:"phase,omitempty" doc:"starting, backoff or stopping"`
-	NextAttemptAt    int64           `json:"nextAttemptAt,omitempty" doc:"ms since epoch, in phase backoff"`
+	NextAttemptAt    int64           `json:"nextAttemptAt,omitempty" doc:"ms since epoch, in phase backoff; while Created when nodes that refused it are asked again"`
 	BudgetUsed       int             `json:"budgetUsed" doc:"failures of the worker in this run, but for those that retry.oom counts"`
 	MemoryFailures   int             `json:"memoryFailures,omitempty" doc:"ends for memory in this run, which retry.oom counts"`
 	MemoryLimit      int64           `json:"memoryLimit,omitempty" doc:"bytes; the memory limit that ends for memory have raised limits.memoryBytes to; left out: not raised"`

@@ -107,6 +107,18 @@ func TestLiveFiguresComeFromTheNode(t *testing.T) {
 	}
 }
 
+func TestWhatANodeSaidIsMasked(t *testing.T) {
+	f := newFake()
+	s := serve(t, f)
+	create(t, f, "a", "{}")
+	f.candidates = []controller.Candidate{{NodeID: "n1", Refused: "failed or refused the task a moment ago: open rtsp://u:geheim@h/s"}}
+	var got controller.Explanation
+	call(t, s, "GET", "/api/tasks/a/why", "").decode(t, &got)
+	if len(got.Candidates) != 1 || got.Candidates[0].Refused != "failed or refused the task a moment ago: open rtsp://u:***@h/s" {
+		t.Errorf("read %+v", got.Candidates)
+	}
+}
+
 func TestAnIdempotencyKeyCreatesOnce(t *testing.T) {
 	f := newFake()
 	s := serve(t, f)

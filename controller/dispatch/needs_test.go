@@ -203,6 +203,7 @@ func TestShapes(t *testing.T) {
 		"constraints": func(t *skalds.Task) { t.Constraints = []string{"zone=a"} },
 		"isolation":   func(t *skalds.Task) { t.Isolation.NoNewPrivileges = true },
 		"avoided":     func(t *skalds.Task) { t.AvoidNode = "n" },
+		"refusal":     func(t *skalds.Task) { t.Refusals = []skalds.Refusal{{Node: "n"}} },
 	} {
 		if r := request("a", change); r.Shape() == base.Shape() {
 			t.Errorf("another %s has the same shape", name)

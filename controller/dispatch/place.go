@@ -40,21 +40,26 @@ func (l *Ledger) choose(r *Request, now time.Time) (Verdict, bool) {
 		v := l.judge(n, r, now, false)
 		return v, v.Refused == ""
 	}
+	if r.Held {
+		return Verdict{}, false
+	}
 	var best, avoided Verdict
-	var found, foundAvoided bool
+	var found bool
+	rank := len(r.Avoid) // of avoided
 	list := l.byClass[r.ClassName]
 	scored := 0
 	for i := range list {
 		n := list[(l.cursor+i)%len(list)]
-		if n.id == r.Avoid && r.AvoidWholly {
+		at := slices.Index(r.Avoid, n.id)
+		if at >= 0 && (r.AvoidWholly || at >= rank) {
 			continue
 		}
 		v := l.judge(n, r, now, false)
 		if v.Refused != "" {
 			continue
 		}
-		if n.id == r.Avoid {
-			avoided, foundAvoided = v, true
+		if at >= 0 {
+			avoided, rank = v, at
 			continue
 		}
 		if !found || better(&v, &best) {
@@ -66,7 +71,7 @@ func (l *Ledger) choose(r *Request, now time.Time) (Verdict, bool) {
 		}
 	}
 	if !found {
-		return avoided, foundAvoided
+		return avoided, rank < len(r.Avoid)
 	}
 	return best, true
 }
@@ -150,8 +155,14 @@ func (l *Ledger) judge(n *node, r *Request, now time.Time, words bool) Verdict {
 	if short := n.lacks(&v, l.cfg.CPUOvercommit, words); short != "" {
 		return refuse("%s", short)
 	}
-	if n.id == r.Avoid && r.AvoidWholly {
+	if r.AvoidWholly && slices.Contains(r.Avoid, n.id) {
+		if said := r.Said[n.id]; said != "" {
+			return refuse("failed or refused the task a moment ago: %s", said)
+		}
 		return refuse("failed or refused the task a moment ago")
+	}
+	if r.Held {
+		return refuse("is not asked yet: others have refused the task again and again")
 	}
 	v.Score = l.score(n, &v)
 	return v

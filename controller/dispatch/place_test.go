@@ -170,9 +170,16 @@ func TestWhatANodeMustSatisfy(t *testing.T) {
 		},
 		{
 			name: "it failed there a moment ago", node: func(l *Ledger) { join(l, beat("n")) },
-			request: func(r *Request) { r.Avoid, r.AvoidWholly = "n", true }, refused: "failed or refused the task a moment ago",
+			request: func(r *Request) { r.Avoid, r.AvoidWholly = []string{"n"}, true }, refused: "failed or refused the task a moment ago",
 		},
-		{name: "it failed there, and there is no other", node: func(l *Ledger) { join(l, beat("n")) }, request: func(r *Request) { r.Avoid = "n" }},
+		{name: "it failed there, and there is no other", node: func(l *Ledger) { join(l, beat("n")) }, request: func(r *Request) { r.Avoid = []string{"n"} }},
+		{
+			name: "it said why", node: func(l *Ledger) { join(l, beat("n")) },
+			request: func(r *Request) {
+				r.Avoid, r.AvoidWholly, r.Said = []string{"n"}, true, map[string]string{"n": "no such user"}
+			}, refused: "failed or refused the task a moment ago: no such user",
+		},
+		{name: "nobody is asked", node: func(l *Ledger) { join(l, beat("n")) }, request: func(r *Request) { r.Held = true }, refused: "is not asked yet"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := NewLedger(DefaultConfig())
@@ -299,7 +306,7 @@ func TestOthersFirstAfterAFailure(t *testing.T) {
 	join(l, beat("a"))
 	join(l, beat("b"))
 	r := request("t")
-	r.Avoid = "a"
+	r.Avoid = []string{"a"}
 	if v, _ := l.Place(&r, noon); v.NodeID != "b" {
 		t.Errorf("on %q, where it failed", v.NodeID)
 	}
@@ -310,6 +317,26 @@ func TestOthersFirstAfterAFailure(t *testing.T) {
 	r.AvoidWholly = true
 	if v, ok := l.Place(&r, noon); ok {
 		t.Errorf("on %q, a moment after it failed there", v.NodeID)
+	}
+}
+
+// Whoever was not asked yet comes first, then whoever was asked longest ago.
+func TestNodesThatRefusedAreAskedInTurn(t *testing.T) {
+	l := NewLedger(DefaultConfig())
+	for _, id := range []string{"a", "b", "c", "d"} {
+		join(l, beat(id))
+	}
+	r := request("t", func(t *skalds.Task) {
+		t.Refusals, t.AvoidNode = []skalds.Refusal{{Node: "c", Why: "no"}, {Node: "a"}, {Node: "b"}}, "b"
+	})
+	if len(r.Said) != 1 || r.Said["c"] != "no" {
+		t.Errorf("said %v", r.Said)
+	}
+	for _, want := range []string{"d", "c", "a", "b"} {
+		if v, ok := l.Place(&r, noon); !ok || v.NodeID != want {
+			t.Errorf("on %q (%v), want %q", v.NodeID, ok, want)
+		}
+		l.Block(want, "is offline", false)
 	}
 }
 

@@ -18,13 +18,17 @@ type Request struct {
 	Isolation   []skalds.Ability // that a node must have for it
 	Raised      int64            // memory limit after ends for memory; 0: not raised
 	Bound       string           // only this node will do; empty: any
-	Avoid       string           // taken only where no other node will do
-	AvoidWholly bool             // Avoid is not taken at all for now
+	Avoid       []string         // taken only where no other node will do, the first of them before the last
+	AvoidWholly bool             // those are not taken at all for now
+	Held        bool             // no node is, for now
+	// Said is why those to avoid refused the task, by node. It is there for Explain, and placing does not ask for it.
+	Said map[string]string
 }
 
 // NewRequest reads it out of a task. What cannot be parsed was refused when the task was created.
 func NewRequest(t *skalds.Task) Request {
-	r := Request{TaskID: t.ID, ClassName: t.ClassName, Resources: t.Resources, Limits: t.Limits, Raised: t.MemoryLimit, Isolation: t.Isolation.Needs(), Avoid: t.AvoidNode}
+	r := Request{TaskID: t.ID, ClassName: t.ClassName, Resources: t.Resources, Limits: t.Limits, Raised: t.MemoryLimit, Isolation: t.Isolation.Needs()}
+	r.avoid(t)
 	r.Versions, _ = ParseVersions(t.Version)
 	for _, s := range t.Constraints {
 		if c, err := skalds.ParseConstraint(s); err == nil {
@@ -34,10 +38,28 @@ func NewRequest(t *skalds.Task) Request {
 	return r
 }
 
+// avoid puts the node that gave the task back last at the end.
+func (r *Request) avoid(t *skalds.Task) {
+	for _, n := range t.Refusals {
+		if n.Why != "" {
+			if r.Said == nil {
+				r.Said = make(map[string]string, len(t.Refusals))
+			}
+			r.Said[n.Node] = n.Why
+		}
+		if n.Node != t.AvoidNode {
+			r.Avoid = append(r.Avoid, n.Node)
+		}
+	}
+	if t.AvoidNode != "" {
+		r.Avoid = append(r.Avoid, t.AvoidNode)
+	}
+}
+
 // Shape is equal for requests that every node answers alike.
 func (r *Request) Shape() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%v\x00%d\x00%v\x00%s\x00%s\x00%v", r.ClassName, r.Versions.text, r.Resources, r.Limits, r.Raised, r.Isolation, r.Bound, r.Avoid, r.AvoidWholly)
+	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%v\x00%d\x00%v\x00%s\x00%q\x00%v\x00%v", r.ClassName, r.Versions.text, r.Resources, r.Limits, r.Raised, r.Isolation, r.Bound, r.Avoid, r.AvoidWholly, r.Held)
 	for _, c := range r.Constraints {
 		b.WriteString("\x00" + c.String())
 	}
