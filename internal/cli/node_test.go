@@ -28,7 +28,7 @@ func TestNodes(t *testing.T) {
 		t.Errorf("undrain shows %+v", n)
 	}
 	w.run(t, "node", "get", "node-1").check(t, 0, "…demo@1.0.0", "")
-	w.run(t, "worker", "list").check(t, 0, "…demo  1.0.0    Demo     0123456789ab  node-1", "")
+	w.run(t, "worker", "list").check(t, 0, "…demo  1.0.0    Demo     -      0123456789ab  node-1", "")
 	if l := decode[api.WorkerList](t, w.run(t, "worker", "list", "-o", "json")); len(l.Items) != 1 || len(l.Items[0].Classes[0].Schema) == 0 {
 		t.Errorf("json lists %+v", l)
 	}
