@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -45,7 +46,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	}
 	a.instance = inst
 	a.hasLaunched(inst, epoch)
-	a.tell(attemptLaunched{a})
+	time.AfterFunc(5*time.Millisecond, func() { a.tell(attemptLaunched{a}) })
 	return nil
 }
 
