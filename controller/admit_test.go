@@ -32,7 +32,7 @@ func TestAdmission(t *testing.T) {
 		{"as it should be", func(*skalds.Spec) {}, "", nil},
 		{"with all that is built", func(s *skalds.Spec) {
 			s.Version, s.Priority, s.OnDisconnect, s.Constraints = "^1", 10, skalds.OnDisconnectKeep, []string{"zone=a", "gpu"}
-			s.Retry.MaxAttempts, s.Timeouts.Queue, s.Limits.MemoryBytes = -1, skalds.Duration(time.Minute), 1<<20
+			s.Retry.MaxAttempts, s.Timeouts.Queue, s.Limits.MemoryBytes = -1, skalds.Duration(time.Minute), 1<<30
 		}, "", nil},
 		{"dependencies, a deadline, survive", func(s *skalds.Spec) { s.Dependencies, s.DeadlineDateTime, s.Survive = []string{"a"}, 1, true }, skalds.CodeNotSupported, []string{"survive", "dependencies", "deadlineDateTime"}},
 		{"the mode of a file", func(s *skalds.Spec) { s.Mode = skalds.ModeActive }, skalds.CodeNotSupported, []string{"mode"}},
