@@ -119,9 +119,7 @@ func (s *session) Run(ctx context.Context, req protocol.RunRequest, emit func(pr
 	begun := sync.OnceFunc(func() { close(s.begun) })
 	defer begun()
 	s.takeOutput()
-	protocol.ZZ("w.output")
 	services, err := s.services()
-	protocol.ZZ("w.services")
 	if err == nil {
 		err = s.adapt(req) // before the author's code runs, which makes the worker, too
 	}

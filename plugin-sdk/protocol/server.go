@@ -36,7 +36,6 @@ func (s *server) Run(r *workerpb.RunRequest, stream grpc.ServerStreamingServer[w
 	if err := checkToken(stream.Context(), s.token); err != nil {
 		return err
 	}
-	ZZ("w.server")
 	var broken error
 	err := s.impl.Run(stream.Context(), runRequestFromPB(r), func(e RunEvent) {
 		if broken == nil {
