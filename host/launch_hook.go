@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -46,7 +45,7 @@ func (launchHook) before(ctx context.Context, a *attempt) error {
 	}
 	a.instance = inst
 	a.hasLaunched(inst, epoch)
-	time.AfterFunc(5*time.Millisecond, func() { a.tell(attemptLaunched{a}) })
+	a.tell(attemptLaunched{a})
 	return nil
 }
 

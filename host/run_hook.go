@@ -22,7 +22,6 @@ func (runHook) before(ctx context.Context, a *attempt) error {
 	inst := a.instance
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends with the process, not with a wish: see Stop
 	defer cancel()
-	skalds.ZZ("run")
 	ended := make(chan error, 1)
 	go func() {
 		ended <- inst.Worker().Run(runCtx, protocol.RunRequest{

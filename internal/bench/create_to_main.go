@@ -58,6 +58,5 @@ func (l *lab) createOnce(ctx context.Context, s *standalone, id string) (took, r
 	if err != nil {
 		return 0, 0, err
 	}
-	skalds.ZZAt("0asked", asked); skalds.ZZAt("main", b.at)
 	return b.at.Sub(asked), reference, s.ended(ctx, id, skalds.Finished)
 }
