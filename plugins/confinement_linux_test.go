@@ -557,13 +557,16 @@ func TestTheKernelEndsAnIsolatedTask(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { signalProcess(worker.ID, syscall.SIGKILL) })
-			for _, kill := range []func() error{
-				func() error { return syscall.Kill(worker.PPID, syscall.SIGSTOP) }, func() error { return syscall.Kill(pid, syscall.SIGSTOP) }, cmd.Process.Kill,
-				func() error { return syscall.Kill(worker.PPID, syscall.SIGKILL) },
-			} {
-				if err := kill(); err != nil {
-					t.Fatal(err)
-				}
+			if err := errors.Join(syscall.Kill(worker.PPID, syscall.SIGSTOP), syscall.Kill(pid, syscall.SIGSTOP)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "both stand still", 20*time.Second, func() bool { // what is about to stop is not hung up
+				w, err := procstats.Read(pid)
+				sh, other := procstats.Read(worker.PPID)
+				return err == nil && other == nil && w.State == 'T' && sh.State == 'T'
+			})
+			if err := errors.Join(cmd.Process.Kill(), syscall.Kill(worker.PPID, syscall.SIGKILL)); err != nil {
+				t.Fatal(err)
 			}
 			_ = cmd.Wait() // says that it was killed
 			eventually(t, "the worker is gone", 20*time.Second, func() bool {
@@ -574,7 +577,7 @@ func TestTheKernelEndsAnIsolatedTask(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { next.spawner.close(); _ = os.Remove(next.base) })
+			t.Cleanup(func() { end(t, next) })
 			if _, err := next.Sweep(t.Context()); err != nil {
 				t.Error(err)
 			}
