@@ -35,7 +35,7 @@ func TestLeakBesideRecorders(t *testing.T) {
 		c.Limits.MemoryBytes = limit
 		c.Retry.MaxAttempts = 1
 	}))
-	if r := p.ends("leak"); r.LifecycleStatus != skalds.Failed || r.LastExit == nil || r.LastExit.Kind != skalds.ExitLimit ||
+	if r := p.ends("leak"); r.LifecycleStatus != skalds.Failed || r.LastExit == nil || !r.LastExit.ForMemory() ||
 		!strings.Contains(r.LastExit.Message, "memory") {
 		t.Errorf("the leak is %s by %+v", r.LifecycleStatus, r.LastExit)
 	}
