@@ -13,7 +13,7 @@ import (
 // cannot do is refused, never left out.
 type Isolation struct {
 	// User that the process runs as: uid, uid:gid, or the name of a user of the node. Without a gid it has the group of that
-	// user. Never root: isolation takes rights away.
+	// user. Never root or its group: isolation takes rights away.
 	User string `json:"user,omitempty" yaml:"user,omitempty"`
 	// Namespaces of its own: it sees no other users, processes or networks than its own. With "net" it has no network at all.
 	Namespaces []Namespace `json:"namespaces,omitempty" yaml:"namespaces,omitempty"`
@@ -155,7 +155,7 @@ type User struct {
 // maxUserName is the length of the longest name of a user on Linux, and some room for directories of a company.
 const maxUserName = 64
 
-// ParseUser reads "1000", "1000:1000" or the name of a user.
+// ParseUser reads "1000", "1000:1000" or the name of a user. Neither root nor its group is one.
 func ParseUser(s string) (User, error) {
 	if s == "" {
 		return User{}, errors.New("is empty: write uid, uid:gid or the name of a user")
@@ -173,6 +173,9 @@ func ParseUser(s string) (User, error) {
 		if u.UID == 0 {
 			return User{}, errRoot
 		}
+		if hasGID && u.GID == 0 {
+			return User{}, errRootGroup
+		}
 		return u, nil
 	}
 	if s == "root" {
@@ -184,7 +187,10 @@ func ParseUser(s string) (User, error) {
 	return User{Name: s}, nil
 }
 
-var errRoot = errors.New("is root, which would take nothing away: name another user")
+var (
+	errRoot      = errors.New("is root, which would take nothing away: name another user")
+	errRootGroup = errors.New("has root's group, which many files of the system are open to: name another group")
+)
 
 func notInUserName(r rune) bool {
 	letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'

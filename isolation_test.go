@@ -37,6 +37,7 @@ func TestWhatIsWrongWithAnIsolation(t *testing.T) {
 		"a long path":           {Isolation{Paths: &Paths{ReadWrite: []string{"/" + strings.Repeat("x", 5000)}}}, []string{"isolation: 5"}},
 		"root":                  {Isolation{User: "root"}, []string{"isolation.user: is root"}},
 		"root by number":        {Isolation{User: "0:5"}, []string{"isolation.user: is root"}},
+		"the group of root":     {Isolation{User: "1000:0"}, []string{"isolation.user: has root's group"}},
 		"a name too long":       {Isolation{User: strings.Repeat("x", 65)}, []string{"isolation.user: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,14 +66,14 @@ func TestWhatIsWrongWithAnIsolation(t *testing.T) {
 
 func TestParseUser(t *testing.T) {
 	for in, want := range map[string]User{
-		"1000": {UID: 1000}, "1000:0": {UID: 1000, HasGID: true}, "65534:65533": {UID: 65534, GID: 65533, HasGID: true}, "4294967294": {UID: 4294967294},
+		"1000": {UID: 1000}, "1000:1": {UID: 1000, GID: 1, HasGID: true}, "65534:65533": {UID: 65534, GID: 65533, HasGID: true}, "4294967294": {UID: 4294967294},
 		"nobody": {Name: "nobody"}, "_www": {Name: "_www"}, "camera-1": {Name: "camera-1"}, "ann@example.org": {Name: "ann@example.org"},
 	} {
 		if got, err := ParseUser(in); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "0", "00", "0:1000", "root", "1000:", ":1000", "1000:1000:1000", "4294967295", "4294967296", "1000:4294967295", "-1", "1e3", "12x", "1000:staff", "nobody:nogroup", "a b", "../x", "-x", "ä"} {
+	for _, in := range []string{"", "0", "00", "0:1000", "root", "1000:0", "1000:00", "1000:", ":1000", "1000:1000:1000", "4294967295", "4294967296", "1000:4294967295", "-1", "1e3", "12x", "1000:staff", "nobody:nogroup", "a b", "../x", "-x", "ä"} {
 		if got, err := ParseUser(in); err == nil {
 			t.Errorf("%q was read as %+v", in, got)
 		}
@@ -80,7 +81,7 @@ func TestParseUser(t *testing.T) {
 }
 
 func FuzzParseUser(f *testing.F) {
-	for _, s := range []string{"1000", "1000:1000", "nobody", "0", ":", "4294967295"} {
+	for _, s := range []string{"1000", "1000:1000", "nobody", "0", "1000:0", ":", "4294967295"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -88,7 +89,7 @@ func FuzzParseUser(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if u.Name == "" && u.UID == 0 || u.Name == "root" {
+		if u.Name == "" && (u.UID == 0 || u.HasGID && u.GID == 0) || u.Name == "root" {
 			t.Errorf("%q is root", s)
 		}
 		if u.Name != "" && (u.Name != s || u.UID != 0 || u.GID != 0 || u.HasGID) {

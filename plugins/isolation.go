@@ -19,7 +19,7 @@ func (l *Launcher) Isolation() skalds.NodeAbilities { return l.isolation() }
 // Account is a user of this machine by its numbers.
 type Account struct{ UID, GID uint32 }
 
-// LookUpAccount finds the user that an Isolation names.
+// LookUpAccount finds the user that an Isolation names. It is never root, nor in root's group.
 func LookUpAccount(name string) (Account, error) {
 	u, err := skalds.ParseUser(name)
 	if err != nil {
@@ -44,6 +44,11 @@ func LookUpAccount(name string) (Account, error) {
 	case err != nil:
 		return Account{}, fmt.Errorf("look up user %s: %w", name, err)
 	}
+	return accountOf(name, entry)
+}
+
+// accountOf refuses an entry that gives what isolation is to take away.
+func accountOf(name string, entry *user.User) (Account, error) {
 	uid, err := strconv.ParseUint(entry.Uid, 10, 32)
 	if err != nil {
 		return Account{}, fmt.Errorf("look up user %s: %w", name, err)
@@ -54,6 +59,9 @@ func LookUpAccount(name string) (Account, error) {
 	}
 	if uid == 0 {
 		return Account{}, fmt.Errorf("user %s is root on this node, which would take nothing away", name)
+	}
+	if gid == 0 {
+		return Account{}, fmt.Errorf("user %s has root's group on this node, which many files are open to: name another group, as %d:gid", name, uid)
 	}
 	return Account{uint32(uid), uint32(gid)}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -208,7 +209,7 @@ func TestALauncherThatCannotIsolateRefuses(t *testing.T) {
 }
 
 func TestLookUpAccount(t *testing.T) {
-	for in, want := range map[string]Account{"7:8": {7, 8}, "4000000000:0": {4000000000, 0}, "nobody": {anybody, anybody}, "65534": {anybody, anybody}} {
+	for in, want := range map[string]Account{"7:8": {7, 8}, "4000000000:1": {4000000000, 1}, "nobody": {anybody, anybody}, "65534": {anybody, anybody}} {
 		got, err := LookUpAccount(in)
 		if passwd, readErr := os.ReadFile("/etc/passwd"); want.UID == anybody && (readErr != nil || !slices.ContainsFunc(strings.Split(string(passwd), "\n"), func(l string) bool { return strings.HasPrefix(l, "nobody:x:65534:65534:") })) {
 			continue // another distribution
@@ -218,10 +219,18 @@ func TestLookUpAccount(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"4000000000": "name its group too, as 4000000000:gid", "no-such-user-here": "there is no user no-such-user-here on this node", "0": "is root", "": "is empty",
+		"4000000000": "name its group too, as 4000000000:gid", "no-such-user-here": "there is no user no-such-user-here on this node", "0": "is root", "4000000000:0": "has root's group", "": "is empty",
 	} {
 		if got, err := LookUpAccount(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %+v, %v", in, got, err)
+		}
+	}
+	for want, entry := range map[string]user.User{
+		"user x is root": {Uid: "0", Gid: "5"}, "user x has root's group on this node, which many files are open to: name another group, as 7:gid": {Uid: "7", Gid: "0"},
+		"look up user x": {Uid: "S-1-5", Gid: "5"},
+	} {
+		if got, err := accountOf("x", &entry); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%+v: got %+v, %v", entry, got, err)
 		}
 	}
 }
