@@ -10,8 +10,9 @@ import (
 // own, and each of them may raise the memory limit of the next attempt. The raised limit is reserved on the node, too: what
 // the attempt had was too little. An explicit retry starts with the original limit.
 type OOMRetry struct {
-	// MaxAttempts is how many attempts may end for memory before the task fails; 0: 3; -1: no limit.
-	MaxAttempts int `json:"maxAttempts,omitempty" yaml:"maxAttempts,omitempty" doc:"how many attempts may end for memory before the task fails; 0: 3; -1: no limit"`
+	// MaxAttempts is how many attempts may end for memory before the task fails; 0: 3, or no limit for a persistent task
+	// that Retry.MaxAttempts does not bound; -1: no limit.
+	MaxAttempts int `json:"maxAttempts,omitempty" yaml:"maxAttempts,omitempty" doc:"how many attempts may end for memory before the task fails; 0: 3, or no limit for a persistent task that retry.maxAttempts does not bound; -1: no limit"`
 	// Factor is the growth of the memory limit from one such attempt to the next; 0: 1.5; 1: the limit stays what it is. A task
 	// without a memory limit stays without one.
 	Factor float64 `json:"factor,omitempty" yaml:"factor,omitempty" doc:"growth of the memory limit for the next attempt; 0: 1.5; 1: none"`

@@ -34,8 +34,27 @@ func TestDefaultsOfOOMRetry(t *testing.T) {
 		t.Errorf("not asked for: %+v", r.OOM)
 	}
 	asked := Retry{OOM: &OOMRetry{}}
-	if r := RetryFor(asked, true, -1); *r.OOM != (OOMRetry{MaxAttempts: 3, Factor: 1.5}) || *asked.OOM != (OOMRetry{}) {
+	if r := RetryFor(asked, false, -1); *r.OOM != (OOMRetry{MaxAttempts: 3, Factor: 1.5}) || *asked.OOM != (OOMRetry{}) {
 		t.Errorf("got %+v of %+v", r.OOM, asked.OOM)
+	}
+	for _, tc := range []struct {
+		retry      Retry
+		persistent bool
+		want       int
+	}{
+		{Retry{}, true, Unlimited},
+		{Retry{MaxAttempts: Unlimited}, true, Unlimited},
+		{Retry{MaxAttempts: Unlimited}, false, 3},
+		{Retry{MaxAttempts: 5}, true, 3}, // it is mortal by its own word
+		{Retry{OOM: &OOMRetry{MaxAttempts: 2}}, true, 2},
+	} {
+		if tc.retry.OOM == nil {
+			tc.retry.OOM = &OOMRetry{}
+		}
+		once := RetryFor(tc.retry, tc.persistent, 4)
+		if twice := RetryFor(once, tc.persistent, 4); once.OOM.MaxAttempts != tc.want || *twice.OOM != *once.OOM {
+			t.Errorf("%+v, persistent %v: %+v, then %+v", tc.retry, tc.persistent, once.OOM, twice.OOM)
+		}
 	}
 	said := OOMRetry{MaxAttempts: Unlimited, Factor: 1, MaxMemoryBytes: 7}
 	if r := RetryFor(Retry{OOM: &said}, false, -1); *r.OOM != said {

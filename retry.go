@@ -29,14 +29,18 @@ const (
 	Unlimited = -1
 )
 
-// oomRetryFor fills in what o leaves open but for MaxMemoryBytes, whose default depends on the task's first limit.
-func oomRetryFor(o *OOMRetry) *OOMRetry {
+// oomRetryFor fills in what o leaves open but for MaxMemoryBytes, whose default depends on the task's first limit. forever is
+// that the task is to be run again for ever: a budget for memory does not make it mortal.
+func oomRetryFor(o *OOMRetry, forever bool) *OOMRetry {
 	if o == nil {
 		return nil
 	}
 	filled := *o
 	if filled.MaxAttempts == 0 {
 		filled.MaxAttempts = DefaultOOMAttempts
+		if forever {
+			filled.MaxAttempts = Unlimited
+		}
 	}
 	if filled.Factor == 0 {
 		filled.Factor = DefaultOOMFactor
@@ -65,7 +69,7 @@ func RetryFor(r Retry, persistent bool, workerRetry int) Retry {
 	if r.Factor == 0 {
 		r.Factor = DefaultFactor
 	}
-	r.OOM = oomRetryFor(r.OOM)
+	r.OOM = oomRetryFor(r.OOM, persistent && r.MaxAttempts == Unlimited)
 	return r
 }
 
