@@ -46,12 +46,12 @@ const (
 // Exit explains one death.
 type Exit struct {
 	Kind      ExitKind `json:"kind"`
-	Limit     string   `json:"limit,omitempty" doc:"which limit it broke: memory, cpu or pids"` // which limit it broke: memory, cpu or pids; with kind limit, or oom of its own group
-	Code      int      `json:"code"`                                                            // exit status; -1 when killed by a signal
-	Signal    string   `json:"signal,omitempty"`                                                // "killed", "segmentation fault", …
-	Message   string   `json:"message,omitempty"`                                               // one line
-	Stack     string   `json:"stack,omitempty"`                                                 // of a panic, or of a Go worker that stood still or took too long
-	Permanent bool     `json:"permanent,omitempty"`                                             // no retry can cure it
+	Limit     string   `json:"limit,omitempty" doc:"which limit it broke: memory, cpu or pids; with kind limit, or oom of its own group"`
+	Code      int      `json:"code"`                // exit status; -1 when killed by a signal
+	Signal    string   `json:"signal,omitempty"`    // "killed", "segmentation fault", …
+	Message   string   `json:"message,omitempty"`   // one line
+	Stack     string   `json:"stack,omitempty"`     // of a panic, or of a Go worker that stood still or took too long
+	Permanent bool     `json:"permanent,omitempty"` // no retry can cure it
 }
 
 // ForMemory reports whether the attempt ended because it had too little memory: over its own limit, or on a machine that had
@@ -74,21 +74,21 @@ type Attempt struct {
 	Exit      *Exit      `json:"exit,omitempty"`
 	Peak      Usage      `json:"peak"`
 	LastUsage Usage      `json:"lastUsage"`
-	Pressures []Pressure `json:"pressure,omitempty"` // the last ten times that it was asked to give memory up, oldest first
-	LogTail   string     `json:"logTail,omitempty"`  // last lines, at most 16 KiB
+	Pressures []Pressure `json:"pressure,omitempty" doc:"the last ten times that it was asked to give memory up, oldest first"`
+	LogTail   string     `json:"logTail,omitempty"` // last lines, at most 16 KiB
 	// Usage is the way to the end of an attempt that took more than it may (ExitLimit, ExitOOM), oldest first.
-	Usage []UsageSample `json:"usage,omitempty"`
+	Usage []UsageSample `json:"usage,omitempty" doc:"the way to the end of an attempt that took more than it may, oldest first: at most 60 measurements"`
 }
 
 // Pressure is one time that a worker was asked to give memory up, and what came of it.
 type Pressure struct {
-	At    int64  `json:"at"`    // ms since epoch
-	Level string `json:"level"` // "soft"
-	Bytes int64  `json:"bytes"` // asked for
+	At    int64  `json:"at" doc:"ms since epoch"`
+	Level string `json:"level" doc:"soft: near its memory limit, or somebody in the tree waits for memory"`
+	Bytes int64  `json:"bytes" doc:"asked for"`
 	// StallPercent is the part of the ten seconds before for which the kernel kept somebody in the tree waiting for memory,
 	// where that was why it was asked.
-	StallPercent float64 `json:"stallPercent,omitempty"`
-	SaidBytes    int64   `json:"saidBytes"`   // given up, as the worker says
-	ShrankBytes  int64   `json:"shrankBytes"` // what all its processes hold less of than before, as measured; negative: they grew
-	Helped       bool    `json:"helped"`      // they were below the soft limit afterwards
+	StallPercent float64 `json:"stallPercent,omitempty" doc:"part of the ten seconds before for which somebody in the tree waited for memory, where that was why it was asked"`
+	SaidBytes    int64   `json:"saidBytes" doc:"given up, as the worker says"`
+	ShrankBytes  int64   `json:"shrankBytes" doc:"what all its processes hold less of than before, as measured; negative: they grew"`
+	Helped       bool    `json:"helped" doc:"they were below the soft limit afterwards"`
 }

@@ -14,13 +14,14 @@ import (
 type Isolation struct {
 	// User that the process runs as: uid, uid:gid, or the name of a user of the node. Without a gid it has the group of that
 	// user. Never root or its group: isolation takes rights away.
-	User string `json:"user,omitempty" yaml:"user,omitempty"`
-	// Namespaces of its own: it sees no other users, processes or networks than its own. With "net" it has no network at all.
-	Namespaces []Namespace `json:"namespaces,omitempty" yaml:"namespaces,omitempty"`
+	User string `json:"user,omitempty" yaml:"user,omitempty" doc:"whom the process runs as on its node: uid, uid:gid, or the name of a user there, whose group it has where none is given; never root or its group"`
+	// Namespaces of its own: it has no rights over other users, signals no other processes and reaches no other networks than its
+	// own. What other processes there are can still be read in /proc, which is the node's. With "net" it has no network at all.
+	Namespaces []Namespace `json:"namespaces,omitempty" yaml:"namespaces,omitempty" doc:"Linux namespaces of its own. user: no rights over anything that is not its user's; pid: it signals no processes but its own, though /proc lists them, and all that it started ends with it; net: no network at all, not even loopback"`
 	// Paths are all that it reaches of the node's files, beside what every worker needs. Nil: whatever its user may.
-	Paths *Paths `json:"paths,omitempty" yaml:"paths,omitempty"`
+	Paths *Paths `json:"paths,omitempty" yaml:"paths,omitempty" doc:"all that it reaches of the node's files, beside what every worker needs: its own folders, the system's programs, libraries and certificates; left out: whatever its user may"`
 	// NoNewPrivileges takes their effect from set-user-id programs and file capabilities.
-	NoNewPrivileges bool `json:"noNewPrivileges,omitempty" yaml:"noNewPrivileges,omitempty"`
+	NoNewPrivileges bool `json:"noNewPrivileges,omitempty" yaml:"noNewPrivileges,omitempty" doc:"set-user-id programs and file capabilities have no effect"`
 }
 
 // Namespace is a kind of Linux namespace that a task can have of its own.
@@ -36,8 +37,8 @@ const (
 // Paths are files and folders, with everything below them. All others are denied, but for what every worker needs: the
 // folders of its plugin (never to write), its task and its instance, and the system's libraries and certificates.
 type Paths struct {
-	ReadOnly  []string `json:"readOnly,omitempty" yaml:"readOnly,omitempty"`
-	ReadWrite []string `json:"readWrite,omitempty" yaml:"readWrite,omitempty"`
+	ReadOnly  []string `json:"readOnly,omitempty" yaml:"readOnly,omitempty" doc:"absolute paths of files and folders, with everything below them, to read and execute"`
+	ReadWrite []string `json:"readWrite,omitempty" yaml:"readWrite,omitempty" doc:"likewise, to read and write; not / itself"`
 }
 
 // IsZero reports whether nothing is asked for.

@@ -55,11 +55,11 @@ type Capacity struct {
 
 // UsageSample is one point of a task's usage history: a moment, or the average of a span.
 type UsageSample struct {
-	At       int64   `json:"at"` // ms since epoch; of a span its beginning
-	Usage    Usage   `json:"usage"`
-	Progress float64 `json:"progress,omitempty"` // percent
-	Peak     Usage   `json:"peak,omitzero"`      // the highest within the span
-	Span     int64   `json:"spanMs,omitempty"`   // 0: a moment
+	At       int64   `json:"at" doc:"ms since epoch; of a span its beginning"`
+	Usage    Usage   `json:"usage" doc:"at the moment, or the average of the span"`
+	Progress float64 `json:"progress,omitempty" doc:"percent"`
+	Peak     Usage   `json:"peak,omitzero" doc:"the highest within the span"`
+	Span     int64   `json:"spanMs,omitempty" doc:"ms; left out: a moment"`
 }
 
 // Mechanism says what holds a limit on a node.
@@ -77,7 +77,7 @@ const (
 
 // Enforced says by what a limit is held on a node and what it is worth.
 type Enforced struct {
-	Mechanism Mechanism `json:"mechanism"`
+	Mechanism Mechanism `json:"mechanism" doc:"what holds it: cgroup2, cgroup1, rlimit, watchdog, dutycycle or none"`
 	Overshoot string    `json:"overshoot,omitempty" doc:"how far beyond the limit a task can get, in words with a unit"`
 	// Kills and MaxOver are what was really seen on the node since its host was started: trees that were ended over the limit,
 	// and the furthest that any tree was beyond it, in bytes, cores, or processes and threads.
@@ -90,5 +90,5 @@ type Enforcement struct {
 	Memory Enforced `json:"memory"`
 	CPU    Enforced `json:"cpu"`
 	PIDs   Enforced `json:"pids"`
-	IO     Enforced `json:"io,omitzero"`
+	IO     Enforced `json:"io,omitzero" doc:"of limits.ioWeight; left out: no node like this could hold it"`
 }

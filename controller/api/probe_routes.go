@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/skalds-go/skalds"
 )
 
 // Probe is the answer of /livez and /readyz.
@@ -65,7 +67,10 @@ func (r *routes) root(w http.ResponseWriter, _ *http.Request) {
 
 // openAPI serves the document, made once.
 func (r *routes) openAPI() http.HandlerFunc {
-	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(r.huma.OpenAPI()) })
+	document := sync.OnceValues(func() ([]byte, error) {
+		r.nameNamespaces()
+		return json.Marshal(r.huma.OpenAPI())
+	})
 	return func(w http.ResponseWriter, req *http.Request) {
 		b, err := document()
 		if err != nil {
@@ -76,6 +81,15 @@ func (r *routes) openAPI() http.HandlerFunc {
 		if _, err := w.Write(b); err != nil {
 			r.log.Debug("cannot write an answer", "err", err)
 		}
+	}
+}
+
+// nameNamespaces lists the kinds of namespace in the document only. As an enum of the schema they would be checked before
+// Validate is asked, which names every fault at once.
+func (r *routes) nameNamespaces() {
+	isolation := r.huma.OpenAPI().Components.Schemas.Map()["Isolation"]
+	isolation.Properties["namespaces"].Items.Extensions = map[string]any{
+		"enum": []skalds.Namespace{skalds.NamespaceUser, skalds.NamespacePID, skalds.NamespaceNet},
 	}
 }
 

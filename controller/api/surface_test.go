@@ -37,6 +37,39 @@ var original = []string{
 	"GET /api/system/analytics/recent-activity", "GET /api/system/version",
 }
 
+func TestTheOpenAPIDocumentSaysWhatFieldsMean(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct {
+					Description string
+					Items       struct{ Enum []string }
+				}
+			}
+		}
+	}
+	call(t, serve(t, newFake()), "GET", "/api/openapi.json", "").decode(t, &doc)
+	schemas := doc.Components.Schemas
+	for _, name := range []string{"Isolation", "Paths", "OOMRetry", "Pressure", "UsageSample", "Enforced"} {
+		if len(schemas[name].Properties) == 0 {
+			t.Errorf("there is no %s", name)
+		}
+		for field, p := range schemas[name].Properties {
+			if p.Description == "" {
+				t.Errorf("nothing is said of %s.%s", name, field)
+			}
+		}
+	}
+	for _, f := range [][2]string{{"Retry", "oom"}, {"Limits", "ioWeight"}, {"Attempt", "pressure"}, {"Attempt", "usage"}, {"Exit", "limit"}, {"Enforcement", "io"}} {
+		if schemas[f[0]].Properties[f[1]].Description == "" {
+			t.Errorf("nothing is said of %s.%s", f[0], f[1])
+		}
+	}
+	if got := schemas["Isolation"].Properties["namespaces"].Items.Enum; !slices.Equal(got, []string{"user", "pid", "net"}) {
+		t.Errorf("namespaces are one of %q", got)
+	}
+}
+
 func TestTheOpenAPIDocumentListsEveryRoute(t *testing.T) {
 	f := newFake()
 	a := call(t, serve(t, f), "GET", "/api/openapi.json", "")
