@@ -28,6 +28,9 @@ func (w *world) startRefusing(n int) {
 func TestATaskThatAllNodesRefuseIsHandedOutSeldom(t *testing.T) {
 	for _, nodes := range []int{1, 2, 3, 40} {
 		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
+			if raceDetector && nodes > 3 {
+				t.Skip("as TestChaos")
+			}
 			inWorld(t, func(t *testing.T, w *world) {
 				w.startRefusing(nodes)
 				w.create("t")

@@ -1,8 +1,6 @@
 package plugins
 
 import (
-	"fmt"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/skalds-go/skalds"
@@ -28,16 +26,4 @@ func rlimits(l skalds.Limits) []shim.Rlimit {
 func becomeSubreaper() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
 // setRlimits sets them for a process that runs already.
-func setRlimits(pid int, list []shim.Rlimit) error {
-	for _, l := range list {
-		var old unix.Rlimit
-		err := unix.Prlimit(pid, l.Resource, nil, &old)
-		if v := min(l.Value, old.Max); err == nil {
-			err = unix.Prlimit(pid, l.Resource, &unix.Rlimit{Cur: v, Max: v}, nil)
-		}
-		if err != nil {
-			return fmt.Errorf("set resource %d: %w", l.Resource, err)
-		}
-	}
-	return nil
-}
+func setRlimits(pid int, list []shim.Rlimit) error { return shim.SetRlimits(pid, list) }

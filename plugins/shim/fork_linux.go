@@ -110,10 +110,22 @@ func moveThread(tasks []string) error {
 // limit sets what belongs to the process itself. What only makes it a better neighbour may be forbidden: it runs without.
 func (s *Spec) limit(pid int) error {
 	var errs []error
-	list := s.Rlimits
-	if s.Restrict != nil {
-		list = nil // it sets them itself
+	if s.Restrict == nil { // else it sets them itself
+		errs = append(errs, SetRlimits(pid, s.Rlimits))
 	}
+	errs = append(errs, unlessForbidden(raiseOOMScore(pid, s.OOMScore)))
+	if s.Nice != 0 {
+		errs = append(errs, unlessForbidden(beNicer(pid, s.Nice)))
+	}
+	if err := errors.Join(errs...); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil // a process that has gone already tells its story by its exit
+}
+
+// SetRlimits sets limits of a process; 0 is this one. None goes beyond what the process may have already.
+func SetRlimits(pid int, list []Rlimit) error {
+	var errs []error
 	for _, l := range list {
 		var old unix.Rlimit
 		err := unix.Prlimit(pid, l.Resource, nil, &old)
@@ -124,14 +136,7 @@ func (s *Spec) limit(pid int) error {
 			errs = append(errs, fmt.Errorf("resource %d: %w", l.Resource, err))
 		}
 	}
-	errs = append(errs, unlessForbidden(raiseOOMScore(pid, s.OOMScore)))
-	if s.Nice != 0 {
-		errs = append(errs, unlessForbidden(beNicer(pid, s.Nice)))
-	}
-	if err := errors.Join(errs...); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil // a process that has gone already tells its story by its exit
+	return errors.Join(errs...)
 }
 
 func unlessForbidden(err error) error {
