@@ -159,6 +159,12 @@ func (l *Launcher) DescribeID() string { return l.askID }
 // failed launch is left.
 func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, error) {
 	era := l.spawner.era()
+	if m := spec.Limits.MemoryBytes; m > 0 && m < skalds.MinMemoryLimit {
+		return nil, &LaunchError{
+			Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitLimit, Limit: skalds.LimitMemory, Permanent: true,
+			Message: fmt.Sprintf("memory: a limit of %d bytes is too little for any process: use at least %s", m, mib(skalds.MinMemoryLimit)),
+		}
+	}
 	if i := l.takeWarm(ctx, spec); i != nil {
 		return i, nil
 	}
@@ -168,12 +174,6 @@ func (l *Launcher) Launch(ctx context.Context, spec LaunchSpec) (*Instance, erro
 	}
 	defer release()
 	timeout := cmp.Or(spec.StartTimeout, skalds.DefaultStartTimeout)
-	if m := spec.Limits.MemoryBytes; m > 0 && m < skalds.MinMemoryLimit {
-		return nil, &LaunchError{
-			Plugin: spec.Plugin.Info.Ref(), Kind: skalds.ExitLimit, Limit: skalds.LimitMemory, Permanent: true,
-			Message: fmt.Sprintf("memory: a limit of %d bytes is too little for any process: use at least %s", m, mib(skalds.MinMemoryLimit)),
-		}
-	}
 	if err := spec.Plugin.verify(); err != nil {
 		return nil, &HostError{spec.Plugin.Info.Ref(), err}
 	}

@@ -283,13 +283,15 @@ func (i *Instance) handOut(spec LaunchSpec) error {
 	if p, err := procstats.Read(i.PID()); err != nil || p.ID != i.proc.id || p.State == 'T' || p.State == 't' || p.State == 'Z' {
 		return errEnded // or stands still, which nobody would find out before its task is late
 	}
-	if i.group != nil {
+	if i.group != nil && !spec.Limits.IsZero() { // as it was born
 		if err := i.group.Set(groupLimits(spec.Limits, true)); err != nil {
 			return err
 		}
 	}
-	if err := setRlimits(i.PID(), rlimits(spec.Limits)); err != nil {
-		return err
+	if spec.Limits.MemoryBytes > 0 { // the others are set at birth
+		if err := setRlimits(i.PID(), rlimits(spec.Limits)); err != nil {
+			return err
+		}
 	}
 	i.mu.Lock()
 	if i.over {
