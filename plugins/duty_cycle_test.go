@@ -36,6 +36,7 @@ func busy(t testing.TB, id string) {
 
 // A tree keeps to its limit within 2 % of a core over 5 s, asserted at five times.
 func TestTheDutyCycleHoldsCPULimits(t *testing.T) {
+	notWithRaceDetector(t)
 	for _, tc := range []struct {
 		name   string
 		script script
@@ -80,6 +81,7 @@ func TestTheDutyCycleHoldsCPULimits(t *testing.T) {
 
 // A pause comes before the cycle: nobody is continued before the thaw, and everybody is after it, to be limited as before.
 func TestAPauseComesBeforeTheDutyCycle(t *testing.T) {
+	notWithRaceDetector(t)
 	for _, session := range []int{0, 1} {
 		l, p := setupDuty(t)
 		s := script{Do: "tree", Text: busyScript, N: 3, Code: session, File: filepath.Join(t.TempDir(), "there")}
@@ -210,6 +212,7 @@ func treeCPU(t testing.TB, a *attempt) (sum time.Duration) {
 
 // Holding one busy tree costs at most 1 % of a core, asserted at five times.
 func TestWhatTheDutyCycleCosts(t *testing.T) {
+	notWithRaceDetector(t)
 	const trees, window = 5, 4 * time.Second
 	cost := func(on bool) (host, shim float64) {
 		l, p := setupWith(t, LauncherConfig{SampleEvery: time.Second, Cgroups: "off", CPUDutyCycle: &on})

@@ -46,10 +46,14 @@ func (w report) fits(x skalds.Exit) bool {
 		(w.stack == "") == (x.Stack == "") && strings.Contains(x.Stack, w.stack)
 }
 
-// nightly is n in a long run, else usual.
+// nightly is n in a long run, else usual. With the race detector, which is for what runs beside what and not for numbers, it is
+// an eighth of that: all of it runs without the detector, too.
 func nightly(usual, n int) int {
-	if os.Getenv("SKALDS_NIGHTLY") != "" {
+	switch {
+	case os.Getenv("SKALDS_NIGHTLY") != "":
 		return n
+	case raceDetector:
+		return max(1, usual/8)
 	}
 	return usual
 }
@@ -437,4 +441,12 @@ func (e ending) happen(t testing.TB, l *Launcher, p *Plugin, r *rand.Rand) skald
 		t.Errorf("a kill after its end makes the report another:\n%s\nwas\n%s", shown(later), shown(x))
 	}
 	return x
+}
+
+// notWithRaceDetector leaves out a test of shares and speeds, which says nothing of a program with the race detector in it.
+func notWithRaceDetector(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("measures, which the race detector distorts: it runs without")
+	}
 }

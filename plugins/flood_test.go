@@ -81,6 +81,7 @@ func heap() uint64 {
 
 // A worker that floods goes on, is heard, costs its host little, and what was dropped is counted to the byte.
 func TestAFloodWedgesNothing(t *testing.T) {
+	notWithRaceDetector(t)
 	l, p := setup(t)
 	const total, size = 100 << 20, 100
 	for _, way := range ways {
