@@ -39,6 +39,14 @@ func needs(t testing.TB, is skalds.Isolation) {
 	if lacking := ProbeIsolation().Lacks(is.Needs()); lacking != "" {
 		t.Skip("this machine ", lacking)
 	}
+	if is.User == "" {
+		return
+	}
+	for dir := os.TempDir(); dir != "/"; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&1 == 0 {
+			t.Skipf("other users cannot pass %s (%v): set TMPDIR to a folder that they can", dir, err)
+		}
+	}
 }
 
 // openWay lets everybody pass through the folders above path that tests have made.

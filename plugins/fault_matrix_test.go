@@ -47,12 +47,12 @@ func (w report) fits(x skalds.Exit) bool {
 }
 
 // nightly is n in a long run, else usual. With the race detector, which is for what runs beside what and not for numbers, it is
-// an eighth of that: all of it runs without the detector, too.
+// an eighth of that, and so in a short one: all of it runs without the detector, too.
 func nightly(usual, n int) int {
 	switch {
 	case os.Getenv("SKALDS_NIGHTLY") != "":
 		return n
-	case raceDetector:
+	case raceDetector || testing.Short():
 		return max(1, usual/8)
 	}
 	return usual
