@@ -320,7 +320,7 @@ func listed(list []procstats.Process) string {
 
 // sweep is the next host: what it finds is only what was said to stay, and it leaves nothing.
 func (o *orphansRound) sweep() (err error) {
-	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(o.dir, "run")}, nil)
+	l, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(o.dir, "run"), Cgroups: CgroupsAuto}, nil) // the host may have used some
 	if err != nil {
 		return err
 	}
