@@ -18,14 +18,10 @@ import (
 func hostKilled(ctx context.Context, l *lab) (out []value, err error) {
 	n := l.times(20, 2)
 	err = l.withStandalone(ctx, func(s *standalone) error {
-		nodes, err := s.Nodes(ctx, "", "online")
+		own, err := ownNode(ctx, s)
 		if err != nil {
 			return err
 		}
-		if len(nodes.Items) != 1 {
-			return fmt.Errorf("a fresh standalone has %d nodes", len(nodes.Items))
-		}
-		own := nodes.Items[0].ID
 		var gaps []time.Duration
 		for i := range n {
 			gap, err := l.killHost(ctx, s, own, i)
@@ -103,4 +99,22 @@ func (l *lab) killHost(ctx context.Context, s *standalone, own string, round int
 	}
 	_, err = s.Cancel(ctx, id)
 	return b.at.Sub(killed), err
+}
+
+// ownNode is the name of a standalone's own node, as soon as it has been heard.
+func ownNode(ctx context.Context, s *standalone) (string, error) {
+	for {
+		nodes, err := s.Nodes(ctx, "", "online")
+		if err != nil {
+			return "", err
+		}
+		if len(nodes.Items) == 1 {
+			return nodes.Items[0].ID, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
