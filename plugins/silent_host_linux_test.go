@@ -84,7 +84,19 @@ func TestAStoppedHostIsToldWhatItHasMissed(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		next, err := NewLauncher(LauncherConfig{RunDir: filepath.Join(dir, "run"), Cgroups: CgroupsAuto}, nil) // clears away what it has left
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := next.Sweep(context.Background()); err != nil {
+			t.Error(err)
+		}
+		end(t, next)
+	})
 	lines := bufio.NewReader(out)
 	var name string
 	var shim int
