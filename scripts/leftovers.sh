@@ -19,6 +19,10 @@ done
 if [[ -n $tmp ]]; then
   for f in "$tmp"/* "$tmp"/.[!.]*; do
     [[ -e $f || -L $f ]] || continue
+    if [[ -d $f && ${f##*/} =~ ^skalds-[0-9a-z]+$ ]]; then # the run folder of a killed host: its next start would remove it
+      echo "of a killed host: $f"
+      continue
+    fi
     found=1
     echo "left behind: $f"
   done
