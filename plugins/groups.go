@@ -57,21 +57,18 @@ func (g groups) fresh(name string, l skalds.Limits, all bool) (*cgroup.Group, er
 	if g.tree == nil {
 		return nil, nil
 	}
-	group, err := g.tree.New(name, groupLimits(l, all))
-	if err != nil {
-		return nil, err
-	}
-	return group, nil
+	return g.tree.New(name, groupLimits(l, all))
 }
 
 func groupLimits(l skalds.Limits, all bool) cgroup.Limits {
 	return cgroup.Limits{MemoryBytes: l.MemoryBytes, CPUCores: l.CPUCores, PIDs: int64(l.PIDs), IOWeight: int64(l.IOWeight), CountOOM: true, All: all}
 }
 
-// holds say whether the kernel itself holds a limit.
+// These say what the kernel itself does. Where it does, every instance has a group: it is made before the fork.
 func (g groups) holdsMemory() bool { return g.has.Memory != "" }
 func (g groups) holdsCPU() bool    { return g.has.CPU != "" }
 func (g groups) holdsPIDs() bool   { return g.has.PIDs != "" }
+func (g groups) freezes() bool     { return g.has.Freeze != "" }
 
 // sweep kills and removes what a dead host has left.
 func (g groups) sweep(ctx context.Context, keep func(name string) bool) (killed int, err error) {

@@ -68,7 +68,7 @@ func (l *Launcher) sample(ctx context.Context) {
 		if over := u.CPUCores - i.spec.Limits.CPUCores; i.spec.Limits.CPUCores > 0 && over > 0 && l.groups.holdsCPU() {
 			l.seen.cpu(over)
 		}
-		if i.spec.Limits.MemoryBytes > 0 && i.group != nil && l.groups.holdsMemory() {
+		if i.spec.Limits.MemoryBytes > 0 && l.groups.holdsMemory() {
 			i.lookForOOM()
 			i.lookForStalls(ctx, i.spec.Limits.MemoryBytes)
 		}
@@ -115,7 +115,7 @@ func (i *Instance) holds(lim skalds.Limits, swapped int64) (charged int64, threa
 	if lim.MemoryBytes > 0 && float64(charged) >= nearShare*float64(lim.MemoryBytes) {
 		charged = i.charged()
 	}
-	if lim.PIDs > 0 && !(i.group != nil && i.l.groups.holdsPIDs()) {
+	if lim.PIDs > 0 && !i.l.groups.holdsPIDs() {
 		threads = i.meter.Threads()
 	}
 	return charged, threads
@@ -123,7 +123,7 @@ func (i *Instance) holds(lim skalds.Limits, swapped int64) (charged int64, threa
 
 // charged is what counts against the memory limit, but for file pages that the kernel can drop. The caller holds sampling.
 func (i *Instance) charged() int64 {
-	if i.group != nil && i.l.groups.holdsMemory() {
+	if i.l.groups.holdsMemory() {
 		if s, err := i.group.Glance(); err == nil && s.MemoryKnown {
 			return s.WorkingSetBytes
 		}
@@ -145,12 +145,12 @@ func (i *Instance) watchOne(ctx context.Context, lim skalds.Limits, charged int6
 	if lim.MemoryBytes <= 0 {
 		return false
 	}
-	if charged > lim.MemoryBytes && !(i.group != nil && i.l.groups.holdsMemory()) { // else the kernel does it, and never sees more
+	if charged > lim.MemoryBytes && !i.l.groups.holdsMemory() { // else the kernel does it, and never sees more
 		i.l.seen.memory(charged - lim.MemoryBytes)
 		i.killOver(skalds.LimitMemory, fmt.Sprintf("memory: the tree uses %s (peak %s), the limit is %s", mib(charged), mib(peak), mib(lim.MemoryBytes)))
 		return false
 	}
-	if i.group != nil && float64(charged) >= nearShare*float64(lim.MemoryBytes) && i.l.groups.holdsMemory() {
+	if float64(charged) >= nearShare*float64(lim.MemoryBytes) && i.l.groups.holdsMemory() {
 		i.lookForOOM()
 	}
 	share := float64(charged) / float64(lim.MemoryBytes)

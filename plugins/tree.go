@@ -265,7 +265,7 @@ func (i *Instance) Freeze(ctx context.Context) (err error) {
 			i.duty.thaw()
 		}
 	}()
-	if i.group != nil && i.l.groups.has.Freeze != "" {
+	if i.l.groups.freezes() {
 		ctx, cancel := context.WithTimeout(ctx, freezeWithin)
 		defer cancel()
 		if err := i.group.Freeze(ctx); err != nil {
@@ -330,7 +330,7 @@ func (i *Instance) thawForGood(ctx context.Context) {
 func (i *Instance) thaw() {
 	defer i.duty.thaw()
 	i.setFrozen(false)
-	if i.group != nil && i.l.groups.has.Freeze != "" {
+	if i.l.groups.freezes() {
 		if err := i.group.Thaw(); err != nil {
 			i.l.log.Warn("cannot thaw", "task_id", i.spec.TaskID, "err", err)
 		}
