@@ -136,6 +136,24 @@ type ProfileStore interface {
 	PruneProfiles(ctx context.Context, before int64) error            // removes those not updated since (ms)
 }
 
+// LeaderLease says which controller decides. It counts renewals instead of naming times, because the clocks of two machines
+// differ: who watches judges by how long nothing has changed.
+type LeaderLease struct {
+	Owner   string        // id of the controller; empty: given back
+	Term    int64         // raised by every taking
+	Renewal int64         // raised by every writing
+	Length  time.Duration // after which others may take it, counted from when they saw it last change
+}
+
+// LeaderStore keeps the lease of the controller that decides.
+type LeaderStore interface {
+	// Leader reads the lease; a zero one where none was ever taken. It sees every SaveLeader that has returned.
+	Leader(ctx context.Context) (LeaderLease, error)
+	// SaveLeader replaces prev by next, durably, if Term and Renewal of the stored lease are those of prev; a zero prev means that none
+	// is stored. It fails with skalds.ErrRevision where another has written.
+	SaveLeader(ctx context.Context, prev, next LeaderLease) error
+}
+
 // Store is what a controller keeps things in.
 type Store interface {
 	TaskStore
@@ -178,6 +196,15 @@ type HeartbeatStore interface {
 	// Forget removes a node's keys.
 	Forget(ctx context.Context, nodeID string) error
 	Ping(ctx context.Context) error
+}
+
+// ControllerRegistry is where controllers announce their addresses. Entries go by themselves when they are not renewed.
+type ControllerRegistry interface {
+	Announce(ctx context.Context, c skalds.ControllerInfo, ttl time.Duration) error
+	// Controllers lists those announced, by id.
+	Controllers(ctx context.Context) ([]skalds.ControllerInfo, error)
+	// Withdraw removes an entry; one that is not there is no error.
+	Withdraw(ctx context.Context, id string) error
 }
 
 // Clock tells the time; a fake one drives the tests of the pure parts.
