@@ -31,7 +31,10 @@ func (c *Command) Newer(o *Command) bool {
 
 // NodeMessage is anything that a controller tells a node, on the topic skalds.command. Exactly one field is set.
 type NodeMessage struct {
-	NodeID   string         `json:"nodeId"`
+	NodeID string `json:"nodeId"`
+	// Term is that of the leader that decided this; 0: it is no decision. A host drops what comes of a lower term than it has seen:
+	// a leader that was stopped for a while has been replaced since.
+	Term     int64          `json:"term,omitempty"`
 	Command  *Command       `json:"command,omitempty"`
 	Answer   *HelloAnswer   `json:"answer,omitempty"`
 	Acks     []OutcomeKey   `json:"acks,omitempty"`     // outcomes that the store has

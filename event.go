@@ -28,6 +28,20 @@ type ChangeType string
 const (
 	ChangeTask ChangeType = "task_status" // a task's stored document has changed
 	ChangeNode ChangeType = "skald_status"
+	// ChangeLeader is between controllers: another one leads, or none does. Status says which, LeaderTaken or LeaderFree.
+	ChangeLeader ChangeType = "leader"
+)
+
+// What the Status of a ChangeLeader says.
+const (
+	LeaderTaken = "taken" // after a leader that may have stored changes without announcing them
+	LeaderFree  = "free"  // the lease was given back
+)
+
+// What the Status of a ChangeNode says.
+const (
+	NodeOnline  = "online"
+	NodeOffline = "offline"
 )
 
 // Change is one applied change, published to every controller and from there to every reader of the event stream. It is
@@ -46,7 +60,11 @@ type Change struct {
 	Error     string     `json:"error,omitempty"`
 	Exception string     `json:"exception,omitempty"`
 	Status    string     `json:"status,omitempty"` // of a node: online, offline
-	At        int64      `json:"timestamp"`        // ms since epoch
+	// By is the controller that stored the change, and Term its term if it led then and has carried out what follows from the change;
+	// with no term the leader has to.
+	By   string `json:"by,omitempty"`
+	Term int64  `json:"term,omitempty"`
+	At   int64  `json:"timestamp"` // ms since epoch
 }
 
 // TaskEvent is the original's event: it names tasks, nothing more.

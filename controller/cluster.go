@@ -26,6 +26,7 @@ type cluster struct {
 	live    map[string]liveTask // by task id
 	workers []WorkerOnNodes     // every plugin that a node offers, or offered last
 	retired []skalds.WorkerInfo // those that none offers any more, though processes of them run
+	leads   bool                // this controller answers hellos
 }
 
 // member is a node.
@@ -60,19 +61,51 @@ func (c *cluster) member(id string) *member {
 	return m
 }
 
-// load takes in what the store knows at the start.
+// load takes in what the store knows. Whether a node said hello is known here only where this controller answered it, or, as
+// long as another leads, by its record.
 func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.retire(workers)
 	c.workers = workers
 	for _, n := range nodes {
-		c.member(n.ID).record = n
-		if n.LostAt == 0 {
+		m := c.member(n.ID)
+		m.record = n
+		switch {
+		case n.LostAt == 0:
 			c.leases.Watch(n.ID, now)
+		case m.seenAt.UnixMilli() < n.LostAt:
+			m.online = false
+		}
+		if !c.leads {
+			m.greeted = n.Incarnation
 		}
 		c.ledger.SetWorkers(n.ID, workersOn(workers, n.ID))
 		c.judge(n.ID)
 	}
+}
+
+// lead says whether this controller leads. One that begins to has answered no hello yet.
+func (c *cluster) lead(leads bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leads = leads
+	for id, m := range c.nodes {
+		if leads {
+			m.greeted, m.asked = 0, 0
+		}
+		c.judge(id)
+	}
+}
+
+// leftTo hears from the controller that leads that a node is not there any more. Its lease is that one's matter.
+func (c *cluster) leftTo(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.member(id)
+	m.online, m.greeted = false, 0
+	c.leases.Forget(id)
+	c.judge(id)
 }
 
 func workersOn(all []WorkerOnNodes, node string) []skalds.WorkerInfo {
@@ -398,6 +431,13 @@ func (c *cluster) entries(id string) map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ledger.Entries(id)
+}
+
+// allEntries are those of every node.
+func (c *cluster) allEntries() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.AllEntries()
 }
 
 func (c *cluster) releaseEntries(entries map[string]uint64) {

@@ -13,6 +13,15 @@ import (
 type Config struct {
 	// ID names this controller in logs and audits; default "controller".
 	ID string `yaml:"id"`
+	// Alone says that nobody else can reach the store, as where it is a file of this program: the lease of the leader is taken at
+	// once and need not be renewed. Default true.
+	Alone bool `yaml:"alone"`
+	// Leads says whether this controller may lead: apply reports, watch over nodes, hand out tasks. One that may not serves and
+	// observes. Default true.
+	Leads bool `yaml:"leads"`
+	// LeaderLease is how long the lease of the leader lasts without a renewal, where there may be several controllers; at least 2s,
+	// default 2.7s.
+	LeaderLease time.Duration `yaml:"leader_lease"`
 	// ServerURL is the address under which hosts reach this controller's REST, for streams, e.g. "http://10.0.0.5:8000".
 	// Empty: logs of running tasks cannot be fetched from hosts.
 	ServerURL string `yaml:"server_url"`
@@ -42,7 +51,7 @@ type Config struct {
 // DefaultConfig is a controller for one machine.
 func DefaultConfig() Config {
 	return Config{
-		ID: "controller", Lease: 6 * time.Second, Heartbeat: time.Second, TaskWorkerRetry: -1, Resend: 2 * time.Second,
+		ID: "controller", Alone: true, Leads: true, LeaderLease: 2700 * time.Millisecond, Lease: 6 * time.Second, Heartbeat: time.Second, TaskWorkerRetry: -1, Resend: 2 * time.Second,
 		Dispatch: dispatch.DefaultConfig(), Retention: 30 * 24 * time.Hour, RetentionTasks: 100_000,
 		UsageRetention: 7 * 24 * time.Hour, StreamTimeout: 10 * time.Second,
 	}
@@ -62,6 +71,9 @@ func (c Config) Validate() error {
 	}
 	if c.Lease < 3*c.Heartbeat || c.Lease < time.Second {
 		add("lease", "%s is shorter than one second or three heartbeats of %s: a single late one would cost a node its tasks", c.Lease, c.Heartbeat)
+	}
+	if c.LeaderLease < 2*time.Second {
+		add("leader_lease", "%s is shorter than two seconds: a store that hesitates once would cost the leader its lease", c.LeaderLease)
 	}
 	if c.TaskWorkerRetry < -1 {
 		add("task_worker_retry", "%d is no number of retries: use 0 or more, or -1 for the default", c.TaskWorkerRetry)

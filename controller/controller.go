@@ -17,30 +17,39 @@ import (
 type Controller struct {
 	cfg        Config
 	store      Store
+	bus        Bus
 	clock      Clock
 	log        hclog.Logger
 	cluster    *cluster
-	tasks      *TaskService
+	picture    *picture
+	leadership *leadership
+	hearing    *hearing
+	tasks      *TaskService // for users
 	nodes      *NodeService
 	events     *Events
 	health     *Health
-	dispatcher *dispatcher
-	applier    *applier
-	watch      *nodeWatch
 	outbox     *outbox
-	unanswered *unanswered
 	publisher  *publisher
-	requests   *requests
-	pruning    *pruning
-	usage      *usageKeeper
+	watch      *nodeWatch
+	leader     leader
 
-	generation atomic.Int64
-	leading    atomic.Bool
-	loaded     chan struct{} // closed when the picture is complete
-	caught     chan struct{} // closed when reports of before the start are applied
+	term   atomic.Int64  // of the lease that this controller has, or had
+	caught atomic.Bool   // reports of before the present term are applied
+	loaded chan struct{} // closed when the picture is complete
 }
 
-// New puts a controller together. It opens nothing and starts nothing.
+// leader are the parts that only work in who leads; they write through a fenced store.
+type leader struct {
+	store      Store
+	tasks      *TaskService
+	dispatcher *dispatcher
+	unanswered *unanswered
+	waiting    *waiting
+	requests   *requests
+	pruning    *pruning
+}
+
+// New puts a controller together. It opens nothing and starts nothing. A nil clock is that of package time, a nil log is silent.
 func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, log hclog.Logger) (*Controller, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -49,47 +58,60 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 		return nil, errors.New("new controller: store, bus and heartbeat store are needed")
 	}
 	if clock == nil {
-		clock = wallClock{}
+		clock = wallClock{time.Now()}
 	}
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}
 	log = log.Named("controller")
-	c := &Controller{cfg: cfg, store: store, clock: clock, log: log, loaded: make(chan struct{}), caught: make(chan struct{})}
+	c := &Controller{cfg: cfg, store: store, bus: bus, clock: clock, log: log, loaded: make(chan struct{})}
+	c.leadership = newLeadership(store, cfg, clock, log.Named("leader"))
+	leads := c.leadership.decides
+	fenced := fencedStore{store, leads}
 	c.cluster = newCluster(cfg)
-	c.outbox = newOutbox(bus, c.cluster, log.Named("outbox"))
-	c.publisher = newPublisher(bus, log.Named("publisher"))
+	c.picture = &picture{store: store, cluster: c.cluster, clock: clock, log: log}
+	c.outbox = newOutbox(c.termNow, bus, c.cluster, log.Named("outbox"))
+	c.publisher = newPublisher(cfg.ID, c.termNow, bus, log.Named("publisher"))
+	c.hearing = newHearing(cfg.ID, log.Named("hearing"))
 	queue := newWaiting()
-	c.unanswered = &unanswered{
-		store: store, cluster: c.cluster, outbox: c.outbox, clock: clock, first: cfg.Resend, generation: c.generation.Load,
+	open := &unanswered{
+		store: fenced, cluster: c.cluster, outbox: c.outbox, clock: clock, first: cfg.Resend, generation: c.picture.generation.Load,
 		log: log.Named("commands"), sent: map[string]*sentCommand{},
 	}
 	c.tasks = &TaskService{
-		cfg: cfg, store: store, cluster: c.cluster, waiting: queue, unanswered: c.unanswered, publisher: c.publisher,
-		streams: newStreams(cfg, c.outbox), schemas: newSchemas(), loaded: c.loaded, clock: clock, log: log.Named("tasks"),
+		cfg: cfg, store: store, cluster: c.cluster, waiting: queue, unanswered: open, publisher: c.publisher, picture: c.picture,
+		leads: leads, streams: newStreams(cfg, c.outbox), schemas: newSchemas(), loaded: c.loaded, clock: clock, log: log.Named("tasks"),
 	}
-	c.dispatcher = &dispatcher{
-		store: store, tasks: c.tasks, cluster: c.cluster, waiting: queue, clock: clock, log: log.Named("dispatcher"), wake: make(chan struct{}, 1),
+	deciding := *c.tasks
+	deciding.store = fenced
+	d := &dispatcher{
+		store: fenced, tasks: &deciding, cluster: c.cluster, waiting: queue, picture: c.picture, leads: leads, clock: clock,
+		log: log.Named("dispatcher"), wake: make(chan struct{}, 1),
 	}
-	c.tasks.dispatcher = c.dispatcher
+	c.tasks.dispatcher, deciding.dispatcher = d, d
+	c.hearing.tasks, c.hearing.picture, c.hearing.leadership = &deciding, c.picture, c.leadership
 	c.watch = &nodeWatch{
-		cfg: cfg, store: store, bus: bus, beats: beats, cluster: c.cluster, tasks: c.tasks, outbox: c.outbox, clock: clock,
-		log: log.Named("monitor"), ready: c.caught, look: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		cfg: cfg, store: fenced, bus: bus, beats: beats, cluster: c.cluster, tasks: &deciding, outbox: c.outbox, clock: clock,
+		log: log.Named("monitor"), leads: leads, look: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
-	d := newDesk(store, c.cluster, c.tasks, c.outbox, c.watch, log.Named("desk"))
-	c.applier = newApplier(store, bus, c.tasks, c.outbox, d, clock, log.Named("reports"))
 	c.nodes = &NodeService{store: store, cluster: c.cluster, tasks: c.tasks, log: log.Named("nodes")}
-	c.events = newEvents(bus, log.Named("events"))
-	c.requests = &requests{bus: bus, tasks: c.tasks, log: log.Named("requests")}
-	c.pruning = &pruning{cfg: cfg, store: store, clock: clock, log: log.Named("pruning")}
-	c.usage = &usageKeeper{store: store, cluster: c.cluster, history: c.cluster.history, clock: clock, log: log.Named("usage")}
-	c.health = &Health{store: store, bus: bus, beats: beats, cluster: c.cluster, leading: c.leadership}
+	c.events = newEvents(bus, c.hearing.change, log.Named("events"))
+	c.leader = leader{
+		store: fenced, tasks: &deciding, dispatcher: d, unanswered: open, waiting: queue,
+		requests: &requests{bus: bus, tasks: &deciding, log: log.Named("requests")},
+		pruning:  &pruning{cfg: cfg, store: fenced, clock: clock, log: log.Named("pruning")},
+	}
+	c.health = &Health{store: store, bus: bus, beats: beats, cluster: c.cluster, leading: c.whoLeads}
 	return c, nil
 }
 
-type wallClock struct{}
-
-func (wallClock) Now() time.Time { return time.Now() }
+// termNow is the term in which this controller leads; 0: it does not.
+func (c *Controller) termNow() int64 {
+	if !c.leadership.decides() {
+		return 0
+	}
+	return c.term.Load()
+}
 
 // Tasks is what users can do with tasks.
 func (c *Controller) Tasks() *TaskService { return c.tasks }
@@ -106,48 +128,88 @@ func (c *Controller) Streams() *Streams { return c.tasks.streams }
 // Health says which services answer.
 func (c *Controller) Health() *Health { return c.health }
 
-func (c *Controller) leadership() string {
-	if c.leading.Load() {
-		return ""
+// whoLeads says why nothing is decided; empty: somebody leads.
+func (c *Controller) whoLeads() string {
+	switch leader := c.leadership.leader(); {
+	case leader == "":
+		return "no controller leads: tasks are accepted, and wait"
+	case leader == c.cfg.ID && !c.caught.Load():
+		return "starting: what nodes reported before is being applied"
 	}
-	return "starting: what nodes reported before is being applied"
+	return ""
 }
 
-// Run works until ctx ends, and returns when every goroutine of it is gone. What every controller does (watching
-// heartbeats, serving events, sending) and what only the leader does (deciding) are two groups: today one process does
-// both, and a lease will stand before lead.
+// Leader names the controller that leads, as far as is known here; empty: none does.
+func (c *Controller) Leader() string { return c.leadership.leader() }
+
+// Run works until ctx ends, and returns when every goroutine of it is gone. Every controller observes nodes, serves and announces
+// changes; one of them leads.
 func (c *Controller) Run(ctx context.Context) error {
-	if err := c.load(ctx); err != nil {
-		return err
+	if err := c.picture.load(ctx); err != nil {
+		return fmt.Errorf("start controller: %w", err)
 	}
 	close(c.loaded)
 	if ctx.Err() != nil {
 		return nil
 	}
-	return runAll(ctx, map[string]func(context.Context) error{
-		"events": c.events.Run, "publisher": c.publisher.Run, "outbox": c.outbox.Run, "monitor": c.watch.Run,
-		"requests": c.requests.Run, "leader": c.lead,
-	})
+	c.log.Info("controller runs", "id", c.cfg.ID, "nodes", len(c.cluster.views()), "workers", len(c.cluster.plugins()))
+	services := map[string]func(context.Context) error{
+		"events": c.events.Run, "hearing": c.hearing.Run, "publisher": c.publisher.Run, "outbox": c.outbox.Run, "monitor": c.watch.Run,
+	}
+	if c.cfg.Leads {
+		services["leader"] = func(ctx context.Context) error { return c.leadership.Run(ctx, c.lead, c.announceFree) }
+	} else {
+		services["leader"] = c.leadership.Watch
+	}
+	return runAll(ctx, services)
+}
+
+// announceFree tells the other controllers that they need not wait for the lease to end.
+func (c *Controller) announceFree() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaderTimeout)
+	defer cancel()
+	change := skalds.Change{Type: skalds.ChangeLeader, Status: skalds.LeaderFree, By: c.cfg.ID, At: c.clock.Now().UnixMilli()}
+	if err := c.bus.PublishChange(ctx, change); err != nil {
+		c.log.Debug("cannot announce that the leader's lease is free", "err", err)
+	}
 }
 
 // lead decides until ctx ends: first everything that hosts have reported so far is applied, then tasks are handed out.
-func (c *Controller) lead(ctx context.Context) error {
-	c.applier.caught = func() { close(c.caught) }
+func (c *Controller) lead(ctx context.Context, term int64, afterCrash bool) error {
+	c.term.Store(term)
+	c.caught.Store(false)
+	l := c.leader
+	l.waiting.reset()
+	l.unanswered.reset()
+	c.cluster.lead(true)
+	defer c.cluster.lead(false)
+	if err := c.picture.load(ctx); err != nil {
+		return fmt.Errorf("lead: %w", err)
+	}
+	if afterCrash {
+		c.publisher.publish(skalds.Change{Type: skalds.ChangeLeader, Status: skalds.LeaderTaken, At: c.clock.Now().UnixMilli()})
+	}
+	caught := make(chan struct{})
 	decide := func(run func(context.Context) error) func(context.Context) error {
 		return func(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-c.caught:
-				c.leading.Store(true)
+			case <-caught:
 				return run(ctx)
 			}
 		}
 	}
-	defer c.leading.Store(false)
+	desk := newDesk(l.store, c.cluster, l.tasks, c.outbox, c.watch, c.log.Named("desk"))
+	reports := newApplier(l.store, c.bus, l.tasks, c.outbox, desk, c.clock, c.log.Named("reports"))
+	reports.caught = func() {
+		c.caught.Store(true)
+		close(caught)
+	}
+	usage := &usageKeeper{store: l.store, cluster: c.cluster, history: c.cluster.history, clock: c.clock, log: c.log.Named("usage")}
 	return runAll(ctx, map[string]func(context.Context) error{
-		"reports": c.applier.Run, "dispatcher": decide(c.dispatcher.Run), "commands": decide(c.unanswered.Run), "pruning": c.pruning.Run,
-		"usage": c.usage.Run,
+		"reports": reports.Run, "judge": decide(c.watch.Judge), "dispatcher": decide(l.dispatcher.Run), "commands": decide(l.unanswered.Run),
+		"requests": l.requests.Run, "pruning": l.pruning.Run, "usage": usage.Run,
 	})
 }
 
@@ -170,66 +232,4 @@ func runAll(ctx context.Context, services map[string]func(context.Context) error
 	}
 	wg.Wait()
 	return errors.Join(errs...)
-}
-
-// loadPage is how many tasks are read at once at the start.
-const loadPage = 1000
-
-// load builds the picture from the store, waiting for it where it is away.
-func (c *Controller) load(ctx context.Context) error {
-	for try := 0; ; try++ {
-		err := c.loadOnce(ctx)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		if skalds.CodeOf(err) != skalds.CodeInternal && skalds.CodeOf(err) != skalds.CodeUnavailable {
-			return fmt.Errorf("start controller: %w", err)
-		}
-		if try == 0 {
-			c.log.Error("cannot read the store: tried again until it works", "err", err)
-		}
-		rest(ctx, time.Second)
-	}
-}
-
-func (c *Controller) loadOnce(ctx context.Context) error {
-	generation, err := c.store.Generation(ctx)
-	if err != nil {
-		return fmt.Errorf("read generation: %w", err)
-	}
-	c.generation.Store(generation)
-	nodes, err := c.store.Nodes(ctx)
-	if err != nil {
-		return fmt.Errorf("read nodes: %w", err)
-	}
-	workers, err := c.store.Workers(ctx)
-	if err != nil {
-		return fmt.Errorf("read workers: %w", err)
-	}
-	now := c.clock.Now()
-	c.cluster.load(nodes, workers, now)
-	if err := c.loadProfiles(ctx); err != nil {
-		return err
-	}
-	f := TaskFilter{States: []skalds.State{skalds.Assigning, skalds.Running, skalds.Paused}, Limit: loadPage}
-	count := 0
-	for {
-		page, err := c.store.Tasks(ctx, f)
-		if err != nil {
-			return fmt.Errorf("read tasks: %w", err)
-		}
-		for _, t := range page.Items {
-			if t.Executor != "" {
-				c.cluster.expect(t.Executor, now)
-				c.cluster.hold(t, now)
-				count++
-			}
-		}
-		if page.Next == "" {
-			break
-		}
-		f.Cursor = page.Next
-	}
-	c.log.Info("controller runs", "id", c.cfg.ID, "nodes", len(nodes), "workers", len(workers), "tasks_on_nodes", count)
-	return nil
 }

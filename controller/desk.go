@@ -97,7 +97,7 @@ func (d *desk) gone(ctx context.Context, from origin, g *skalds.HostGone) error 
 	}
 	if was {
 		d.log.Warn("the host of a node is gone", "node_id", from.node, "incarnation", from.incarnation, "silent", g.Silent, "dead", len(g.Tasks))
-		d.tasks.publishNode(from.node, "offline")
+		d.tasks.publishNode(from.node, skalds.NodeOffline)
 	}
 	var errs []error
 	for _, dead := range g.Tasks {
@@ -154,7 +154,7 @@ func (d *desk) bye(ctx context.Context, from origin) error {
 			errs = append(errs, err)
 		}
 	}
-	d.tasks.publishNode(from.node, "offline")
+	d.tasks.publishNode(from.node, skalds.NodeOffline)
 	return errors.Join(errs...)
 }
 
@@ -182,7 +182,7 @@ func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
 		d.outbox.send(from.node, skalds.NodeMessage{Answer: &a})
 	}
 	d.log.Info("node says hello", "node_id", from.node, "incarnation", from.incarnation, "tasks", len(h.Tasks), "workers", len(h.Workers), "commands", len(commands))
-	d.tasks.publishNode(from.node, "online")
+	d.tasks.publishNode(from.node, skalds.NodeOnline)
 	d.watch.lookNow() // its first heartbeat says what it has: no task is placed before
 	d.tasks.dispatcher.freed()
 	return nil

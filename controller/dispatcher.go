@@ -29,6 +29,8 @@ type dispatcher struct {
 	tasks   *TaskService
 	cluster *cluster
 	waiting *waiting
+	picture *picture
+	leads   func() bool
 	clock   Clock
 	log     hclog.Logger
 
@@ -101,7 +103,7 @@ func (d *dispatcher) fill(ctx context.Context) {
 func (d *dispatcher) overdue(ctx context.Context) {
 	timedOut, again := d.waiting.due(d.clock.Now().UnixMilli())
 	for _, id := range timedOut {
-		why := d.why(id)
+		why := d.whyQueued(id)
 		_, err := d.tasks.change(ctx, id, func(t *skalds.Task, now int64) error {
 			if !queueTimedOut(t, why, now) {
 				return errNoChange
@@ -231,8 +233,20 @@ func (d *dispatcher) tooLate(ctx context.Context, handed *skalds.Task) {
 	}
 }
 
-// why says in one line why a task waits.
-func (d *dispatcher) why(taskID string) string {
+// why says in one line why a task waits. Who does not lead has no queue, and looks at what the store says now.
+func (d *dispatcher) why(t *skalds.Task) string {
+	if !d.leads() {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		d.picture.noOlder(ctx, followersLook)
+		d.waiting.add(t, d.cluster.boundTo(t), d.clock.Now().UnixMilli())
+		defer d.waiting.remove(t.ID)
+	}
+	return d.whyQueued(t.ID)
+}
+
+// whyQueued says it for a task of the queue.
+func (d *dispatcher) whyQueued(taskID string) string {
 	now := d.clock.Now()
 	return d.waiting.why(taskID, now, func(r *dispatch.Request) string {
 		_, verdicts := d.cluster.explain(r, now)

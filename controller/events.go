@@ -18,8 +18,9 @@ const (
 
 // Events is the stream of changes: one reader of the bus, shared by everybody who watches.
 type Events struct {
-	bus Bus
-	log hclog.Logger
+	bus  Bus
+	hear func(skalds.Change) // every change, before those who watch get it
+	log  hclog.Logger
 
 	mu      sync.Mutex // guards all below
 	kept    []event    // the latest, oldest first
@@ -37,8 +38,8 @@ type eventReader struct {
 	lost  bool // it was too slow; guarded by Events.mu
 }
 
-func newEvents(bus Bus, log hclog.Logger) *Events {
-	return &Events{bus: bus, log: log, readers: map[*eventReader]struct{}{}}
+func newEvents(bus Bus, hear func(skalds.Change), log hclog.Logger) *Events {
+	return &Events{bus: bus, hear: hear, log: log, readers: map[*eventReader]struct{}{}}
 }
 
 // Run reads the bus until ctx ends.
@@ -51,7 +52,13 @@ func (e *Events) Run(ctx context.Context) error {
 				e.log.Info("changes can be read again")
 			}
 			last = id
-			e.spread(event{id: id, change: c})
+			e.hear(c)
+			switch {
+			case c.Type != skalds.ChangeLeader:
+				e.spread(event{id: id, change: c})
+			case c.Status == skalds.LeaderTaken:
+				e.reset() // the one before may have stored changes that it did not announce any more
+			}
 		})
 		if ctx.Err() != nil {
 			break

@@ -95,6 +95,11 @@ func (s *NodeService) evict(ctx context.Context, id string) error {
 }
 
 func (s *NodeService) amend(ctx context.Context, id, who, action string, change func(*skalds.Node)) error {
+	if !s.tasks.leads() { // what is known here of the node may be older than what the leader has stored
+		if err := s.tasks.picture.nodes(ctx); err != nil {
+			return err
+		}
+	}
 	freed := false
 	err := s.cluster.storing(ctx, func() error {
 		v, ok := s.cluster.view(id)
@@ -113,9 +118,9 @@ func (s *NodeService) amend(ctx context.Context, id, who, action string, change 
 	}
 	s.tasks.audit(ctx, AuditEntry{Who: who, Action: action, NodeID: id})
 	s.log.Info("node changed", "node_id", id, "action", action, "who", who)
-	status := "offline"
+	status := skalds.NodeOffline
 	if v, ok := s.cluster.view(id); ok && v.Online {
-		status = "online"
+		status = skalds.NodeOnline
 	}
 	s.tasks.publishNode(id, status)
 	if freed {

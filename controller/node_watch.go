@@ -26,8 +26,8 @@ type nodeWatch struct {
 	outbox  *outbox
 	clock   Clock
 	log     hclog.Logger
-	ready   <-chan struct{} // reports of before the start are applied: nobody is declared lost before
-	look    chan struct{}   // read the heartbeat store now
+	leads   func() bool
+	look    chan struct{} // read the heartbeat store now
 
 	wasBlind string // belongs to judge
 
@@ -38,20 +38,25 @@ type nodeWatch struct {
 
 type lostNode struct{ id, why string }
 
-// Run watches until ctx ends.
+// Run observes until ctx ends, as every controller does.
 func (w *nodeWatch) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.readStore(ctx) })
 	wg.Go(func() { w.readBus(ctx) })
+	wg.Wait()
+	return nil
+}
+
+// Judge declares nodes lost and asks for hellos until ctx ends, as the leader does once it has applied what was reported before.
+func (w *nodeWatch) Judge(ctx context.Context) error {
+	w.mu.Lock()
+	w.gone = nil // of an earlier term: what was not taken back then has a lease again
+	w.mu.Unlock()
+	var wg sync.WaitGroup
 	wg.Go(func() { w.clear(ctx) })
 	defer wg.Wait()
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-w.ready:
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -138,7 +143,9 @@ func (w *nodeWatch) heard(id string, incarnation, seq int64, now time.Time) {
 	}
 	if cameOnline {
 		w.log.Info("node is heard", "node_id", id, "incarnation", incarnation)
-		w.tasks.publishNode(id, "online")
+		if w.leads() {
+			w.tasks.publishNode(id, skalds.NodeOnline)
+		}
 	}
 	if h.First {
 		w.lookNow() // the full heartbeat says where to ask for a hello
@@ -177,7 +184,7 @@ func (w *nodeWatch) judge() {
 func (w *nodeWatch) lost(id, why string) {
 	w.cluster.silent(id, w.clock.Now().UnixMilli())
 	w.log.Warn("node is lost", "node_id", id, "reason", why)
-	w.tasks.publishNode(id, "offline")
+	w.tasks.publishNode(id, skalds.NodeOffline)
 	w.mu.Lock()
 	w.gone = append(w.gone, lostNode{id, why})
 	w.mu.Unlock()

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ const (
 // outbox sends messages to nodes without making anybody wait. What cannot be sent is dropped with a word: commands are
 // sent again until they are answered, everything else is asked for again.
 type outbox struct {
+	term    func() int64 // in which this controller leads; 0: another does
 	bus     Bus
 	cluster *cluster
 	log     hclog.Logger
@@ -30,18 +32,27 @@ type outbox struct {
 	failing bool
 }
 
-func newOutbox(bus Bus, c *cluster, log hclog.Logger) *outbox {
-	return &outbox{bus: bus, cluster: c, log: log, wake: make(chan struct{}, 1), pending: map[int32][]skalds.NodeMessage{}}
+func newOutbox(term func() int64, bus Bus, c *cluster, log hclog.Logger) *outbox {
+	return &outbox{term: term, bus: bus, cluster: c, log: log, wake: make(chan struct{}, 1), pending: map[int32][]skalds.NodeMessage{}}
 }
 
-// send queues messages for a node. It reports false where nobody knows how to reach it.
+// send queues messages for a node. It reports false where nobody knows how to reach it, and drops the decisions of who leads no
+// more.
 func (o *outbox) send(nodeID string, msgs ...skalds.NodeMessage) bool {
 	partition, ok := o.cluster.partition(nodeID)
 	if !ok {
 		return false
 	}
+	term := o.term()
 	for i := range msgs {
 		msgs[i].NodeID = nodeID
+		if msgs[i].Stream != nil { // any controller may ask for one
+			continue
+		}
+		if term == 0 {
+			return false
+		}
+		msgs[i].Term = term
 	}
 	o.mu.Lock()
 	o.pending[partition] = append(o.pending[partition], msgs...)
@@ -75,7 +86,11 @@ func (o *outbox) Run(ctx context.Context) error {
 
 // deliver sends messages in order.
 func (o *outbox) deliver(ctx context.Context, partition int32, msgs []skalds.NodeMessage) {
-	for len(msgs) > 0 {
+	for {
+		msgs = slices.DeleteFunc(msgs, func(m skalds.NodeMessage) bool { return m.Term != 0 && m.Term != o.term() }) // of a lease that is over
+		if len(msgs) == 0 {
+			return
+		}
 		n := min(len(msgs), sendBatch)
 		c, cancel := context.WithTimeout(ctx, sendTimeout)
 		err := o.bus.Send(c, partition, msgs[:n]...)

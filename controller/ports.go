@@ -161,6 +161,7 @@ type Store interface {
 	NodeStore
 	UsageStore
 	ProfileStore
+	LeaderStore
 	Ping(ctx context.Context) error
 	Close() error
 }
@@ -205,9 +206,4 @@ type ControllerRegistry interface {
 	Controllers(ctx context.Context) ([]skalds.ControllerInfo, error)
 	// Withdraw removes an entry; one that is not there is no error.
 	Withdraw(ctx context.Context, id string) error
-}
-
-// Clock tells the time; a fake one drives the tests of the pure parts.
-type Clock interface {
-	Now() time.Time
 }

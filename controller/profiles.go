@@ -43,18 +43,18 @@ func (c *cluster) profiles(after time.Time) ([]StoredProfile, error) {
 	return out, err
 }
 
-// loadProfiles takes in what was learned before the start. One that cannot be read is learned anew.
-func (c *Controller) loadProfiles(ctx context.Context) error {
-	stored, err := c.store.Profiles(ctx)
+// profiles takes in what was learned before. One that cannot be read is learned anew.
+func (p *picture) profiles(ctx context.Context) error {
+	stored, err := p.store.Profiles(ctx)
 	if err != nil {
 		return fmt.Errorf("read profiles: %w", err)
 	}
-	c.cluster.mu.Lock()
-	defer c.cluster.mu.Unlock()
-	for _, p := range stored {
-		doc := dispatch.ProfileDoc{ClassName: p.ClassName, Worker: p.Worker, UpdatedAt: time.UnixMilli(p.UpdatedAt), Doc: p.Doc}
-		if err := c.cluster.ledger.Import(doc); err != nil {
-			c.log.Warn("a stored profile is not used", "err", err)
+	p.cluster.mu.Lock()
+	defer p.cluster.mu.Unlock()
+	for _, s := range stored {
+		doc := dispatch.ProfileDoc{ClassName: s.ClassName, Worker: s.Worker, UpdatedAt: time.UnixMilli(s.UpdatedAt), Doc: s.Doc}
+		if err := p.cluster.ledger.Import(doc); err != nil {
+			p.log.Warn("a stored profile is not used", "err", err)
 		}
 	}
 	return nil

@@ -20,6 +20,8 @@ const (
 // publisher announces applied changes without making anybody wait. Of several changes of one task that have not gone out
 // yet, the last is enough: readers fetch the document.
 type publisher struct {
+	id   string       // of this controller
+	term func() int64 // in which it leads; 0: another does
 	bus  Bus
 	log  hclog.Logger
 	wake chan struct{}
@@ -31,11 +33,12 @@ type publisher struct {
 	failing bool // belongs to Run
 }
 
-func newPublisher(bus Bus, log hclog.Logger) *publisher {
-	return &publisher{bus: bus, log: log, wake: make(chan struct{}, 1), pending: map[string]skalds.Change{}}
+func newPublisher(id string, term func() int64, bus Bus, log hclog.Logger) *publisher {
+	return &publisher{id: id, term: term, bus: bus, log: log, wake: make(chan struct{}, 1), pending: map[string]skalds.Change{}}
 }
 
 func (p *publisher) publish(c skalds.Change) {
+	c.By, c.Term = p.id, p.term()
 	key := changeKey(c)
 	p.mu.Lock()
 	if old, waits := p.pending[key]; !waits {
@@ -121,8 +124,11 @@ func (p *publisher) putBack(c skalds.Change) {
 }
 
 func changeKey(c skalds.Change) string {
-	if c.Type == skalds.ChangeNode {
+	switch c.Type {
+	case skalds.ChangeNode:
 		return "node " + c.NodeID
+	case skalds.ChangeLeader:
+		return "leader"
 	}
 	return "task " + c.TaskID
 }

@@ -27,6 +27,10 @@ type TaskService struct {
 	publisher  *publisher
 	streams    *Streams
 	schemas    *schemas
+	picture    *picture
+	hearing    *hearing
+	leads      func() bool     // this controller has the leader's lease
+	term       func() int64    // of its lease
 	loaded     <-chan struct{} // closed when it is known which workers there are
 	clock      Clock
 	log        hclog.Logger
@@ -86,9 +90,41 @@ func (s *TaskService) add(ctx context.Context, t *skalds.Task) (stored *skalds.T
 	return stored, created, err
 }
 
-// committed carries out what follows from a stored change; before is nil for a new task.
+// committed carries out what follows from a stored change; before is nil for a new task. Where another controller leads, that one
+// has to, and is told.
 func (s *TaskService) committed(before, after *skalds.Task) {
 	e := effectsOf(before, after)
+	leads := s.leads()
+	if leads {
+		s.follow(&e, after)
+	}
+	if e.Publish || !leads {
+		s.publisher.publish(changeOf(after, s.now()))
+	}
+	if before != nil && before.LifecycleStatus != after.LifecycleStatus {
+		s.log.Debug("task changed", "task_id", after.ID, "from", before.LifecycleStatus, "to", after.LifecycleStatus, "node_id", after.Executor, "epoch", after.Epoch, "reason", after.Exception)
+	}
+}
+
+// heard carries out what follows from a change that another controller has stored.
+func (s *TaskService) heard(ctx context.Context, id string) error {
+	t, err := s.store.Task(ctx, id)
+	if errors.Is(err, skalds.ErrNotFound) {
+		s.waiting.remove(id)
+		s.cluster.release(id)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e := effectsOf(nil, t)
+	e.Release, e.Unqueue = !e.Hold, !e.Queue // whatever it was before
+	s.follow(&e, t)
+	return nil
+}
+
+// follow carries out the effects of a change, but for its announcement.
+func (s *TaskService) follow(e *effects, after *skalds.Task) {
 	switch {
 	case e.Hold:
 		s.cluster.hold(after, s.clock.Now())
@@ -110,12 +146,6 @@ func (s *TaskService) committed(before, after *skalds.Task) {
 	} else if after.AckedRevision >= after.DesiredRevision {
 		s.unanswered.settled(after.ID)
 	}
-	if e.Publish {
-		s.publisher.publish(changeOf(after, s.now()))
-	}
-	if before != nil && before.LifecycleStatus != after.LifecycleStatus {
-		s.log.Debug("task changed", "task_id", after.ID, "from", before.LifecycleStatus, "to", after.LifecycleStatus, "node_id", after.Executor, "epoch", after.Epoch, "reason", after.Exception)
-	}
 }
 
 func notFound(err error, id string) error {
@@ -130,7 +160,7 @@ func (s *TaskService) view(t *skalds.Task) TaskView {
 	if t.LifecycleStatus == skalds.Created {
 		t = t.Clone()
 		if t.Waiting = t.Quarantined; t.Waiting == "" {
-			t.Waiting = s.dispatcher.why(t.ID)
+			t.Waiting = s.dispatcher.why(t)
 		}
 	}
 	return TaskView{Task: t, Live: s.cluster.instance(t)}

@@ -82,6 +82,13 @@ func (u *unanswered) settled(taskID string) {
 	delete(u.sent, taskID)
 }
 
+// reset forgets everything: another controller has led since.
+func (u *unanswered) reset() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sent = map[string]*sentCommand{}
+}
+
 // Run sends again until ctx ends.
 func (u *unanswered) Run(ctx context.Context) error {
 	tick := time.NewTicker(resendTick)

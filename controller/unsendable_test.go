@@ -48,7 +48,7 @@ func TestAMessageThatCannotBeSentHoldsUpNoOther(t *testing.T) {
 	t.Run("commands", func(t *testing.T) {
 		var said strings.Builder
 		b := &narrowBus{}
-		o := newOutbox(b, nil, hclog.New(&hclog.LoggerOptions{Output: &said}))
+		o := newOutbox(func() int64 { return 1 }, b, nil, hclog.New(&hclog.LoggerOptions{Output: &said}))
 		var msgs []skalds.NodeMessage
 		for range 2 * sendBatch {
 			msgs = append(msgs, skalds.NodeMessage{NodeID: "n1", Command: &skalds.Command{TaskID: "small"}})
@@ -65,7 +65,7 @@ func TestAMessageThatCannotBeSentHoldsUpNoOther(t *testing.T) {
 	t.Run("changes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := &narrowBus{}
-			p := newPublisher(b, hclog.NewNullLogger())
+			p := newPublisher("c", func() int64 { return 1 }, b, hclog.NewNullLogger())
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- p.Run(ctx) }()

@@ -109,6 +109,13 @@ func (w *waiting) add(t *skalds.Task, bound string, now int64) {
 	w.where[t.ID] = e
 }
 
+// reset forgets everything: another controller has led since.
+func (w *waiting) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines, w.where = map[string]*line{}, map[string]*entry{}
+}
+
 func (w *waiting) remove(taskID string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -45,6 +45,8 @@ type nodeSource struct {
 	refuse   func(err error)                 // this host must not work under its id
 	log      hclog.Logger
 
+	term int64 // the highest of a leader's that was seen; belongs to the goroutine that reads
+
 	mu        sync.Mutex // guards all below
 	partition int32
 	ready     bool
@@ -238,6 +240,13 @@ func fitting(w skalds.WorkerInfo) skalds.WorkerInfo {
 
 // take handles one message of a controller. It runs on the goroutine that reads the bus and does not block.
 func (n *nodeSource) take(m skalds.NodeMessage) {
+	if m.Stream == nil { // that is no decision
+		if m.Term < n.term {
+			n.log.Debug("a message of a leader that was replaced is dropped", "term", m.Term, "present", n.term)
+			return
+		}
+		n.term = m.Term
+	}
 	switch {
 	case m.Command != nil:
 		n.order(*m.Command)

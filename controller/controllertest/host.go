@@ -58,6 +58,7 @@ type Host struct {
 	recorded    []skalds.Outcome                     // all there ever were
 	finals      map[string]skalds.Report
 	frozen      bool
+	term        int64                // the highest of a leader's
 	waiting     []skalds.HostMessage // that could not be sent
 	received    []skalds.NodeMessage
 	starts      map[string]int // of processes, by task
@@ -488,6 +489,12 @@ func (h *Host) resend() {
 }
 
 func (h *Host) take(m skalds.NodeMessage) {
+	if m.Stream == nil {
+		if m.Term < h.term {
+			return // of a leader that was replaced
+		}
+		h.term = m.Term
+	}
 	h.received = append(h.received, m)
 	switch {
 	case m.Command != nil:

@@ -25,6 +25,7 @@ type Store struct {
 	offsets  map[string]string
 	usage    map[string][]skalds.UsageSample
 	profiles map[[2]string]controller.StoredProfile
+	leader   controller.LeaderLease
 	fault    func(op string) error
 	watch    func(before, after *skalds.Task)
 	onNode   func(before, after skalds.Node)

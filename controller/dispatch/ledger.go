@@ -301,6 +301,17 @@ func (l *Ledger) Entries(nodeID string) map[string]uint64 {
 	return out
 }
 
+// AllEntries are those of every node.
+func (l *Ledger) AllEntries() map[string]uint64 {
+	out := make(map[string]uint64, len(l.tasks))
+	for id, h := range l.tasks {
+		if h.number != 0 {
+			out[id] = h.number
+		}
+	}
+	return out
+}
+
 // ReleaseEntries releases tasks whose entries still have the numbers given.
 func (l *Ledger) ReleaseEntries(entries map[string]uint64) {
 	for id, number := range entries {

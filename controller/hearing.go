@@ -1,0 +1,98 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of the hearing.
+const (
+	maxHeard      = 10_000                 // tasks waiting to be read; the sweeps find what is beyond them
+	nodesTogether = 100 * time.Millisecond // changes of nodes within it cost one reading
+)
+
+// hearing takes what other controllers announce. Who leads carries out what follows from changes that the others stored; who
+// does not keeps its picture of the nodes.
+type hearing struct {
+	id         string // of this controller
+	tasks      *TaskService
+	picture    *picture
+	leadership *leadership
+	events     *Events
+	log        hclog.Logger
+	wake       chan struct{}
+
+	mu    sync.Mutex // guards both
+	heard map[string]bool
+	nodes bool
+}
+
+func newHearing(id string, log hclog.Logger) *hearing {
+	return &hearing{id: id, log: log, wake: make(chan struct{}, 1), heard: map[string]bool{}}
+}
+
+// change hears of an announced change; it does not wait.
+func (h *hearing) change(c skalds.Change) {
+	switch {
+	case c.By == h.id || c.By == "":
+		return
+	case c.Type == skalds.ChangeLeader:
+		if c.Status == skalds.LeaderFree {
+			h.leadership.freed()
+		}
+		return
+	case c.Type == skalds.ChangeNode && c.Term != 0 && c.Status == skalds.NodeOffline && !h.leadership.decides():
+		h.picture.cluster.leftTo(c.NodeID)
+	}
+	h.mu.Lock()
+	switch {
+	case c.Type == skalds.ChangeNode:
+		h.nodes = true
+	case c.Term == 0 && c.TaskID != "" && len(h.heard) < maxHeard && h.leadership.decides():
+		h.heard[c.TaskID] = true
+	default:
+		h.mu.Unlock()
+		return
+	}
+	h.mu.Unlock()
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run carries out what was heard until ctx ends.
+func (h *hearing) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.wake:
+		}
+		h.mu.Lock()
+		heard, nodes := h.heard, h.nodes
+		h.heard, h.nodes = map[string]bool{}, false
+		h.mu.Unlock()
+		for id := range heard {
+			h.one(ctx, "a change that another controller stored", func(c context.Context) error { return h.tasks.heard(c, id) })
+		}
+		if nodes {
+			h.one(ctx, "what another controller stored about nodes", h.picture.nodes)
+			h.tasks.dispatcher.freed()
+			rest(ctx, nodesTogether)
+		}
+	}
+}
+
+func (h *hearing) one(ctx context.Context, what string, do func(ctx context.Context) error) {
+	c, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := do(c); err != nil && ctx.Err() == nil {
+		h.log.Debug("cannot read "+what+": the next sweep finds it", "err", err)
+	}
+}

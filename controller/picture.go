@@ -1,0 +1,119 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of the picture.
+const (
+	loadPage      = 1000            // tasks that are read at once
+	followersLook = 2 * time.Second // how old a follower's picture of what runs where may be
+)
+
+// picture brings the cluster in memory in line with the store: when a controller starts, when it begins to lead, and where it
+// does not lead and somebody asks.
+type picture struct {
+	store      Store
+	cluster    *cluster
+	clock      Clock
+	log        hclog.Logger
+	generation atomic.Int64
+
+	mu   sync.Mutex    // guards read, and is held while the store is read
+	read time.Duration // of clock.Elapsed: when the store was read last; 0: never
+}
+
+// load reads the store, waiting for it where it is away. It returns an error where waiting does not help.
+func (p *picture) load(ctx context.Context) error {
+	for try := 0; ; try++ {
+		err := p.once(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if skalds.CodeOf(err) != skalds.CodeInternal && skalds.CodeOf(err) != skalds.CodeUnavailable {
+			return err
+		}
+		if try == 0 {
+			p.log.Error("cannot read the store: tried again until it works", "err", err)
+		}
+		rest(ctx, min(100*time.Millisecond<<min(try, 4), time.Second))
+	}
+}
+
+// noOlder reads the store if that was not done for a while.
+func (p *picture) noOlder(ctx context.Context, age time.Duration) {
+	p.mu.Lock()
+	fresh := p.read > 0 && p.clock.Elapsed()-p.read < age
+	p.mu.Unlock()
+	if fresh {
+		return
+	}
+	if err := p.once(ctx); err != nil && ctx.Err() == nil {
+		p.log.Debug("cannot read what runs where: the picture is older than it should be", "err", err)
+	}
+}
+
+func (p *picture) once(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.nodes(ctx); err != nil {
+		return err
+	}
+	now := p.clock.Now()
+	if err := p.profiles(ctx); err != nil {
+		return err
+	}
+	old := p.cluster.allEntries() // of before the reading: what is not among the tasks is not on a node any more
+	f := TaskFilter{States: []skalds.State{skalds.Assigning, skalds.Running, skalds.Paused}, Limit: loadPage}
+	for {
+		page, err := p.store.Tasks(ctx, f)
+		if err != nil {
+			return fmt.Errorf("read tasks: %w", err)
+		}
+		for _, t := range page.Items {
+			if t.Executor != "" {
+				p.cluster.expect(t.Executor, now)
+				p.cluster.hold(t, now)
+				delete(old, t.ID)
+			}
+		}
+		if page.Next == "" {
+			break
+		}
+		f.Cursor = page.Next
+	}
+	p.cluster.releaseEntries(old)
+	p.read = max(p.clock.Elapsed(), 1)
+	return nil
+}
+
+// nodes reads the nodes and workers alone.
+func (p *picture) nodes(ctx context.Context) error {
+	return p.cluster.storing(ctx, func() error { return p.readNodes(ctx) })
+}
+
+func (p *picture) readNodes(ctx context.Context) error {
+	generation, err := p.store.Generation(ctx)
+	if err != nil {
+		return fmt.Errorf("read generation: %w", err)
+	}
+	nodes, err := p.store.Nodes(ctx)
+	if err != nil {
+		return fmt.Errorf("read nodes: %w", err)
+	}
+	workers, err := p.store.Workers(ctx)
+	if err != nil {
+		return fmt.Errorf("read workers: %w", err)
+	}
+	p.generation.Store(generation)
+	p.cluster.load(nodes, workers, p.clock.Now())
+	return nil
+}

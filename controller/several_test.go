@@ -1,0 +1,278 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/controllertest"
+)
+
+// several are controllers over one store and one bus, each of which can be killed, frozen and stopped.
+type several struct {
+	*world
+	list []*oneOf
+}
+
+// oneOf is one of several controllers.
+type oneOf struct {
+	*controller.Controller
+	id     string
+	cancel context.CancelFunc
+	done   chan error
+	clock  *stoppedClock
+	store  *gate
+	bus    *busGate
+}
+
+// gate and busGate let nothing through while their controller is killed or frozen: a process that is stopped does nothing.
+type gate struct {
+	controller.Store
+	shut atomic.Bool
+}
+
+func (g *gate) pass(ctx context.Context) error {
+	for g.shut.Load() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (g *gate) Save(ctx context.Context, t *skalds.Task) error {
+	if err := g.pass(ctx); err != nil {
+		return err
+	}
+	return g.Store.Save(ctx, t)
+}
+
+func (g *gate) Leader(ctx context.Context) (controller.LeaderLease, error) {
+	if err := g.pass(ctx); err != nil {
+		return controller.LeaderLease{}, err
+	}
+	return g.Store.Leader(ctx)
+}
+
+func (g *gate) SaveLeader(ctx context.Context, prev, next controller.LeaderLease) error {
+	if err := g.pass(ctx); err != nil {
+		return err
+	}
+	return g.Store.SaveLeader(ctx, prev, next)
+}
+
+type busGate struct {
+	controller.Bus
+	*gate
+}
+
+func (b *busGate) Ping(ctx context.Context) error { return b.Bus.Ping(ctx) }
+func (b *busGate) Close() error                   { return b.Bus.Close() }
+
+func (b *busGate) Send(ctx context.Context, p int32, msgs ...skalds.NodeMessage) error {
+	if err := b.pass(ctx); err != nil {
+		return err
+	}
+	return b.Bus.Send(ctx, p, msgs...)
+}
+
+func (b *busGate) PublishChange(ctx context.Context, c skalds.Change) error {
+	if err := b.pass(ctx); err != nil {
+		return err
+	}
+	return b.Bus.PublishChange(ctx, c)
+}
+
+// stoppedClock is the clock of a bubble.
+type stoppedClock struct{ began time.Time }
+
+func (*stoppedClock) Now() time.Time           { return time.Now() }
+func (c *stoppedClock) Elapsed() time.Duration { return time.Since(c.began) }
+
+// inSeveral runs a test with n controllers in fake time.
+func inSeveral(t *testing.T, n int, test func(t *testing.T, s *several)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &several{world: &world{t: t, store: controllertest.NewStore(), bus: controllertest.NewBus(), cfg: controller.DefaultConfig()}}
+		s.cfg.Alone = false
+		for i := range n {
+			s.add(fmt.Sprintf("c%d", i))
+		}
+		defer func() {
+			for _, h := range s.hosts {
+				h.Kill()
+			}
+			for _, o := range s.list {
+				s.end(o)
+			}
+		}()
+		test(t, s)
+	})
+}
+
+func (s *several) add(id string) *oneOf {
+	s.t.Helper()
+	cfg := s.cfg
+	cfg.ID, cfg.ServerURL = id, "http://"+id+".example:8000"
+	g := &gate{Store: s.store}
+	o := &oneOf{id: id, clock: &stoppedClock{time.Now()}, store: g, bus: &busGate{s.bus, g}, done: make(chan error, 1)}
+	c, err := controller.New(cfg, o.store, o.bus, s.bus.Beats(), o.clock, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o.Controller = c
+	if s.Controller == nil {
+		s.Controller = c
+	}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	o.cancel = cancel
+	go func() { o.done <- c.Run(ctx) }()
+	synctest.Wait()
+	s.list = append(s.list, o)
+	return o
+}
+
+// end stops a controller in good order, or clears away after one that was killed.
+func (s *several) end(o *oneOf) {
+	if o.done == nil {
+		return
+	}
+	o.cancel()
+	if err := <-o.done; err != nil {
+		s.t.Errorf("controller %s: %v", o.id, err)
+	}
+	o.done = nil
+}
+
+// leading is the controller that says it leads; a test fails where two do.
+func (s *several) leading() *oneOf {
+	var leader *oneOf
+	for _, o := range s.list {
+		if o.done == nil || o.store.shut.Load() || o.Leader() != o.id {
+			continue
+		}
+		if leader != nil {
+			s.t.Fatalf("both %s and %s lead", leader.id, o.id)
+		}
+		leader = o
+	}
+	return leader
+}
+
+// other is one that does not lead.
+func (s *several) other() *oneOf {
+	for _, o := range s.list {
+		if o.done != nil && o != s.leading() && !o.store.shut.Load() {
+			return o
+		}
+	}
+	s.t.Fatal("all lead")
+	return nil
+}
+
+// awaitLeader waits until one leads whose work has begun, and says how long that took.
+func (s *several) awaitLeader() (*oneOf, time.Duration) {
+	s.t.Helper()
+	began := time.Now()
+	s.await("one leads", func() bool {
+		o := s.leading()
+		return o != nil && o.Health().Ready(s.t.Context())["leader"] == ""
+	})
+	return s.leading(), time.Since(began)
+}
+
+func (o *oneOf) create(t *testing.T, id string) {
+	t.Helper()
+	_, created, err := o.Tasks().Create(t.Context(), controller.CreateRequest{Spec: skalds.Spec{ID: id, ClassName: "Demo"}, Who: "test"})
+	if err != nil || !created {
+		t.Fatalf("create %s: created %v, %v", id, created, err)
+	}
+}
+
+func TestOneOfSeveralLeads(t *testing.T) {
+	inSeveral(t, 3, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		h := s.startHost(s.host("n1"))
+		h.Behave = forever
+		other := s.other()
+		s.await("all know the class", func() bool { w, err := other.Nodes().Workers(t.Context()); return err == nil && len(w) == 1 })
+		begun := time.Now()
+		other.create(t, "t1")
+		s.awaitState("t1", skalds.Running)
+		if took := time.Since(begun); took > 100*time.Millisecond {
+			t.Errorf("a task that was created at another controller ran after %s: the leader did not hear of it", took)
+		}
+		if _, err := other.Tasks().Cancel(t.Context(), "t1", "test"); err != nil {
+			t.Fatal(err)
+		}
+		begun = time.Now()
+		s.await("the process is gone", func() bool { return !h.Runs("t1") })
+		if took := time.Since(begun); took > 100*time.Millisecond {
+			t.Errorf("cancelled at another controller, it ended after %s", took)
+		}
+		if got := other.Leader(); got != leader.id {
+			t.Errorf("%s says that %q leads, not %s", other.id, got, leader.id)
+		}
+	})
+}
+
+func TestAKilledLeaderIsReplaced(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		h := s.startHost(s.host("n1"))
+		h.Behave = forever
+		leader.create(t, "t1")
+		s.awaitState("t1", skalds.Running)
+		leader.store.shut.Store(true)
+		next, took := s.awaitLeader()
+		if next == leader || took > 3*time.Second {
+			t.Errorf("%s leads after %s", next.id, took)
+		}
+		next.create(t, "t2")
+		s.awaitState("t2", skalds.Running)
+		if t1 := s.task("t1"); t1.Epoch != 1 || h.Starts("t1") != 1 {
+			t.Errorf("the task that ran has epoch %d and was started %d times", t1.Epoch, h.Starts("t1"))
+		}
+	})
+}
+
+func TestALeaderThatStopsIsReplacedAtOnce(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		s.end(leader)
+		if next, took := s.awaitLeader(); next == leader || took > 200*time.Millisecond {
+			t.Errorf("%s leads after %s", next.id, took)
+		}
+	})
+}
+
+func TestAFrozenLeaderDecidesNothing(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		old, _ := s.awaitLeader()
+		h := s.startHost(s.host("n1"))
+		h.Behave = forever
+		old.store.shut.Store(true)
+		next, _ := s.awaitLeader()
+		next.create(t, "t1")
+		s.awaitState("t1", skalds.Running)
+		before := next.Leader()
+		var stored []string
+		s.store.SetWatch(func(_, after *skalds.Task) { stored = append(stored, after.ID) })
+		old.store.shut.Store(false)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if now := next.Leader(); now != before || old.Leader() != next.id {
+			t.Errorf("after the thaw %s leads by %s and %s by %s", now, next.id, old.Leader(), old.id)
+		}
+		if len(stored) > 0 || h.Starts("t1") != 1 {
+			t.Errorf("stored after the thaw: %v, %d starts", stored, h.Starts("t1"))
+		}
+	})
+}
