@@ -15,8 +15,6 @@ import (
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
-	"github.com/skalds-go/skalds/internal/kafka"
-	"github.com/skalds-go/skalds/internal/redis"
 )
 
 // The modes of a host, as in SKALD_MODE.
@@ -165,13 +163,8 @@ func (o *hostOptions) services() (*services, time.Duration, error) {
 		}
 		return nil, 0, wrongSettings(fmt.Errorf("%s is set and %s is missing: a host needs both to reach its controllers, or neither to work alone", have, lacks))
 	case o.said("kafka_host"):
-		return &services{
-			kafka: kafka.Config{
-				Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(),
-				Partitions: s.KafkaTopicPartitions, ReplicationFactor: s.KafkaReplicationFactor,
-			},
-			redis: redis.Config{Addr: s.RedisAddr(), Password: s.RedisPassword, KeyTTL: s.RedisKeyTTL.D()},
-		}, lease, nil
+		at := clusterServices(s)
+		return &at, lease, nil
 	case s.SkaldMode == modeNode:
 		return nil, 0, wrongSettings(errors.New("a host in node mode must know where its controllers are: name the join file of a standalone with --join, or KAFKA_HOST and REDIS_HOST"))
 	}

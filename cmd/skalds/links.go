@@ -30,6 +30,17 @@ func joined(j embedded.Join) services {
 	}
 }
 
+// clusterServices are those that the settings name.
+func clusterServices(s conf.Settings) services {
+	return services{
+		kafka: kafka.Config{
+			Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(),
+			Partitions: s.KafkaTopicPartitions, ReplicationFactor: s.KafkaReplicationFactor,
+		},
+		redis: redis.Config{Addr: s.RedisAddr(), Password: s.RedisPassword, KeyTTL: s.RedisKeyTTL.D()},
+	}
+}
+
 // links are a host's connections; all connect when they are first used, and again after every loss.
 type links struct {
 	at    services

@@ -111,7 +111,7 @@ Start with "skalds standalone": controller, host and all servers in one program,
 	root.SetOut(out)
 	root.SetErr(errOut)
 	env := cli.Env{In: in, Out: out, Err: errOut, Getenv: os.Getenv, Version: version, Isolation: plugins.ProbeIsolation}
-	root.AddCommand(standaloneCommand(), hostCommand(), configCommand())
+	root.AddCommand(standaloneCommand(), controllerCommand(), hostCommand(), configCommand())
 	root.AddCommand(cli.Commands(env)...)
 	cli.AddFlags(root, env)
 	return root

@@ -4,24 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	oklog "github.com/oklog/run"
 	"github.com/spf13/cobra"
 
-	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
-	"github.com/skalds-go/skalds/controller/dashboard"
-	"github.com/skalds-go/skalds/controller/dispatch"
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
@@ -36,9 +27,6 @@ const embeddedLease = 15 * time.Second
 
 // storeFile is the controller's store in the data folder.
 const storeFile = "skalds.db"
-
-// shutdownTimeout is how long open requests may take at the end.
-const shutdownTimeout = 3 * time.Second
 
 func standaloneCommand() *cobra.Command {
 	var flags settingsFlags
@@ -108,7 +96,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { closeLater(lock.Close) }()
-	listener, err := s.listen()
+	listener, err := listen(s.settings)
 	if err != nil {
 		return err
 	}
@@ -118,7 +106,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { closeLater(servers.Close) }()
-	url := serverURL(listener.Addr())
+	url := serverURL(s.settings, listener.Addr(), false)
 	if err := servers.WriteJoin(url, s.settings.Token, s.lease); err != nil {
 		return err
 	}
@@ -136,44 +124,29 @@ func (s *standalone) run(ctx context.Context) (err error) {
 	defer func() { closeLater(bus.Close) }()
 	beats := redis.NewHeartbeatStore(at.redis, s.log)
 	defer func() { closeLater(beats.Close) }()
-	c, err := controller.New(s.controllerConfig(url), store, bus, beats, nil, s.log)
-	if err != nil {
-		return err
-	}
 
-	// The first to be added is the first to end, and each interrupt waits: hosts tell the controller how their tasks ended,
-	// the controller still answers those who ask.
-	var group oklog.Group
-	add := func(service func(context.Context) error) {
-		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-		ended := make(chan struct{})
-		group.Add(func() error { defer close(ended); return service(ctx) }, func(error) { cancel(skalds.ErrStopping); <-ended })
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	group.Add(func() error { <-ctx.Done(); return nil }, func(error) { cancel(skalds.ErrStopping) })
+	p := newProgram(ctx)
 	if s.nodes > 1 {
-		s.addChildren(add, servers.JoinPath())
+		s.addChildren(p, servers.JoinPath())
 	} else {
-		closeHost, err := s.addHost(add, at)
+		closeHost, err := s.addHost(p, at)
 		if err != nil {
 			return err
 		}
 		defer func() { closeLater(closeHost) }()
 	}
-	add(c.Run)
-	server := &http.Server{
-		Handler:           api.New(s.apiConfig(listener.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), health{c.Health(), disk{dir}}, dashboard.Handler(), s.log),
-		ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	f := &front{settings: s.settings, lease: s.lease, alone: true, url: url, log: s.log}
+	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats}, func(h api.Health) api.Health { return health{h, disk{dir}} })
+	if err != nil {
+		return err
 	}
-	add(func(ctx context.Context) error { return serve(ctx, server, listener) })
-	add(func(ctx context.Context) error { disk{dir}.watch(ctx, s.log); return nil })
+	p.add(func(ctx context.Context) error { disk{dir}.watch(ctx, s.log); return nil })
 	s.log.Info("skalds is up", "page", url+"/dashboard", "api", url+"/api/docs", "data_dir", dir, "nodes", s.nodes, "join", servers.JoinPath(), "version", version)
-	return group.Run()
+	return p.run()
 }
 
 // addHost adds the one host of this process.
-func (s *standalone) addHost(add func(func(context.Context) error), at services) (closeLinks func() error, err error) {
+func (s *standalone) addHost(p *program, at services) (closeLinks func() error, err error) {
 	l, err := newLinks(at, "skalds-host", s.log)
 	if err != nil {
 		return nil, err
@@ -183,12 +156,12 @@ func (s *standalone) addHost(add func(func(context.Context) error), at services)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	add(h.Run)
+	p.add(h.Run)
 	return l.Close, nil
 }
 
 // addChildren adds the hosts that run as processes of their own; the first one has the workers file.
-func (s *standalone) addChildren(add func(func(context.Context) error), joinPath string) {
+func (s *standalone) addChildren(p *program, joinPath string) {
 	for i := 1; i <= s.nodes; i++ {
 		args := append([]string{"host", "--mode", "node", "--tied", "--join", joinPath}, s.childFlags...)
 		args = append(args,
@@ -197,7 +170,7 @@ func (s *standalone) addChildren(add func(func(context.Context) error), joinPath
 		if i == 1 && s.settings.YAMLFile != "" {
 			args = append(args, "--workers", s.settings.YAMLFile)
 		}
-		add((&childHost{number: i, args: args, grace: s.settings.Grace.D(), log: s.log.Named("nodes")}).Run)
+		p.add((&childHost{number: i, args: args, grace: s.settings.Grace.D(), log: s.log.Named("nodes")}).Run)
 	}
 }
 
@@ -208,91 +181,6 @@ func (s *standalone) nodeDir(number int) string {
 		return s.settings.DataDir
 	}
 	return filepath.Join(s.settings.DataDir, "nodes", strconv.Itoa(number))
-}
-
-func (s *standalone) controllerConfig(url string) controller.Config {
-	cfg := controller.DefaultConfig()
-	cfg.ServerURL, cfg.Lease, cfg.TaskWorkerRetry = url, s.lease, s.settings.TaskWorkerRetry
-	cfg.Dispatch.Strategy = dispatch.Strategy(s.settings.DispatcherStrategy.Name())
-	cfg.Retention, cfg.RetentionTasks = s.settings.Retention.D(), s.settings.RetentionTasks
-	return cfg
-}
-
-func (s *standalone) apiConfig(at net.Addr) api.Config {
-	cfg := api.Config{
-		Version: version, Mode: string(s.settings.ControllerMode), Host: s.settings.ControllerHost, Token: s.settings.Token,
-		AllowedHosts: s.settings.AllowedHosts,
-		Settings: api.SystemSettings{
-			NodeInterval: seconds(s.settings.MonitorSkaldInterval), TaskInterval: seconds(s.settings.MonitorTaskInterval),
-			HeartbeatTimeout: int(s.lease / time.Second), DispatchInterval: seconds(s.settings.DispatcherInterval),
-			Strategy: string(s.settings.DispatcherStrategy), Environment: string(s.settings.SkaldEnv), LogLevel: string(s.settings.LogLevel),
-		},
-	}
-	if tcp, ok := at.(*net.TCPAddr); ok {
-		cfg.Port = tcp.Port
-	}
-	return cfg
-}
-
-func seconds(s conf.Seconds) int { return int(s.D() / time.Second) }
-
-// listen takes the address of REST and page before anything else is started.
-func (s *standalone) listen() (net.Listener, error) {
-	host, addr := s.settings.ControllerHost, s.settings.Listen()
-	if s.settings.Token == "" && !isLoopback(host) {
-		return nil, wrongSettings(fmt.Errorf("refusing to listen on %s without a token, because everybody who reaches it could run tasks: set SKALDS_TOKEN, or listen on 127.0.0.1", addr))
-	}
-	l, err := net.Listen("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, &skalds.Error{Code: skalds.CodeConflict, Message: fmt.Sprintf("%s is in use by another program: stop it, or name another address with --listen", addr)}
-	}
-	if err != nil {
-		return nil, wrongSettings(fmt.Errorf("cannot listen on %s: %w: name another address with --listen", addr, rootCause(err)))
-	}
-	return l, nil
-}
-
-// rootCause is the system's word alone: the sentence around it names the rest.
-func rootCause(err error) error {
-	var no syscall.Errno
-	if errors.As(err, &no) {
-		return no
-	}
-	return err
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
-}
-
-// serverURL is how hosts of this machine reach the listener.
-func serverURL(a net.Addr) string {
-	tcp, ok := a.(*net.TCPAddr)
-	if ok && tcp.IP.IsUnspecified() {
-		return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
-	}
-	return "http://" + a.String()
-}
-
-// serve serves until ctx ends; streams end with it.
-func serve(ctx context.Context, s *http.Server, l net.Listener) error {
-	s.BaseContext = func(net.Listener) context.Context { return ctx }
-	failed := make(chan error, 1)
-	go func() { failed <- s.Serve(l) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	err := s.Shutdown(last)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = s.Close()
-	}
-	<-failed
-	return err
 }
 
 // self is the path of this program.

@@ -34,9 +34,10 @@ type Settings struct {
 	LogRotationMB        int       `yaml:"log_rotation_mb" help:"size in MB at which the log file of a task is rotated"`
 	LogSplitWithWorkerID bool      `yaml:"log_split_with_worker_id" help:"a log file for each task; without it only the last lines of running tasks are kept, in memory"`
 
-	ControllerMode          ControllerMode `yaml:"system_controller_mode" section:"Controller" help:"DISPATCHER: API, dashboard, monitor and dispatcher; the original's CONTROLLER and MONITOR, which leave some out, are not supported yet"`
+	ControllerMode          ControllerMode `yaml:"system_controller_mode" section:"Controller" help:"DISPATCHER: everything; MONITOR: API and page, never leads; CONTROLLER: the API only, never leads. At least one controller must be a DISPATCHER"`
 	ControllerHost          string         `yaml:"system_controller_host" flag:"--listen" help:"address that the API and the dashboard listen on; 0.0.0.0: on all"`
 	ControllerPort          int            `yaml:"system_controller_port" flag:"--listen" help:"its port; 0: any free one"`
+	Advertise               string         `yaml:"skalds_advertise" flag:"--advertise" help:"URL under which hosts reach this controller, as http://10.0.0.5:8000; empty: the address that it listens on, or the first of this machine"`
 	AllowedHosts            List           `yaml:"skalds_allowed_hosts" flag:"--allowed-hosts" help:"names beside localhost and addresses that browsers may use to reach a loopback listener: those of a reverse proxy"`
 	Server                  string         `yaml:"skalds_server" flag:"--server" help:"URL of the controller, for the commands that ask it"`
 	Token                   string         `yaml:"skalds_token" flag:"--token" secret:"yes" help:"bearer token that the API asks for, and that commands send; empty: none"`
@@ -64,8 +65,8 @@ type Settings struct {
 	RedisSyncPeriod Seconds `yaml:"redis_sync_period" help:"time between two heartbeats of a host; a bare number is seconds; never more than a third of skalds_lease is used"`
 	RedisKeyTTL     Seconds `yaml:"redis_key_ttl" help:"how long the original's slow keys live; a bare number is seconds"`
 
-	MongoHost string `yaml:"mongo_host" section:"MongoDB" flag:"--mongo" help:"not supported yet: tasks are kept in skalds_data_dir"`
-	DBName    string `yaml:"db_name" help:"database in MongoDB; not supported yet"`
+	MongoHost string `yaml:"mongo_host" section:"MongoDB" flag:"--mongo" help:"MongoDB that several controllers share, as mongodb://user:password@a,b,c/?replicaSet=rs; without it a controller keeps tasks in skalds_data_dir"`
+	DBName    string `yaml:"db_name" help:"database in MongoDB"`
 }
 
 // DefaultSettings is a node and a controller of one machine.

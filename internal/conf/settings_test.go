@@ -169,14 +169,14 @@ var other = map[string]string{
 	"skald_id": "hall-1", "skald_mode": "edge", "skald_env": "PRODUCTION", "yaml_file": "workers.yml", "skalds_labels": "gpu,zone=a",
 	"skalds_data_dir": "/var/lib/skalds", "skalds_plugins": "/opt/plugins", "skalds_grace": "20s", "skalds_lease": "15s", "skalds_cgroups": "/skalds.slice", "skalds_cpu_duty_cycle": "true", "skalds_warm_workers": "3",
 	"log_level": "WARNING", "skalds_log_format": "json", "log_path": "/var/log/skalds", "log_retention": "7 days", "log_rotation_mb": "5",
-	"log_split_with_worker_id": "false", "system_controller_mode": "DISPATCHER", "system_controller_host": "0.0.0.0",
+	"log_split_with_worker_id": "false", "system_controller_mode": "MONITOR", "system_controller_host": "0.0.0.0",
 	"system_controller_port": "9000", "skalds_allowed_hosts": "a.example,b.example", "skalds_server": "https://controller:8443",
-	"skalds_token": "t0ken", "task_worker_retry": "5", "skalds_retention": "1 day", "skalds_retention_tasks": "10",
+	"skalds_advertise": "http://10.0.0.5:8000", "skalds_token": "t0ken", "task_worker_retry": "5", "skalds_retention": "1 day", "skalds_retention_tasks": "10",
 	"dispatcher_strategy": "SPREAD", "dispatcher_interval": "1s", "monitor_skald_interval": "2s", "monitor_task_interval": "4s",
 	"monitor_heartbeat_timeout": "7s", "kafka_host": "a:9092,b", "kafka_port": "9093", "kafka_username": "u", "kafka_password": "p: #1",
 	"kafka_mechanism": "SCRAM-SHA-512", "kafka_tls": "true", "kafka_topic_partitions": "6", "kafka_replication_factor": "3",
 	"redis_host": "cache", "redis_port": "6380", "redis_password": "0123", "redis_sync_period": "500ms", "redis_key_ttl": "30m0s",
-	"mongo_host": "", "db_name": "skalds",
+	"mongo_host": "mongodb://a,b/?replicaSet=rs", "db_name": "other",
 }
 
 func TestEveryKeyFromEverySourceIsTheSame(t *testing.T) {
@@ -216,7 +216,7 @@ func TestEveryKeyFromEverySourceIsTheSame(t *testing.T) {
 func TestSecretsAreMasked(t *testing.T) {
 	l := load(t, conf.Sources{Environ: []string{
 		"KAFKA_USERNAME=u", "KAFKA_PASSWORD=hunter2", "REDIS_PASSWORD=hunter2", "SKALDS_TOKEN=hunter2",
-		"SKALDS_SERVER=https://me:hunter2@controller:8000/x@y",
+		"SKALDS_SERVER=https://me:hunter2@controller:8000/x@y", "MONGO_HOST=mongodb://root:hunter2@a,b:27017/?replicaSet=rs",
 	}})
 	var table, doc bytes.Buffer
 	if err := l.WriteTable(&table); err != nil {
@@ -229,8 +229,8 @@ func TestSecretsAreMasked(t *testing.T) {
 		if strings.Contains(out, "hunter2") {
 			t.Errorf("a secret is shown:\n%s", out)
 		}
-		if strings.Count(out, "***") != 4 || !strings.Contains(out, "https://me:***@") {
-			t.Errorf("not all four are there, masked:\n%s", out)
+		if strings.Count(out, "***") != 5 || !strings.Contains(out, "https://me:***@") {
+			t.Errorf("not all five are there, masked:\n%s", out)
 		}
 	}
 	var shown struct{ Settings []conf.Shown }

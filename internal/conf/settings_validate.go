@@ -35,11 +35,11 @@ func (s Settings) Validate() error {
 	v.controller(s)
 	v.kafka(s)
 	v.redis(s)
-	if s.MongoHost != "" {
-		v.add("mongo_host", "is not supported yet: leave it out; tasks are kept in skalds_data_dir")
+	if s.MongoHost != "" && !strings.HasPrefix(s.MongoHost, "mongodb://") && !strings.HasPrefix(s.MongoHost, "mongodb+srv://") {
+		v.add("mongo_host", "%q is no URI of MongoDB: write mongodb://user:password@host:27017/", maskAddress(s.MongoHost))
 	}
-	if s.DBName != DefaultSettings().DBName {
-		v.add("db_name", "is not supported yet, as mongo_host is not: leave it out")
+	if s.DBName == "" || strings.ContainsAny(s.DBName, "/\\. \"$*<>:|?") {
+		v.add("db_name", "%q is no name of a database: leave it out for %s", s.DBName, DefaultSettings().DBName)
 	}
 	return errors.Join(v.errs...)
 }
@@ -79,8 +79,10 @@ func (v *validator) texts(s Settings) {
 }
 
 func (v *validator) controller(s Settings) {
-	if s.ControllerMode != DefaultSettings().ControllerMode {
-		v.add("system_controller_mode", "%s is not supported yet: a controller always does everything, which is DISPATCHER", s.ControllerMode)
+	if s.Advertise != "" {
+		if u, err := url.Parse(s.Advertise); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			v.add("skalds_advertise", "%q is no address: write it as http://10.0.0.5:8000", s.Advertise)
+		}
 	}
 	switch h := s.ControllerHost; {
 	case h == "":

@@ -24,12 +24,19 @@ type (
 	Mechanism string
 )
 
+// What a controller does. One that does not dispatch serves what the others have stored, and never leads.
+const (
+	ModeDispatcher ControllerMode = "DISPATCHER" // everything; one of several leads
+	ModeMonitor    ControllerMode = "MONITOR"    // API and page
+	ModeController ControllerMode = "CONTROLLER" // API only
+)
+
 var (
 	hostModes       = []string{"node", "edge", "single_process"}
 	environments    = []string{"DEV", "PRODUCTION"}
 	logLevels       = []string{"TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"}
 	logFormats      = []string{"text", "json"}
-	controllerModes = []string{"DISPATCHER", "MONITOR", "CONTROLLER"}
+	controllerModes = []string{string(ModeDispatcher), string(ModeMonitor), string(ModeController)}
 	strategies      = []string{"FIT", "SPREAD", "LEAST_TASKS", "ROUND_ROBIN", "RANDOM"}
 	mechanisms      = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 )

@@ -1,0 +1,58 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds"
+)
+
+// Bounds of the announcing.
+const (
+	announceEvery = 3 * time.Second
+	announceTTL   = 10 * time.Second
+)
+
+// Announce returns a service that tells hosts and other controllers where this one is, until its ctx ends.
+func (c *Controller) Announce(to ControllerRegistry, version string) func(ctx context.Context) error {
+	a := &announcer{to: to, log: c.log.Named("announcer"), info: func() skalds.ControllerInfo {
+		return skalds.ControllerInfo{
+			ID: c.cfg.ID, URL: c.cfg.ServerURL, Version: version, Leader: c.leadership.decides(), At: c.clock.Now().UnixMilli(),
+		}
+	}}
+	return a.Run
+}
+
+// announcer keeps the entry of a controller in the registry.
+type announcer struct {
+	to   ControllerRegistry
+	info func() skalds.ControllerInfo
+	log  hclog.Logger
+}
+
+// Run announces until ctx ends, and takes the entry back.
+func (a *announcer) Run(ctx context.Context) error {
+	failing := false
+	for ctx.Err() == nil {
+		c, cancel := context.WithTimeout(ctx, announceEvery)
+		err := a.to.Announce(c, a.info(), announceTTL)
+		cancel()
+		switch {
+		case err != nil && !failing && ctx.Err() == nil:
+			failing = true
+			a.log.Warn("cannot announce where this controller is: hosts do not find it", "err", err)
+		case err == nil && failing:
+			failing = false
+			a.log.Info("this controller is announced again")
+		}
+		rest(ctx, announceEvery)
+	}
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaderTimeout)
+	defer cancel()
+	if err := a.to.Withdraw(c, a.info().ID); err != nil {
+		a.log.Debug("cannot take back the word where this controller is: it ends by itself", "err", err)
+	}
+	return nil
+}
