@@ -276,3 +276,42 @@ func TestAFrozenLeaderDecidesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestEventsGoOnAtAnotherController(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		other := s.other()
+		s.startHost(s.host("n1"))
+		read := func(o *oneOf, after string) (changes []skalds.Change, last string, reset bool) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			last = after
+			err := o.Events().Subscribe(ctx, after, func() {}, func() { reset = true }, func(id string, c skalds.Change) {
+				changes, last = append(changes, c), id
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return changes, last, reset
+		}
+		s.await("all know the class", func() bool { w, err := other.Nodes().Workers(t.Context()); return err == nil && len(w) == 1 })
+		started := make(chan struct{})
+		go func() { <-started; leader.create(t, "t1") }()
+		close(started)
+		_, last, _ := read(leader, "")
+		if last == "" {
+			t.Fatal("the leader tells of no change")
+		}
+		other.create(t, "t2")
+		s.awaitState("t2", skalds.Finished)
+		changes, _, reset := read(other, last)
+		if reset || len(changes) < 3 || changes[0].TaskID != "t2" {
+			t.Errorf("after the last event of one controller the other tells %+v (reset: %v)", changes, reset)
+		}
+		leader.store.shut.Store(true)
+		s.awaitLeader()
+		if _, _, reset := read(other, last); !reset {
+			t.Error("a leader was killed, and may have announced less than it stored: nobody was told to read anew")
+		}
+	})
+}
