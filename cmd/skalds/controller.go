@@ -10,14 +10,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/controller/api"
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
 	"github.com/skalds-go/skalds/internal/redis"
-	"github.com/skalds-go/skalds/internal/sqlite"
 )
 
 func controllerCommand() *cobra.Command {
@@ -69,11 +67,19 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = listener.Close() }() // the server has closed it, unless something failed before
-	store, closeStore, err := o.openStore(ctx)
+	alone := !o.said("mongo_host")
+	if alone {
+		unlock, err := o.lockDataDir()
+		if err != nil {
+			return err
+		}
+		defer func() { closeLater(unlock) }()
+	}
+	store, err := openStore(o.settings, !alone, o.log)
 	if err != nil {
 		return err
 	}
-	defer func() { closeLater(closeStore) }()
+	defer func() { closeLater(store.Close) }()
 	at := clusterServices(o.settings)
 	at.kafka.ClientID = "skalds-controller"
 	bus, err := kafka.NewControllerBus(at.kafka, o.log)
@@ -84,7 +90,6 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 	beats := redis.NewHeartbeatStore(at.redis, o.log)
 	defer func() { closeLater(beats.Close) }()
 
-	alone := !o.said("mongo_host")
 	f := &front{settings: o.settings, lease: o.settings.Lease.D(), alone: alone, url: serverURL(o.settings, listener.Addr(), true), log: o.log}
 	p := newProgram(ctx)
 	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats}, func(h api.Health) api.Health { return h })
@@ -95,26 +100,20 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 	return p.run()
 }
 
-// openStore opens MongoDB where it is named, and the file of the data folder otherwise.
-func (o *controllerOptions) openStore(context.Context) (store controller.Store, closeStore func() error, err error) {
-	if o.said("mongo_host") {
-		return nil, nil, wrongSettings(errors.New("MONGO_HOST is not supported yet"))
-	}
+// lockDataDir makes the folder of a store that is a file, and keeps others out of it.
+func (o *controllerOptions) lockDataDir() (unlock func() error, err error) {
 	dir, err := filepath.Abs(o.settings.DataDir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("start controller: %w", err)
+		return nil, fmt.Errorf("start controller: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("start controller: %w", err)
-	}
+	o.settings.DataDir = dir
 	lock, err := embedded.LockDataDir(dir)
 	if err != nil {
-		return nil, nil, err
-	}
-	file, err := sqlite.Open(filepath.Join(dir, storeFile), o.log)
-	if err != nil {
-		return nil, nil, errors.Join(err, lock.Close())
+		return nil, err
 	}
 	o.log.Warn("tasks are kept in a file: there can be no other controller; MONGO_HOST names a store for several", "file", filepath.Join(dir, storeFile))
-	return file, func() error { return errors.Join(file.Close(), lock.Close()) }, nil
+	return lock.Close, nil
 }

@@ -18,15 +18,11 @@ import (
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
 	"github.com/skalds-go/skalds/internal/redis"
-	"github.com/skalds-go/skalds/internal/sqlite"
 )
 
 // embeddedLease is the lease where nodes join an embedded bus: those servers restart with their program, and nodes should
 // live through that.
 const embeddedLease = 15 * time.Second
-
-// storeFile is the controller's store in the data folder.
-const storeFile = "skalds.db"
 
 func standaloneCommand() *cobra.Command {
 	var flags settingsFlags
@@ -35,12 +31,14 @@ func standaloneCommand() *cobra.Command {
 		Use:   "standalone",
 		Short: "Run everything on this machine: controller, host, bus, store, REST and page",
 		Long: `Runs a controller and a host with an embedded bus, Redis and store. No service is needed; all state lies in one folder and survives a
-restart. Further hosts of this machine join with "skalds host --mode node --join <data-dir>/join.json".`,
+restart. Further hosts of this machine join with "skalds host --mode node --join <data-dir>/join.json".
+
+--kafka, --redis and --mongo each replace one of the embedded parts; user, password and encryption come from the settings.`,
 		Example: `  skalds standalone --plugins bin/plugins --workers workers.yml
   skalds standalone --listen 127.0.0.1:9000 --data-dir /var/lib/skalds --nodes 3`,
 		Args: cli.NoArgs,
 	}
-	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace", "skalds_cgroups", "skalds_warm_workers", "skalds_cpu_duty_cycle")
+	flags.offer(c, "skalds_data_dir", "system_controller_host", "skalds_plugins", "yaml_file", "skald_id", "skalds_labels", "log_level", "skalds_log_format", "skalds_lease", "skalds_grace", "skalds_cgroups", "skalds_warm_workers", "skalds_cpu_duty_cycle", "kafka_host", "redis_host", "mongo_host")
 	c.Flags().IntVar(&nodes, "nodes", 1, "`number` of hosts; more than one run as child processes with an equal share of the machine each")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		loaded, err := flags.load(c)
@@ -57,15 +55,24 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 			settings: loaded.Settings, nodes: nodes, lease: embeddedLease, log: newLogger(loaded.Settings, c),
 			childFlags: flags.given(c, "labels", "log-level", "log-format", "grace", "cgroups", "warm-workers", "cpu-duty-cycle"),
 		}
-		if loaded.From["skalds_lease"] != "default" {
+		at := clusterServices(loaded.Settings)
+		if c.Flags().Changed("kafka") {
+			s.elsewhere.KafkaBrokers, s.elsewhere.KafkaUser, s.elsewhere.KafkaPassword = at.kafka.Brokers, at.kafka.User, at.kafka.Password
+			s.elsewhere.KafkaMechanism, s.elsewhere.KafkaTLS = at.kafka.Mechanism, at.kafka.TLS
+		}
+		if c.Flags().Changed("redis") {
+			s.elsewhere.RedisAddr, s.elsewhere.RedisPassword = at.redis.Addr, at.redis.Password
+		}
+		s.mongo = c.Flags().Changed("mongo")
+		if loaded.From["skalds_lease"] != "default" || c.Flags().Changed("kafka") && c.Flags().Changed("redis") {
 			s.lease = loaded.Settings.Lease.D()
 		}
 		for _, w := range loaded.Warnings {
 			s.log.Warn(w)
 		}
-		for _, key := range []string{"kafka_host", "redis_host"} {
-			if from := loaded.From[key]; from != "default" {
-				s.log.Warn("a standalone has its own servers: this setting is for hosts of a cluster and not used here", "key", key, "from", from)
+		for key, flag := range map[string]string{"kafka_host": "kafka", "redis_host": "redis", "mongo_host": "mongo"} {
+			if from := loaded.From[key]; from != "default" && !c.Flags().Changed(flag) {
+				s.log.Warn("a standalone has this server in itself: the setting is not used; the flag is", "key", key, "from", from, "flag", "--"+flag)
 			}
 		}
 		return s.run(c.Context())
@@ -79,6 +86,8 @@ type standalone struct {
 	nodes      int
 	lease      time.Duration
 	childFlags []string
+	elsewhere  embedded.Join // services that are not embedded
+	mongo      bool          // the store is not in the data folder
 	log        hclog.Logger
 }
 
@@ -101,7 +110,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = listener.Close() }() // the server has closed it, unless something failed before
-	servers, err := embedded.Start(ctx, embedded.Config{DataDir: dir, Log: s.log})
+	servers, err := embedded.Start(ctx, embedded.Config{DataDir: dir, Log: s.log, Elsewhere: s.elsewhere})
 	if err != nil {
 		return err
 	}
@@ -110,7 +119,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 	if err := servers.WriteJoin(url, s.settings.Token, s.lease); err != nil {
 		return err
 	}
-	store, err := sqlite.Open(filepath.Join(dir, storeFile), s.log)
+	store, err := openStore(s.settings, s.mongo, s.log)
 	if err != nil {
 		return err
 	}
@@ -135,7 +144,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		}
 		defer func() { closeLater(closeHost) }()
 	}
-	f := &front{settings: s.settings, lease: s.lease, alone: true, url: url, log: s.log}
+	f := &front{settings: s.settings, lease: s.lease, alone: !s.mongo, url: url, log: s.log}
 	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats}, func(h api.Health) api.Health { return health{h, disk{dir}} })
 	if err != nil {
 		return err

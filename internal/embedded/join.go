@@ -17,10 +17,16 @@ type Join struct {
 	KafkaBrokers  []string `json:"kafkaBrokers"`
 	KafkaUser     string   `json:"kafkaUser"`
 	KafkaPassword string   `json:"kafkaPassword"`
-	RedisAddr     string   `json:"redisAddr"`
-	RedisPassword string   `json:"redisPassword"`
-	Server        string   `json:"server,omitempty"` // URL of the controller
-	Token         string   `json:"token,omitempty"`  // for it
+	// KafkaElsewhere and RedisElsewhere say that a server is not one of this program.
+	KafkaElsewhere bool `json:"kafkaElsewhere,omitempty"`
+	RedisElsewhere bool `json:"redisElsewhere,omitempty"`
+	// KafkaMechanism and KafkaTLS are of brokers that run elsewhere; empty: PLAIN, without TLS.
+	KafkaMechanism string `json:"kafkaMechanism,omitempty"`
+	KafkaTLS       bool   `json:"kafkaTLS,omitempty"`
+	RedisAddr      string `json:"redisAddr"`
+	RedisPassword  string `json:"redisPassword"`
+	Server         string `json:"server,omitempty"` // URL of the controller
+	Token          string `json:"token,omitempty"`  // for it
 	// Lease is how long the controller takes a silent node for alive; a host that joins must count by the same.
 	Lease skalds.Duration `json:"lease,omitempty"`
 }
@@ -45,6 +51,17 @@ func ReadJoin(path string) (Join, error) {
 		return Join{}, skalds.Errorf(skalds.CodeInvalid, "%s is no join file of skalds: it names no kafkaBrokers or no redisAddr", path)
 	}
 	return j, nil
+}
+
+// own is what is left of a join file that says where our own servers were, and with which passwords.
+func (j Join) own() Join {
+	if j.KafkaElsewhere {
+		j.KafkaBrokers, j.KafkaPassword = nil, ""
+	}
+	if j.RedisElsewhere {
+		j.RedisAddr, j.RedisPassword = "", ""
+	}
+	return j
 }
 
 // write replaces the file at once, so that nobody reads half of it.

@@ -32,6 +32,9 @@ const retentionInterval = time.Minute
 type Config struct {
 	DataDir string       // locked by LockDataDir; join.json and the bus lie in it
 	Log     hclog.Logger // nil is silent
+	// Elsewhere names what runs outside: where it has brokers no bus is started, where it has an address of Redis no Redis. join.json
+	// passes both on.
+	Elsewhere Join
 }
 
 // Servers are a bus and a Redis in this process.
@@ -48,7 +51,7 @@ type Servers struct {
 	join Join
 }
 
-// Start starts both on loopback, on the ports and with the passwords of the last time where the folder knows them, and
+// Start starts both, or those that do not run elsewhere, on loopback, on the ports and with the passwords of the last time where the folder knows them, and
 // writes join.json. ctx bounds the start only; the servers run until Close.
 func Start(ctx context.Context, cfg Config) (*Servers, error) {
 	log := cfg.Log
@@ -60,14 +63,20 @@ func Start(ctx context.Context, cfg Config) (*Servers, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		log.Warn("the join file cannot be used: hosts that have joined must be given the new one", "err", err)
 	}
+	before = before.own()
 	s := &Servers{dir: cfg.DataDir, join: Join{
 		KafkaUser: busUser, KafkaPassword: secret(before.KafkaPassword), RedisPassword: secret(before.RedisPassword),
 		Server: before.Server, Token: before.Token, Lease: before.Lease,
 	}}
-	if err := s.startBus(before, log); err != nil {
+	if e := cfg.Elsewhere; len(e.KafkaBrokers) > 0 {
+		s.join.KafkaBrokers, s.join.KafkaUser, s.join.KafkaPassword = e.KafkaBrokers, e.KafkaUser, e.KafkaPassword
+		s.join.KafkaMechanism, s.join.KafkaTLS, s.join.KafkaElsewhere = e.KafkaMechanism, e.KafkaTLS, true
+	} else if err := s.startBus(before, log); err != nil {
 		return nil, err
 	}
-	if err := s.startRedis(before, log); err != nil {
+	if e := cfg.Elsewhere; e.RedisAddr != "" {
+		s.join.RedisAddr, s.join.RedisPassword, s.join.RedisElsewhere = e.RedisAddr, e.RedisPassword, true
+	} else if err := s.startRedis(before, log); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := context.Cause(ctx); err != nil {

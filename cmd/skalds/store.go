@@ -1,0 +1,23 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/internal/conf"
+	"github.com/skalds-go/skalds/internal/sqlite"
+)
+
+// storeFile is the controller's store in the data folder.
+const storeFile = "skalds.db"
+
+// openStore opens MongoDB, or the file of the data folder, which is locked.
+func openStore(s conf.Settings, mongo bool, log hclog.Logger) (controller.Store, error) {
+	if mongo {
+		return nil, wrongSettings(errors.New("MONGO_HOST is not supported yet"))
+	}
+	return sqlite.Open(filepath.Join(s.DataDir, storeFile), log)
+}
