@@ -77,4 +77,5 @@ type Node struct {
 	LastHelloAt int64    `json:"lastHelloAt"`        // ms since epoch
 	LostAt      int64    `json:"lostAt,omitempty"`   // ms since epoch; 0: not lost
 	Workers     []string `json:"workers,omitempty"`  // "name@version@digest"
+	Revision    int64    `json:"revision,omitempty"` // raised by every change; 0: of before they were counted
 }

@@ -44,7 +44,7 @@ func TestAnEndThatWasGivenUpIsOwed(t *testing.T) {
 		{over, applied, false, false}, // a user has cancelled it meanwhile
 		{record, applied, false, false},
 	} {
-		c.greet(skalds.Node{ID: "n1", Incarnation: 4}, at)
+		greet(c, 4, at)
 		if got := a.owes(tt.work, tt.done); got != tt.owed {
 			t.Errorf("step %d: owed %v, want %v", i, got, tt.owed)
 		}

@@ -371,28 +371,26 @@ func (c *cluster) storing(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// amend changes a node's record; it reports whether the node may get tasks now that it might not get before.
-func (c *cluster) amend(id string, change func(*skalds.Node)) bool {
+// stored takes in the record of a node as it was stored; it reports whether the node may get tasks now that it might not get
+// before.
+func (c *cluster) stored(n skalds.Node) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	change(&c.member(id).record)
-	return c.judge(id)
+	c.member(n.ID).record = n
+	return c.judge(n.ID)
 }
 
 // greet notes an answered hello; the node may get tasks from now on.
-func (c *cluster) greet(n skalds.Node, now time.Time) {
+func (c *cluster) greet(id string, incarnation int64, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.member(n.ID)
-	cordoned, draining := m.record.Cordoned, m.record.Draining
-	m.record = n
-	m.record.Cordoned, m.record.Draining = cordoned, draining
-	m.greeted = n.Incarnation
-	c.leases.Greeted(n.ID, n.Incarnation, now)
-	if m.greeted == c.leases.Incarnation(n.ID) { // else its heartbeats are late, and it is asked again in its turn
+	m := c.member(id)
+	m.greeted = incarnation
+	c.leases.Greeted(id, incarnation, now)
+	if m.greeted == c.leases.Incarnation(id) { // else its heartbeats are late, and it is asked again in its turn
 		m.asked = 0
 	}
-	c.judge(n.ID)
+	c.judge(id)
 }
 
 // distrust has a node say hello again, because something that it said was lost; it gets no new task before.

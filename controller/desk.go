@@ -168,16 +168,10 @@ func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
 	if err != nil {
 		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
 	}
-	err = d.cluster.storing(ctx, func() error {
-		node, err := d.record(ctx, from, &h) // after settling, which asks whether this incarnation is a new one
-		if err == nil {
-			d.cluster.greet(node, d.tasks.clock.Now())
-		}
-		return err
-	})
-	if err != nil {
+	if err := d.record(ctx, from, &h); err != nil { // after settling, which asks whether this incarnation is a new one
 		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
 	}
+	d.cluster.greet(from.node, from.incarnation, d.tasks.clock.Now())
 	for _, a := range answerParts(from.incarnation, h.Number, generation, commands, epochs) {
 		d.outbox.send(from.node, skalds.NodeMessage{Answer: &a})
 	}

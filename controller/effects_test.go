@@ -117,6 +117,19 @@ func TestGoneOutranks(t *testing.T) {
 }
 
 // TestWhichNodesGetTasks walks through what a node must be and say before it gets a task.
+// amend changes the record of node n1, as after it was stored.
+func amend(c *cluster, change func(*skalds.Node)) {
+	n := c.nodeRecord("n1")
+	change(&n)
+	c.stored(n)
+}
+
+// greet is an answered hello of node n1.
+func greet(c *cluster, incarnation int64, at time.Time) {
+	amend(c, func(n *skalds.Node) { n.Mode, n.Incarnation = skalds.NodeModeNode, incarnation })
+	c.greet("n1", incarnation, at)
+}
+
 func TestWhichNodesGetTasks(t *testing.T) {
 	at := time.UnixMilli(now)
 	for _, tt := range []struct {
@@ -130,12 +143,12 @@ func TestWhichNodesGetTasks(t *testing.T) {
 		{"back, without a hello", func(c *cluster) { c.silent("n1", now); c.heard("n1", 4, 2, at) }, "has not said hello yet"},
 		{"restarted, without a hello", func(c *cluster) { c.heard("n1", 5, 1, at) }, "has not said hello yet"},
 		{"something that it said was lost", func(c *cluster) { c.distrust("n1") }, "has not said hello yet"},
-		{"cordoned", func(c *cluster) { c.amend("n1", func(n *skalds.Node) { n.Cordoned = true }) }, "is cordoned"},
-		{"draining", func(c *cluster) { c.amend("n1", func(n *skalds.Node) { n.Draining = true }) }, "is draining"},
-		{"edge", func(c *cluster) { c.amend("n1", func(n *skalds.Node) { n.Mode = skalds.NodeModeEdge }) }, "runs the tasks of its own file only"},
+		{"cordoned", func(c *cluster) { amend(c, func(n *skalds.Node) { n.Cordoned = true }) }, "is cordoned"},
+		{"draining", func(c *cluster) { amend(c, func(n *skalds.Node) { n.Draining = true }) }, "is draining"},
+		{"edge", func(c *cluster) { amend(c, func(n *skalds.Node) { n.Mode = skalds.NodeModeEdge }) }, "runs the tasks of its own file only"},
 		{"cordoned, after another hello", func(c *cluster) {
-			c.amend("n1", func(n *skalds.Node) { n.Cordoned = true })
-			c.greet(skalds.Node{ID: "n1", Mode: skalds.NodeModeNode, Incarnation: 4}, at)
+			amend(c, func(n *skalds.Node) { n.Cordoned = true })
+			greet(c, 4, at)
 		}, "is cordoned"},
 	} {
 		c := newCluster(DefaultConfig())
@@ -143,7 +156,7 @@ func TestWhichNodesGetTasks(t *testing.T) {
 		c.setWorkers(nil, "n1", []skalds.WorkerInfo{worker})
 		c.heard("n1", 4, 1, at)
 		c.observe([]skalds.Heartbeat{{NodeID: "n1", Incarnation: 4, Seq: 1, Capacity: skalds.Capacity{CPUCores: 4, MemoryBytes: 1 << 30}}}, at)
-		c.greet(skalds.Node{ID: "n1", Mode: skalds.NodeModeNode, Incarnation: 4}, at)
+		greet(c, 4, at)
 		tt.node(c)
 		r := dispatch.NewRequest(taskIn(skalds.Created))
 		_, verdicts := c.explain(&r, at)
@@ -167,7 +180,7 @@ func TestAskingForHellos(t *testing.T) {
 	if asked < 4 || asked > 8 {
 		t.Errorf("asked %d times in a minute: want soon, then less often", asked)
 	}
-	c.greet(skalds.Node{ID: "n1", Incarnation: 5}, at) // its heartbeats come later
+	greet(c, 5, at) // its heartbeats come later
 	for range 10 {
 		asked += len(c.wantsHello(at.Add(time.Minute)))
 	}

@@ -11,33 +11,29 @@ import (
 // helloAnswerBytes bounds the commands of one part of an answer.
 const helloAnswerBytes = skalds.MaxBusMessageBytes - 8<<10
 
-// node is the record of a host that has said hello.
-func (d *desk) nodeRecord(from origin, h *skalds.Hello) skalds.Node {
-	n := d.cluster.nodeRecord(from.node)
-	n.ID, n.Mode, n.Incarnation, n.Partition = from.node, h.Mode, from.incarnation, h.Partition
-	n.LastHelloAt, n.LostAt = d.tasks.now(), 0
-	n.Workers = nil
-	for i := range h.Workers {
-		n.Workers = append(n.Workers, h.Workers[i].Ref()+"@"+h.Workers[i].Digest)
+// record stores the node of a host that has said hello, and its workers.
+func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) error {
+	now := d.tasks.now()
+	_, err := d.tasks.picture.saveNode(ctx, d.store, from.node, func(n *skalds.Node) {
+		n.ID, n.Mode, n.Incarnation, n.Partition = from.node, h.Mode, from.incarnation, h.Partition
+		n.LastHelloAt, n.LostAt = now, 0
+		n.Workers = nil
+		for i := range h.Workers {
+			n.Workers = append(n.Workers, h.Workers[i].Ref()+"@"+h.Workers[i].Digest)
+		}
+	})
+	if err != nil {
+		return err
 	}
-	return n
-}
-
-// record stores the node and its workers.
-func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) (skalds.Node, error) {
-	n := d.nodeRecord(from, h)
-	if err := d.store.SaveNode(ctx, n); err != nil {
-		return n, err
-	}
-	if err := d.store.SaveWorkers(ctx, n.ID, h.Workers); err != nil {
-		return n, err
+	if err := d.store.SaveWorkers(ctx, from.node, h.Workers); err != nil {
+		return err
 	}
 	all, err := d.store.Workers(ctx)
 	if err != nil {
-		return n, err
+		return err
 	}
-	d.cluster.setWorkers(all, n.ID, h.Workers)
-	return n, nil
+	d.cluster.setWorkers(all, from.node, h.Workers)
+	return nil
 }
 
 // step is what a hello means for one task.

@@ -119,7 +119,7 @@ func TestHellosInParts(t *testing.T) {
 	} {
 		c := newCluster(DefaultConfig())
 		c.heard("n1", 1, 1, time.UnixMilli(now))
-		c.greet(skalds.Node{ID: "n1", Incarnation: 1}, time.UnixMilli(now))
+		greet(c, 1, time.UnixMilli(now))
 		d := newDesk(nil, c, nil, nil, nil, quiet)
 		var h skalds.Hello
 		var whole bool

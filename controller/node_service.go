@@ -95,24 +95,10 @@ func (s *NodeService) evict(ctx context.Context, id string) error {
 }
 
 func (s *NodeService) amend(ctx context.Context, id, who, action string, change func(*skalds.Node)) error {
-	if !s.tasks.leads() { // what is known here of the node may be older than what the leader has stored
-		if err := s.tasks.picture.nodes(ctx); err != nil {
-			return err
-		}
+	if _, ok := s.cluster.view(id); !ok {
+		return skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
 	}
-	freed := false
-	err := s.cluster.storing(ctx, func() error {
-		v, ok := s.cluster.view(id)
-		if !ok {
-			return skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
-		}
-		change(&v.Node)
-		if err := s.save(ctx, v.Node); err != nil {
-			return err
-		}
-		freed = s.cluster.amend(id, change)
-		return nil
-	})
+	freed, err := s.tasks.picture.saveNode(ctx, s.store, id, change)
 	if err != nil {
 		return err
 	}
@@ -127,12 +113,6 @@ func (s *NodeService) amend(ctx context.Context, id, who, action string, change 
 		s.tasks.dispatcher.freed()
 	}
 	return nil
-}
-
-func (s *NodeService) save(ctx context.Context, n skalds.Node) error {
-	ctx, cancel := lasting(ctx)
-	defer cancel()
-	return s.store.SaveNode(ctx, n)
 }
 
 // Workers lists the plugins that were ever seen and the nodes that have them: exactly those by which tasks are accepted.

@@ -242,7 +242,9 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 func (w *nodeWatch) saveLost(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return w.cluster.storing(ctx, func() error { return w.store.SaveNode(ctx, w.cluster.nodeRecord(id)) })
+	lostAt := w.cluster.nodeRecord(id).LostAt
+	_, err := w.tasks.picture.saveNode(ctx, w.store, id, func(n *skalds.Node) { n.LostAt = lostAt })
+	return err
 }
 
 func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {

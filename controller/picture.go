@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -98,6 +99,35 @@ func (p *picture) once(ctx context.Context) error {
 // nodes reads the nodes and workers alone.
 func (p *picture) nodes(ctx context.Context) error {
 	return p.cluster.storing(ctx, func() error { return p.readNodes(ctx) })
+}
+
+// saveNode stores the record of a node changed, and brings the change into the picture. Where another controller was faster, the
+// record is read and changed anew. It reports whether the node may get tasks now that it might not get before. change may be
+// called several times.
+func (p *picture) saveNode(ctx context.Context, store NodeStore, id string, change func(*skalds.Node)) (freed bool, err error) {
+	err = p.cluster.storing(ctx, func() error {
+		for range saveTries {
+			n := p.cluster.nodeRecord(id)
+			change(&n)
+			c, cancel := lasting(ctx)
+			err := store.SaveNode(c, n)
+			cancel()
+			switch {
+			case errors.Is(err, skalds.ErrRevision):
+				if err := p.readNodes(ctx); err != nil {
+					return err
+				}
+				continue
+			case err != nil:
+				return err
+			}
+			n.Revision++
+			freed = p.cluster.stored(n)
+			return nil
+		}
+		return skalds.Errorf(skalds.CodeUnavailable, "node %s is being changed by others all the time: try again", id)
+	})
+	return freed, err
 }
 
 func (p *picture) readNodes(ctx context.Context) error {

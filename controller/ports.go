@@ -87,6 +87,8 @@ type AuditEntry struct {
 
 // NodeStore keeps nodes, the workers seen, and the store's own numbers.
 type NodeStore interface {
+	// SaveNode stores n with Revision n.Revision + 1 if the stored revision is n.Revision, where none is stored 0. It fails with
+	// skalds.ErrRevision where the stored one differs.
 	SaveNode(ctx context.Context, n skalds.Node) error
 	Nodes(ctx context.Context) ([]skalds.Node, error)
 	SaveWorkers(ctx context.Context, nodeID string, workers []skalds.WorkerInfo) error // replaces the node's set

@@ -362,6 +362,10 @@ func (s *Store) SaveNode(ctx context.Context, n skalds.Node) error {
 		return err
 	}
 	defer leave()
+	if s.nodes[n.ID].Revision != n.Revision {
+		return skalds.ErrRevision
+	}
+	n.Revision++
 	if s.onNode != nil {
 		s.onNode(s.nodes[n.ID], n)
 	}

@@ -2,6 +2,7 @@ package porttest
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/skalds-go/skalds"
@@ -10,7 +11,7 @@ import (
 
 func storeNodes(t *testing.T, s controller.Store) {
 	ctx := t.Context()
-	n1 := skalds.Node{ID: "n1", Mode: skalds.NodeModeNode, Incarnation: 3, Partition: 7, LastHelloAt: 5, Workers: []string{"w@1.0.0@sha256:a"}}
+	n1 := skalds.Node{ID: "n1", Mode: skalds.NodeModeNode, Incarnation: 3, Partition: 7, LastHelloAt: 5, Workers: []string{"w@1.0.0@sha256:a"}, Revision: 1}
 	for _, n := range []skalds.Node{{ID: "n2", Mode: skalds.NodeModeEdge}, {ID: "n1"}, n1} {
 		if err := s.SaveNode(ctx, n); err != nil {
 			t.Fatal(err)
@@ -20,7 +21,14 @@ func storeNodes(t *testing.T, s controller.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "nodes", nodes, []skalds.Node{n1, {ID: "n2", Mode: skalds.NodeModeEdge}})
+	stale := n1
+	n1.Revision = 2
+	same(t, "nodes", nodes, []skalds.Node{n1, {ID: "n2", Mode: skalds.NodeModeEdge, Revision: 1}})
+	for _, n := range []skalds.Node{stale, {ID: "n2"}, {ID: "n3", Revision: 4}} {
+		if err := s.SaveNode(ctx, n); !errors.Is(err, skalds.ErrRevision) {
+			t.Errorf("node %s saved by revision %d: %v", n.ID, n.Revision, err)
+		}
+	}
 
 	w := func(version, digest string) skalds.WorkerInfo {
 		return skalds.WorkerInfo{Name: "w", Version: version, Digest: digest, Protocol: 1, Classes: []skalds.ClassInfo{{ClassName: "Recorder", Schema: json.RawMessage(`{"type":"object"}`)}}}

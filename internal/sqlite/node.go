@@ -13,12 +13,26 @@ import (
 
 // SaveNode inserts or replaces a node.
 func (s *Store) SaveNode(ctx context.Context, n skalds.Node) error {
+	before := n.Revision
+	n.Revision++
 	doc, err := json.Marshal(n)
 	if err != nil {
 		return fmt.Errorf("write node %s: %w", n.ID, err)
 	}
 	return s.write(ctx, "save node "+n.ID, false, func(x *txn) error {
-		_, err := x.exec(`INSERT INTO nodes(id, doc) VALUES(?,?) ON CONFLICT(id) DO UPDATE SET doc = excluded.doc`, n.ID, string(doc))
+		var stored string
+		var now skalds.Node
+		found, err := x.row(`SELECT doc FROM nodes WHERE id = ?`, []any{n.ID}, &stored)
+		if err == nil && found {
+			err = json.Unmarshal([]byte(stored), &now)
+		}
+		if err != nil {
+			return err
+		}
+		if now.Revision != before {
+			return skalds.ErrRevision
+		}
+		_, err = x.exec(`INSERT INTO nodes(id, doc) VALUES(?,?) ON CONFLICT(id) DO UPDATE SET doc = excluded.doc`, n.ID, string(doc))
 		return err
 	})
 }
