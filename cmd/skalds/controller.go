@@ -92,7 +92,7 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 
 	f := &front{settings: o.settings, lease: o.settings.Lease.D(), alone: alone, url: serverURL(o.settings, listener.Addr(), true), log: o.log}
 	p := newProgram(ctx)
-	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats}, func(h api.Health) api.Health { return h })
+	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats, registry: beats}, func(h api.Health) api.Health { return h })
 	if err != nil {
 		return err
 	}

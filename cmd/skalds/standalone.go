@@ -145,7 +145,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		defer func() { closeLater(closeHost) }()
 	}
 	f := &front{settings: s.settings, lease: s.lease, alone: !s.mongo, url: url, log: s.log}
-	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats}, func(h api.Health) api.Health { return health{h, disk{dir}} })
+	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats, registry: beats}, func(h api.Health) api.Health { return health{h, disk{dir}} })
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 // Heartbeats is both sides of a heartbeat store.
 type Heartbeats interface {
 	controller.HeartbeatStore
+	controller.ControllerRegistry
 	host.HeartbeatStore
 }
 
@@ -30,6 +31,7 @@ func RunHeartbeats(t *testing.T, open func(t testing.TB) Heartbeats) {
 		{"forget", beatsForget},
 		{"many nodes at once", beatsMany},
 		{"the ends of tasks", beatsTaskEnded},
+		{"controllers", controllersAnnounced},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := open(t)
