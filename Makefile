@@ -26,7 +26,7 @@ STATICCHECK := .tools/staticcheck-$(STATICCHECK_VERSION)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: needs
 needs:
@@ -48,6 +48,10 @@ run: build ## start everything on this machine with two recorded cameras; LISTEN
 .PHONY: test
 test: needs ## run all tests of all modules, with the race detector where a C compiler is found
 	go test $$(scripts/race-flag.sh) $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: test-cluster
+test-cluster: needs ## run the tests that need a real Kafka, Redis and MongoDB, and start these (needs java 17, mvn, python3)
+	scripts/test-cluster.sh
 
 .PHONY: check
 check: fmt-check vet staticcheck archtest verify test simulate ## everything that must hold before a commit

@@ -8,6 +8,11 @@ need ffprobe ffmpeg
 need chromium chromium
 need curl curl
 need jq jq
+need java default-jre-headless
+need mvn maven
+need python3 python3
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+need openssl openssl
 [[ -n $("$(dirname "$0")/race-flag.sh") ]] || missing+=(gcc libc6-dev)
 if ((${#missing[@]} == 0)); then
   echo "nothing is missing"
