@@ -67,15 +67,38 @@ type Change struct {
 	At   int64  `json:"timestamp"` // ms since epoch
 }
 
-// TaskEvent is the original's event: it names tasks, nothing more.
+// TaskEvent is the original's event: it names tasks, nothing more. Times are ms since epoch.
 type TaskEvent struct {
-	ID             string   `json:"id,omitempty"`
-	Title          string   `json:"title,omitempty"`
-	Initiator      string   `json:"initiator,omitempty"`
-	Recipient      string   `json:"recipient,omitempty"`
-	CreateDateTime int64    `json:"createDateTime,omitempty"`
-	UpdateDateTime int64    `json:"updateDateTime,omitempty"`
+	ID             string   `json:"id"`
+	Title          string   `json:"title"`
+	Initiator      string   `json:"initiator"`
+	Recipient      string   `json:"recipient"`
+	CreateDateTime int64    `json:"createDateTime"`
+	UpdateDateTime int64    `json:"updateDateTime"`
 	TaskIDs        []string `json:"taskIds"`
+}
+
+// MarshalJSON writes what the original writes: aliases, and null for what is not said.
+func (e TaskEvent) MarshalJSON() ([]byte, error) {
+	said := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	ids := e.TaskIDs
+	if ids == nil {
+		ids = []string{} // the original refuses null
+	}
+	return json.Marshal(struct {
+		ID             *string  `json:"id"`
+		Title          *string  `json:"title"`
+		Initiator      *string  `json:"initiator"`
+		Recipient      *string  `json:"recipient"`
+		CreateDateTime int64    `json:"createDateTime"`
+		UpdateDateTime int64    `json:"updateDateTime"`
+		TaskIDs        []string `json:"taskIds"`
+	}{said(e.ID), said(e.Title), said(e.Initiator), said(e.Recipient), e.CreateDateTime, e.UpdateDateTime, ids})
 }
 
 // UnmarshalJSON reads both spellings that occur on the wire: aliases (taskIds) and field names (task_ids).

@@ -174,7 +174,7 @@ func TestTaskEventInBothSpellings(t *testing.T) {
 		}
 	}
 	b, err := json.Marshal(want)
-	if err != nil || string(b) != `{"id":"t","title":"x","createDateTime":1,"updateDateTime":2,"taskIds":["a","b"]}` {
+	if err != nil || string(b) != `{"id":"t","title":"x","initiator":null,"recipient":null,"createDateTime":1,"updateDateTime":2,"taskIds":["a","b"]}` {
 		t.Errorf("written %s, %v", b, err)
 	}
 	for _, bad := range []string{`[]`, `{"taskIds":"a"}`, `{"task_ids":{}}`, `{`} {

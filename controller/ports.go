@@ -186,6 +186,9 @@ type Bus interface {
 	// Changes blocks and calls fn for every change. after is the id of the last one seen ("" = from now on). fn gets the
 	// event's id; reset is called instead of a replay where after is unknown.
 	Changes(ctx context.Context, after string, reset func(), fn func(id string, c skalds.Change)) error
+	// PublishEvent puts an event about a task on one of the original's topics, for Python nodes. Its initiator and missing times
+	// are filled in. An event is a hint: Python nodes that are away never read it.
+	PublishEvent(ctx context.Context, topic, taskID string, e skalds.TaskEvent) error
 	// Requests blocks and calls fn for every event of the original's topics from now on, but for those that controllers wrote.
 	Requests(ctx context.Context, fn func(topic string, e skalds.TaskEvent)) error
 	Ping(ctx context.Context) error

@@ -19,6 +19,7 @@ type Bus struct {
 	reports   []skalds.HostMessage
 	changes   []skalds.Change
 	requests  []request
+	events    []Event
 	inboxes   map[string]chan skalds.NodeMessage
 	short     []func(skalds.ShortHeartbeat)
 	beats     map[string]skalds.Heartbeat
@@ -231,6 +232,30 @@ func (b *Bus) Changes(ctx context.Context, after string, reset func(), fn func(i
 		at++
 		return func() { fn(strconv.Itoa(at), c) }
 	})
+}
+
+// PublishEvent does not give the event to Requests, as it is a controller's own.
+func (b *Bus) PublishEvent(ctx context.Context, topic, _ string, e skalds.TaskEvent) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down != nil {
+		return b.down
+	}
+	b.events = append(b.events, Event{topic, e})
+	return ctx.Err()
+}
+
+// Event is one that a controller has published on one of the original's topics.
+type Event struct {
+	Topic string
+	skalds.TaskEvent
+}
+
+// Events lists what controllers have published on the original's topics.
+func (b *Bus) Events() []Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.events)
 }
 
 func (b *Bus) Requests(ctx context.Context, fn func(topic string, e skalds.TaskEvent)) error {

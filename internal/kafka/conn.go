@@ -56,7 +56,7 @@ func newConn(cfg Config, log hclog.Logger) (*conn, error) {
 		kgo.ProducerLinger(0),
 		kgo.RecordDeliveryTimeout(sendTimeout),
 		kgo.ProduceRequestTimeout(sendTimeout),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RecordPartitioner(partitioner{}),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("set up the bus: %w", err)
@@ -83,7 +83,7 @@ func (c *conn) Close() error {
 // message is one thing to be sent.
 type message struct {
 	topic     string
-	partition int32
+	partition int32 // or byKey
 	key       string
 	value     any
 }

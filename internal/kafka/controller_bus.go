@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"sync/atomic"
@@ -43,6 +44,18 @@ func (b *ControllerBus) PublishChange(ctx context.Context, c skalds.Change) erro
 		key = c.NodeID
 	}
 	return b.send(ctx, message{skalds.TopicChanged, 0, key, &c})
+}
+
+// PublishEvent puts an event about a task on one of the original's topics, by the task's id as the original does. The initiator
+// is a controller, and what times are missing are now.
+func (b *ControllerBus) PublishEvent(ctx context.Context, topic, taskID string, e skalds.TaskEvent) error {
+	if !isOriginal(topic) {
+		return skalds.Errorf(skalds.CodeInvalid, "the topic %q is none of the original's", topic)
+	}
+	now := time.Now().UnixMilli()
+	e.Initiator = skalds.Initiator
+	e.CreateDateTime, e.UpdateDateTime = cmp.Or(e.CreateDateTime, now), cmp.Or(e.UpdateDateTime, now)
+	return b.send(ctx, message{topic, byKey, taskID, &e})
 }
 
 // Reports calls fn for every message of hosts from the offset on, or from the beginning where the bus does not know it.
@@ -181,7 +194,7 @@ func (b *ControllerBus) Changes(ctx context.Context, after string, reset func(),
 func (b *ControllerBus) Requests(ctx context.Context, fn func(string, skalds.TaskEvent)) error {
 	next := map[string]map[int32]position{}
 	return b.follow(ctx, reading{
-		topics: []string{skalds.TopicTaskAssign, skalds.TopicTaskCancel, skalds.TopicTaskUpdate},
+		topics: originalTopics(),
 		begin: func(held map[string]holding) map[string]map[int32]int64 {
 			places := map[string]map[int32]int64{}
 			for topic, h := range held {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,6 +38,13 @@ func topics() []topic {
 		{skalds.TopicTaskUpdate, legacyPartitions, 24 * time.Hour, 4 << 20},
 	}
 }
+
+// originalTopics are those of the Python original that controllers read, and write for its nodes.
+func originalTopics() []string {
+	return []string{skalds.TopicTaskAssign, skalds.TopicTaskCancel, skalds.TopicTaskUpdate}
+}
+
+func isOriginal(topic string) bool { return slices.Contains(originalTopics(), topic) }
 
 // ensure makes the topics that are missing, once; after forget it looks again.
 func (c *conn) ensure(ctx context.Context) error {

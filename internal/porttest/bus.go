@@ -21,6 +21,8 @@ type Bus struct {
 	Host       func(t testing.TB) host.Bus
 	// Original sends a message as the Python original's scripts do.
 	Original func(t testing.TB, topic, key, value string)
+	// Overheard is what was first written under a key, as the Python original's nodes read it.
+	Overheard func(t testing.TB, topic, key string) string
 }
 
 // RunBus checks controller.Bus and host.Bus together.
@@ -37,6 +39,7 @@ func RunBus(t *testing.T, open func(t testing.TB) Bus) {
 		{"heartbeats", busHeartbeats},
 		{"changes, replay and reset", busChanges},
 		{"requests in both spellings", busRequests},
+		{"events for the original's nodes", busEvents},
 		{"messages that are too large", busTooLarge},
 		{"an end that is closed", busClosed},
 	} {
@@ -405,6 +408,49 @@ func busRequests(t *testing.T, b Bus) {
 	if seen[task+"-camel"].topic != skalds.TopicTaskCancel || seen[task+"-snake"].topic != skalds.TopicTaskUpdate {
 		t.Errorf("the topics are %s and %s", seen[task+"-camel"].topic, seen[task+"-snake"].topic)
 	}
+}
+
+func busEvents(t *testing.T, b Bus) {
+	c, task := openController(t, b), newNames(t).next("task")
+	heard := make(chan skalds.TaskEvent, 1000)
+	reader(t, "Requests", func(ctx context.Context) error {
+		return c.Requests(ctx, func(_ string, e skalds.TaskEvent) { heard <- e })
+	})
+	for _, topic := range []string{skalds.TopicTaskAssign, skalds.TopicTaskCancel, skalds.TopicTaskUpdate} {
+		e := skalds.TaskEvent{ID: task, CreateDateTime: 5, UpdateDateTime: 6, TaskIDs: []string{task}}
+		if err := c.PublishEvent(t.Context(), topic, task, e); err != nil {
+			t.Fatal(err)
+		}
+		want := `{"id":"` + task + `","title":null,"initiator":"` + skalds.Initiator + `","recipient":null,"createDateTime":5,"updateDateTime":6,"taskIds":["` + task + `"]}`
+		if got := b.Overheard(t, topic, task); got != want {
+			t.Errorf("on %s is\n%s, want\n%s", topic, got, want)
+		}
+	}
+	before := time.Now().UnixMilli()
+	if err := c.PublishEvent(t.Context(), skalds.TopicTaskAssign, task+"-now", skalds.TaskEvent{TaskIDs: []string{task}}); err != nil {
+		t.Fatal(err)
+	}
+	var e skalds.TaskEvent
+	if err := json.Unmarshal([]byte(b.Overheard(t, skalds.TopicTaskAssign, task+"-now")), &e); err != nil || e.CreateDateTime < before || e.UpdateDateTime < before {
+		t.Errorf("an event without times has become %+v, %v", e, err)
+	}
+	for _, topic := range []string{skalds.TopicReport, "", "other"} {
+		if err := c.PublishEvent(t.Context(), topic, task, e); err == nil {
+			t.Errorf("an event was published on %q", topic)
+		}
+	}
+	eventually(t, "the controllers hear another one's event, and none of their own", func() bool {
+		b.Original(t, skalds.TopicTaskAssign, task, `{"taskIds":["`+task+`"],"title":"other"}`)
+		select {
+		case e := <-heard:
+			if e.Initiator == skalds.Initiator {
+				t.Errorf("an event of a controller came back: %+v", e)
+			}
+			return e.Title == "other"
+		case <-time.After(100 * time.Millisecond):
+			return false
+		}
+	})
 }
 
 func busTooLarge(t *testing.T, b Bus) {

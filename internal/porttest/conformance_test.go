@@ -1,10 +1,12 @@
 package porttest_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -100,20 +102,43 @@ func busAt(cfg kafka.Config) porttest.Bus {
 		},
 		Original: func(t testing.TB, topic, key, value string) {
 			t.Helper()
-			opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(topic)}
-			if cfg.User != "" {
-				opts = append(opts, kgo.SASL(plain.Auth{User: cfg.User, Pass: cfg.Password}.AsMechanism()))
-			}
-			cl, err := kgo.NewClient(opts...)
-			if err != nil {
-				t.Fatal(err)
-			}
+			cl := client(t, cfg, kgo.DefaultProduceTopic(topic))
 			defer cl.Close()
 			if err := cl.ProduceSync(t.Context(), &kgo.Record{Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 		},
+		Overheard: func(t testing.TB, topic, key string) string {
+			t.Helper()
+			cl := client(t, cfg, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+			defer cl.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			for ctx.Err() == nil {
+				for r := range cl.PollFetches(ctx).RecordsAll() {
+					if string(r.Key) == key {
+						return string(r.Value)
+					}
+				}
+			}
+			t.Fatalf("nothing was written to %s under %s", topic, key)
+			return ""
+		},
 	}
+}
+
+// client is one of somebody else.
+func client(t testing.TB, cfg kafka.Config, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	opts = append(opts, kgo.SeedBrokers(cfg.Brokers...))
+	if cfg.User != "" {
+		opts = append(opts, kgo.SASL(plain.Auth{User: cfg.User, Pass: cfg.Password}.AsMechanism()))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cl
 }
 
 func runRedis(t *testing.T, cfg redis.Config) {
