@@ -170,7 +170,9 @@ var drivers = []string{
 }
 
 // testCode are packages for tests that are no tests themselves.
-var testCode = []string{"internal/testlog", "internal/porttest", "controller/controllertest", "plugins/pluginstest", "plugin-sdk/sdktest"}
+var testCode = []string{
+	"internal/testlog", "internal/porttest", "internal/faultproxy", "controller/controllertest", "plugins/pluginstest", "plugin-sdk/sdktest",
+}
 
 // inputAndOutput are the parts of the standard library that reach outside the program, or tell one run from another.
 var inputAndOutput = []string{
