@@ -101,6 +101,11 @@ func (t *task) asked(verb string, after, before int64) bool {
 	return slices.ContainsFunc(t.kinds[Asked], func(e Event) bool { return e.Verb == verb && after <= e.At && e.At <= before })
 }
 
+// retried reports whether a user has asked for another run after what was seen, and before a time.
+func (t *task) retried(since Event, before int64) bool {
+	return t.asked(Retry, since.EndedAt*int64(time.Millisecond), before)
+}
+
 // ends are the final documents, by revision.
 func (t *task) ends() (out []Event) {
 	for _, e := range t.kinds[Stored] {

@@ -33,7 +33,7 @@ func clean() []Event {
 		{At: 4 * second, Kind: Stored, Task: "plain", Revision: 2, State: skalds.Assigning, Epoch: 1, Node: "a"}, // by both controllers
 		{At: 5 * second, Kind: Began, Task: "plain", Epoch: 1, Attempt: 1, PID: 10, Node: "a"},
 		{At: 6 * second, Kind: Finished, Task: "plain", Epoch: 1, Attempt: 1, PID: 10, Node: "a"},
-		{At: 7 * second, Kind: Stored, Task: "plain", Revision: 4, State: skalds.Finished, Epoch: 1, Node: "a", EndedAt: 6500},
+		{At: 7 * second, Kind: Stored, Task: "plain", Revision: 4, State: skalds.Finished, Epoch: 1, Run: 1, Node: "a", EndedAt: 6500},
 		{At: 7*second + 1, Kind: Seen, Task: "plain", Epoch: 1, PID: 10},
 		{At: 40 * second, Kind: Recorded, Task: "plain", Epoch: 1, Attempt: 1, PID: 10, Node: "a", Exit: skalds.ExitCompleted},
 
@@ -63,12 +63,12 @@ func clean() []Event {
 		{At: 1 * second, Kind: Accepted, Task: "again"},
 		{At: 2 * second, Kind: Stored, Task: "again", Revision: 2, State: skalds.Running, Epoch: 1, Node: "a"},
 		{At: 2 * second, Kind: Began, Task: "again", Epoch: 1, Attempt: 1, PID: 40, Node: "a"},
-		{At: 3 * second, Kind: Stored, Task: "again", Revision: 3, State: skalds.Failed, Epoch: 1, Node: "a", EndedAt: 2500},
+		{At: 3 * second, Kind: Stored, Task: "again", Revision: 3, State: skalds.Failed, Epoch: 1, Run: 1, Node: "a", EndedAt: 2500},
 		{At: 4 * second, Kind: Asked, Task: "again", Verb: Retry},
-		{At: 5 * second, Kind: Stored, Task: "again", Revision: 4, State: skalds.Created, Epoch: 2, Run: 1},
+		{At: 5 * second, Kind: Stored, Task: "again", Revision: 4, State: skalds.Created, Epoch: 2}, // told by an event, which knows no run
 		{At: 6 * second, Kind: Began, Task: "again", Epoch: 3, Attempt: 1, PID: 41, Node: "a"},
 		{At: 7 * second, Kind: Finished, Task: "again", Epoch: 3, Attempt: 1, PID: 41, Node: "a"},
-		{At: 8 * second, Kind: Stored, Task: "again", Revision: 9, State: skalds.Finished, Epoch: 3, Run: 1, Node: "a", EndedAt: 7500},
+		{At: 8 * second, Kind: Stored, Task: "again", Revision: 9, State: skalds.Finished, Epoch: 3, Run: 2, Node: "a", EndedAt: 7500},
 		{At: 40 * second, Kind: Recorded, Task: "again", Epoch: 1, Attempt: 1, PID: 40, Node: "a", Exit: skalds.ExitPanic},
 		{At: 40 * second, Kind: Recorded, Task: "again", Epoch: 3, Attempt: 1, PID: 41, Node: "a", Exit: skalds.ExitCompleted},
 
@@ -146,7 +146,7 @@ var planted = []struct {
 	},
 	{
 		name: "a run that nobody asked for", rules: []string{"a task runs again after its end"},
-		add: []Event{{At: 12 * second, Kind: Stored, Task: "plain", Revision: 5, State: skalds.Finished, Epoch: 1, Run: 1, Node: "a", EndedAt: 6500}},
+		add: []Event{{At: 12 * second, Kind: Stored, Task: "plain", Revision: 5, State: skalds.Finished, Epoch: 1, Run: 2, Node: "a", EndedAt: 6500}},
 	},
 	{
 		name: "a process begins after the end", rules: []string{"a task runs again after its end"},
@@ -169,6 +169,13 @@ var planted = []struct {
 		add: []Event{
 			{At: 5 * second, Kind: Asked, Task: "plain", Verb: Cancel},
 			{At: 8 * second, Kind: Stored, Task: "plain", Revision: 5, State: skalds.Cancelled, Epoch: 1, Node: "a", EndedAt: 8000},
+		},
+	},
+	{
+		name: "it ends at two times", rules: []string{"a task has two ends"},
+		add: []Event{
+			{At: 5 * second, Kind: Asked, Task: "plain", Verb: Retry},
+			{At: 8 * second, Kind: Stored, Task: "plain", Revision: 5, State: skalds.Finished, Epoch: 1, Run: 1, Node: "a", EndedAt: 7001},
 		},
 	},
 	{

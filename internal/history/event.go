@@ -11,7 +11,7 @@ const (
 	Unsure   Kind = "unsure"   // a create was not answered, or with a fault: the task may be there
 	Refused  Kind = "refused"  // a create was answered by an error that says that nothing was stored
 	Asked    Kind = "asked"    // a user is about to ask for something that changes how the task ends. Verb
-	Stored   Kind = "stored"   // the task's document, as a controller shows it. Revision, State, Epoch, Run, Node, EndedAt
+	Stored   Kind = "stored"   // the task's document, as a controller shows it. Revision, State, Epoch, Node; perhaps Run and EndedAt
 	Missing  Kind = "missing"  // a controller says that there is no such task
 	Recorded Kind = "recorded" // an attempt, as a controller shows it. Epoch, Attempt, Node, PID, Exit
 
@@ -40,10 +40,10 @@ type Event struct {
 	State    skalds.State    `json:"state,omitempty"`
 	Epoch    int64           `json:"epoch,omitempty"`
 	Attempt  int             `json:"attempt,omitempty"`
-	Run      int             `json:"run,omitempty"`
+	Run      int             `json:"run,omitempty"` // counted from 1; 0: not known
 	Node     string          `json:"node,omitempty"`
 	PID      int             `json:"pid,omitempty"`
-	EndedAt  int64           `json:"endedAt,omitempty"` // ms since epoch
+	EndedAt  int64           `json:"endedAt,omitempty"` // ms since epoch; 0: not known, or not ended
 	Exit     skalds.ExitKind `json:"exit,omitempty"`    // empty: the attempt has no end yet
 	Verb     string          `json:"verb,omitempty"`
 	Text     string          `json:"text,omitempty"`

@@ -82,7 +82,7 @@ func twoContents(t *task) (out []Violation) {
 	docs := t.kinds[Stored]
 	for i := 1; i < len(docs); i++ {
 		a, b := docs[i-1], docs[i]
-		if a.Revision == b.Revision && (a.State != b.State || a.Epoch != b.Epoch || a.Run != b.Run || a.Node != b.Node || a.EndedAt != b.EndedAt) {
+		if a.Revision == b.Revision && (a.State != b.State || a.Epoch != b.Epoch || a.Node != b.Node || differ(a.Run, b.Run) || differ(a.EndedAt, b.EndedAt)) {
 			out = append(out, Violation{Text: fmt.Sprintf("revision %d is %s in epoch %d on %q and %s in epoch %d on %q", a.Revision,
 				a.State, a.Epoch, a.Node, b.State, b.Epoch, b.Node), Events: []Event{a, b}})
 		}
@@ -90,10 +90,13 @@ func twoContents(t *task) (out []Violation) {
 	return out
 }
 
+// differ reports whether two numbers are known and not the same.
+func differ[N int | int64](a, b N) bool { return a != 0 && b != 0 && a != b }
+
 func falling(t *task) (out []Violation) {
 	docs := t.kinds[Stored]
 	for i := 1; i < len(docs); i++ {
-		if a, b := docs[i-1], docs[i]; a.Revision < b.Revision && (b.Epoch < a.Epoch || b.Run < a.Run) {
+		if a, b := docs[i-1], docs[i]; a.Revision < b.Revision && (b.Epoch < a.Epoch || b.Run < a.Run && differ(a.Run, b.Run)) {
 			out = append(out, Violation{Text: fmt.Sprintf("from epoch %d of run %d to epoch %d of run %d", a.Epoch, a.Run, b.Epoch, b.Run), Events: []Event{a, b}})
 		}
 	}
@@ -140,8 +143,9 @@ func again(t *task) (out []Violation) {
 		if a.Revision == b.Revision {
 			continue
 		}
-		if a.State.Final() && !b.State.Final() && a.Run == b.Run || b.Run > a.Run && !t.asked(Retry, 0, b.At) {
-			out = append(out, Violation{Text: fmt.Sprintf("it was %s in run %d and is %s in run %d, and nobody has asked for that", a.State, a.Run, b.State, b.Run), Events: []Event{a, b}})
+		left := a.State.Final() && !b.State.Final()
+		if left && a.Run != 0 && a.Run == b.Run || (left || b.Run > a.Run && differ(a.Run, b.Run)) && !t.retried(a, b.At) {
+			out = append(out, Violation{Text: fmt.Sprintf("it was %s in epoch %d and is %s in epoch %d, and nobody has asked for that", a.State, a.Epoch, b.State, b.Epoch), Events: []Event{a, b}})
 		}
 	}
 	for _, end := range t.ends() {
@@ -151,7 +155,7 @@ func again(t *task) (out []Violation) {
 		}
 		for _, p := range t.runs {
 			late := p.first.At > end.At+granted || p.epoch > end.Epoch
-			if late && !t.asked(Retry, end.EndedAt*int64(time.Millisecond), p.first.At) {
+			if late && !t.retried(end, p.first.At) {
 				out = append(out, Violation{Text: fmt.Sprintf("%s in epoch %d, seen at %s; process %d of epoch %d began at %s", end.State, end.Epoch,
 					when(end.At), p.pid, p.epoch, when(p.first.At)), Events: []Event{end, p.first}})
 			}
@@ -163,7 +167,11 @@ func again(t *task) (out []Violation) {
 func twoEnds(t *task) (out []Violation) {
 	ends := t.ends()
 	for i := 1; i < len(ends); i++ {
-		if a, b := ends[i-1], ends[i]; a.Run == b.Run && (a.State != b.State || a.Epoch != b.Epoch || a.EndedAt != b.EndedAt) {
+		a, b := ends[i-1], ends[i]
+		if sameRun := a.Run != 0 && a.Run == b.Run; !sameRun && t.retried(a, b.At) {
+			continue
+		}
+		if a.State != b.State || a.Epoch != b.Epoch || differ(a.EndedAt, b.EndedAt) {
 			out = append(out, Violation{Text: fmt.Sprintf("%s in epoch %d at %d and %s in epoch %d at %d", a.State, a.Epoch, a.EndedAt, b.State, b.Epoch, b.EndedAt), Events: []Event{a, b}})
 		}
 	}
