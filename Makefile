@@ -99,6 +99,10 @@ cross: needs ## check that everything, tests included, compiles for macOS and fo
 simulate: needs ## play lives of a cluster in fake time, without the race detector; SEEDS=200
 	SKALDS_TEST_SEEDS=$(or $(SEEDS),200) go test -count=1 -run TestChaos ./controller
 
+.PHONY: chaos
+chaos: needs ## kill, freeze and cut off parts of a cluster at random while tasks run; CHAOS_DURATION=1h SKALDS_SEED=n CHAOS_DIR=folder
+	CHAOS_DURATION=$(or $(CHAOS_DURATION),1h) go test -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos
+
 .PHONY: bench
 bench: needs ## measure the promises in numbers, print a table and write bench.json; BENCH_FLAGS=-short
 	go run ./internal/bench $(BENCH_FLAGS)

@@ -1,0 +1,239 @@
+//go:build linux
+
+package chaos
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/internal/client"
+	"github.com/skalds-go/skalds/internal/history"
+)
+
+// A process may outlive the end of its task while its host is cut off, which no harm does for longer than a lease and some seconds.
+const lingerBeyondLease = 30 * time.Second
+
+const lastingTasks = 20
+
+// TestChaos harms a cluster at random for CHAOS_DURATION (default 20s) while tasks run, lets it come to rest, and checks its history,
+// which is kept in the folder CHAOS_DIR where that is set. SKALDS_SEED repeats the harms; what they meet differs from run to run.
+func TestChaos(t *testing.T) {
+	duration := durationFrom(t, "CHAOS_DURATION", 20*time.Second)
+	seed := seedFrom(t)
+	t.Logf("SKALDS_SEED=%d", seed)
+	c := standalone(t, folder(t), 3, 5*time.Second)
+	storm(t, c, duration, seed)
+}
+
+// storm is the whole run on a cluster that is up.
+func storm(t *testing.T, c *cluster, duration time.Duration, seed uint64) {
+	l := &load{c: c, users: 6, pause: 400 * time.Millisecond}
+	rng := rand.New(rand.NewPCG(seed, 1<<32))
+	var lasting []string
+	for i := range lastingTasks {
+		id := fmt.Sprintf("last-%d", i)
+		if !l.create(t.Context(), rng, l.task(id, "last", 0), skalds.Cancelled) {
+			t.Fatalf("%s is not accepted", id)
+		}
+		lasting = append(lasting, id)
+	}
+	monkeys := []*monkey{
+		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<33)), harms: harmsToProcesses(), pause: 2 * time.Second},
+		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<34)), harms: harmsToWays(), pause: 3 * time.Second},
+	}
+	watching, unwatch := context.WithCancel(context.Background())
+	var watchers sync.WaitGroup
+	for _, cl := range c.clients {
+		watchers.Go(func() { c.listen(watching, cl) })
+	}
+	watchers.Go(func() { newCensus(c).run(watching) })
+	ctx, cancel := context.WithTimeout(t.Context(), duration)
+	var wg sync.WaitGroup
+	for _, m := range monkeys {
+		wg.Go(func() { m.run(ctx) })
+	}
+	wg.Go(func() { l.run(ctx, seed) })
+	wg.Wait()
+	cancel()
+
+	took := c.settle(l, lasting)
+	unwatch()
+	watchers.Wait()
+	c.conclude(l)
+	harms := map[string]int{}
+	for _, m := range monkeys {
+		maps.Copy(harms, m.done)
+	}
+	for _, name := range slices.Sorted(maps.Keys(harms)) {
+		t.Logf("%4d × %s", harms[name], name)
+	}
+	t.Logf("%d tasks accepted, %d known; answers to creates: %v, slowest 201 after %v; at rest after %v", l.accepted, len(l.ids), l.answers,
+		l.slowest.Round(time.Millisecond), took.Round(time.Millisecond))
+	c.judge()
+}
+
+// settle takes all harm away and waits until every task has ended, those that last by a cancel. It returns how long that took but for
+// what lasts.
+func (c *cluster) settle(l *load, lasting []string) time.Duration {
+	c.t.Helper()
+	begun := time.Now()
+	c.note("the harm is over")
+	c.heal()
+	c.online()
+	left := func(ctx context.Context) (n int, ok bool) {
+		list, err := c.clients[0].Tasks(ctx, client.ListTasks{PageSize: 500, States: []skalds.State{skalds.Created, skalds.Assigning, skalds.Running, skalds.Paused}})
+		if err != nil {
+			return 0, false
+		}
+		for _, task := range list.Items {
+			if task.Quarantined != "" {
+				c.ask(ctx, task.ID, history.Retry, c.clients[0].Retry)
+			}
+		}
+		return list.Total, true
+	}
+	c.until("all short tasks have ended", func(ctx context.Context) bool {
+		n, ok := left(ctx)
+		return ok && n <= len(lasting)
+	})
+	took := time.Since(begun)
+	for _, id := range lasting {
+		c.until(id+" is cancelled", func(ctx context.Context) bool { return c.ask(ctx, id, history.Cancel, c.clients[0].Cancel) })
+	}
+	c.until("all tasks have ended", func(ctx context.Context) bool {
+		n, ok := left(ctx)
+		return ok && n == 0
+	})
+	s := newCensus(c)
+	for end := time.Now().Add(lingerBeyondLease); s.record() > 0 && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond)
+	}
+	return took
+}
+
+// ask records that a user asks for something, and asks.
+func (c *cluster) ask(ctx context.Context, id, verb string, do func(context.Context, string) (api.TaskResponse, error)) bool {
+	_ = c.rec.Add(history.Event{Kind: history.Asked, Task: id, Verb: verb})
+	_, err := do(ctx, id)
+	return err == nil
+}
+
+// conclude reads what the controllers know of every task in the end.
+func (c *cluster) conclude(l *load) {
+	c.t.Helper()
+	_ = c.rec.Add(history.Event{Kind: history.Settled})
+	newCensus(c).record()
+	for i, id := range l.ids {
+		cl := c.clients[i%len(c.clients)]
+		c.until(id+" is read", func(ctx context.Context) bool {
+			r, err := cl.Task(ctx, id)
+			if errors.Is(err, skalds.ErrNotFound) {
+				return c.rec.Add(history.Event{Kind: history.Missing, Task: id}) == nil
+			}
+			if err != nil {
+				return false
+			}
+			e := history.Event{Kind: history.Stored, Task: id, Revision: r.Revision, State: r.LifecycleStatus, Epoch: r.Epoch, Run: r.Run + 1, EndedAt: r.EndedAt}
+			if r.Executor != nil {
+				e.Node = *r.Executor
+			}
+			_ = c.rec.Add(e)
+			list, err := cl.Attempts(ctx, id)
+			if err != nil {
+				return false
+			}
+			for _, a := range list {
+				e := history.Event{Kind: history.Recorded, Task: id, Epoch: a.Epoch, Attempt: a.Attempt, Node: a.Node, PID: a.PID}
+				if a.Exit != nil {
+					e.Exit = a.Exit.Kind
+				}
+				_ = c.rec.Add(e)
+			}
+			return true
+		})
+	}
+}
+
+// judge holds the history against what is promised.
+func (c *cluster) judge() {
+	c.t.Helper()
+	events, err := history.ReadFile(filepath.Join(c.dir, "history.jsonl"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	count := map[history.Kind]int{}
+	for _, e := range events {
+		count[e.Kind]++
+	}
+	c.t.Logf("history: %v", count)
+	for _, v := range history.Check(events, history.Bounds{Linger: c.lease + lingerBeyondLease}) {
+		c.t.Errorf("%s\n\t%v", v, v.Events)
+	}
+	for _, text := range c.strange {
+		c.t.Error(text)
+	}
+	if c.t.Failed() {
+		c.t.Logf("look into %s\n%s", c.dir, c.logs(5))
+	}
+}
+
+func durationFrom(t testing.TB, key string, otherwise time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv(key)
+	if text == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+	return d
+}
+
+func seedFrom(t testing.TB) uint64 {
+	t.Helper()
+	text := cmp.Or(os.Getenv("SKALDS_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10))
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("SKALDS_SEED: %v", err)
+	}
+	return n
+}
+
+// folder is where a run keeps everything. It goes with a test that passes, unless CHAOS_DIR names it.
+func folder(t testing.TB) string {
+	t.Helper()
+	if dir := os.Getenv("CHAOS_DIR"); dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if dir, err := filepath.Abs(dir); err != nil || dir == "" {
+			t.Fatal(err)
+		} else {
+			return dir
+		}
+	}
+	dir, err := os.MkdirTemp("/tmp", "chaos-run-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			_ = os.RemoveAll(dir)
+		}
+	})
+	return dir
+}

@@ -1,0 +1,160 @@
+//go:build linux
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/internal/client"
+	"github.com/skalds-go/skalds/internal/history"
+)
+
+// load is users who create tasks at any controller, ask again where no answer comes, and cancel some. It remembers all tasks that may
+// be there.
+type load struct {
+	c     *cluster
+	users int
+	pause time.Duration // of a user between two tasks, on average
+
+	mu       sync.Mutex // guards the rest
+	ids      []string   // that were accepted or may have been
+	accepted int
+	unsure   int
+	answers  map[string]int // how often a create was answered how
+	slowest  time.Duration  // answer to a create
+}
+
+// askTimeout is how long a user waits for an answer.
+const askTimeout = 10 * time.Second
+
+func (l *load) body(do string, millis int) json.RawMessage {
+	b, err := json.Marshal(map[string]any{"do": do, "millis": millis, "history": filepath.Join(l.c.dir, "history.jsonl")})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (l *load) task(id, do string, millis int) api.CreateTask {
+	return api.CreateTask{
+		ID: id, ClassName: "Chaos", Attachments: l.body(do, millis),
+		Retry: skalds.Retry{MaxAttempts: skalds.Unlimited, InitialDelay: skalds.Duration(100 * time.Millisecond), MaxDelay: skalds.Duration(time.Second)},
+	}
+}
+
+// run lets the users work until ctx ends.
+func (l *load) run(ctx context.Context, seed uint64) {
+	var wg sync.WaitGroup
+	for n := range l.users {
+		rng := rand.New(rand.NewPCG(seed, uint64(n)))
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				l.one(ctx, rng, fmt.Sprintf("u%d-%d", n, i))
+				wait(ctx, time.Duration(rng.Int64N(int64(2*l.pause)+1)))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// one is the life of one task, as far as its user cares.
+func (l *load) one(ctx context.Context, rng *rand.Rand, id string) {
+	switch n := rng.IntN(100); {
+	case n < 70:
+		l.create(ctx, rng, l.task(id, "work", rng.IntN(300)), skalds.Finished)
+	case n < 85:
+		l.create(ctx, rng, l.task(id, "stumble", rng.IntN(200)), skalds.Finished)
+	default:
+		if l.create(ctx, rng, l.task(id, "work", 2000+rng.IntN(3000)), "") {
+			wait(ctx, time.Duration(rng.IntN(1500))*time.Millisecond)
+			l.cancel(ctx, rng, id)
+		}
+	}
+}
+
+// create asks for a task until it is accepted, at most five times, each time at any controller and with the same key.
+func (l *load) create(ctx context.Context, rng *rand.Rand, task api.CreateTask, ends skalds.State) bool {
+	asked := false
+	for try := 0; try < 5 && (try == 0 || ctx.Err() == nil); try++ {
+		begun := time.Now()
+		err := l.ask(rng, func(ctx context.Context, cl *client.Client) error {
+			_, err := cl.CreateTask(ctx, task, "key of "+task.ID)
+			return err
+		})
+		l.answered(err, time.Since(begun))
+		if err == nil {
+			l.remember(task.ID, asked, true)
+			_ = l.c.rec.Add(history.Event{Kind: history.Accepted, Task: task.ID, State: ends})
+			return true
+		}
+		if !errors.Is(err, skalds.ErrUnavailable) {
+			l.c.t.Errorf("create %s: %v", task.ID, err)
+			_ = l.c.rec.Add(history.Event{Kind: history.Refused, Task: task.ID, Text: err.Error()})
+			return false
+		}
+		_ = l.c.rec.Add(history.Event{Kind: history.Unsure, Task: task.ID, Text: err.Error()})
+		if !asked {
+			asked = true
+			l.remember(task.ID, false, false)
+		}
+		wait(ctx, time.Duration(rng.IntN(1000))*time.Millisecond)
+	}
+	return false
+}
+
+func (l *load) cancel(ctx context.Context, rng *rand.Rand, id string) {
+	for try := 0; try < 5 && (try == 0 || ctx.Err() == nil); try++ {
+		_ = l.c.rec.Add(history.Event{Kind: history.Asked, Task: id, Verb: history.Cancel})
+		err := l.ask(rng, func(ctx context.Context, cl *client.Client) error { _, err := cl.Cancel(ctx, id); return err })
+		if err == nil || errors.Is(err, skalds.ErrConflict) { // or it has ended before
+			return
+		}
+		if !errors.Is(err, skalds.ErrUnavailable) {
+			l.c.t.Errorf("cancel %s: %v", id, err)
+			return
+		}
+		wait(ctx, time.Duration(rng.IntN(1000))*time.Millisecond)
+	}
+}
+
+// ask asks any controller.
+func (l *load) ask(rng *rand.Rand, call func(context.Context, *client.Client) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	return call(ctx, l.c.clients[rng.IntN(len(l.c.clients))])
+}
+
+func (l *load) remember(id string, known, accepted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !known {
+		l.ids = append(l.ids, id)
+	}
+	if accepted {
+		l.accepted++
+	}
+}
+
+func (l *load) answered(err error, took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := "201"
+	if err != nil {
+		text = string(skalds.CodeOf(err))
+	} else {
+		l.slowest = max(l.slowest, took)
+	}
+	if l.answers == nil {
+		l.answers = map[string]int{}
+	}
+	l.answers[text]++
+}
