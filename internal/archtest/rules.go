@@ -111,6 +111,12 @@ var Rules = []Rule{
 		Wrong: Edge{"host", "gopkg.in/yaml.v3"},
 	},
 	{
+		Name:  "the service manager hears one voice",
+		Why:   "what is said of the whole program is decided where it is put together",
+		Scope: Both, From: []string{"ours"}, Unless: []string{"cmd/skalds", "internal/servicemanager"}, To: []string{"internal/servicemanager"},
+		Wrong: Edge{"host", "internal/servicemanager"},
+	},
+	{
 		Name:  "configuration knows only the words",
 		Why:   "it never knows what a setting is used for",
 		Scope: Both, From: []string{"internal/conf"}, To: []string{"ours"}, Allow: []string{"."},
