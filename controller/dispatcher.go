@@ -34,7 +34,8 @@ type dispatcher struct {
 	clock   Clock
 	log     hclog.Logger
 
-	wake chan struct{}
+	wake  chan struct{}
+	pulse pulse // of Run
 }
 
 // created hears of a new waiting task.
@@ -57,9 +58,12 @@ func (d *dispatcher) Run(ctx context.Context) error {
 	defer sweep.Stop()
 	tick := time.NewTicker(queueTick)
 	defer tick.Stop()
+	defer d.pulse.end()
+	d.pulse.beat()
 	d.fill(ctx)
 	d.created()
 	for {
+		d.pulse.beat()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -72,6 +76,7 @@ func (d *dispatcher) Run(ctx context.Context) error {
 		case <-d.wake:
 		}
 		for d.round(ctx) && ctx.Err() == nil {
+			d.pulse.beat()
 		}
 	}
 }

@@ -31,6 +31,8 @@ type nodeWatch struct {
 
 	wasBlind string // belongs to judge
 
+	reading, judging pulse
+
 	mu   sync.Mutex // guards gone
 	gone []lostNode // whose tasks are still to be taken back
 	wake chan struct{}
@@ -55,6 +57,7 @@ func (w *nodeWatch) Judge(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.clear(ctx) })
 	defer wg.Wait()
+	defer w.judging.end()
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
 	for {
@@ -62,6 +65,7 @@ func (w *nodeWatch) Judge(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			w.judging.beat()
 			w.judge()
 		}
 	}
@@ -71,8 +75,10 @@ func (w *nodeWatch) Judge(ctx context.Context) error {
 func (w *nodeWatch) readStore(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.Heartbeat)
 	defer tick.Stop()
+	defer w.reading.end()
 	failing := false
 	for {
+		w.reading.beat()
 		c, cancel := context.WithTimeout(ctx, w.cfg.Heartbeat)
 		asked := w.clock.Now()
 		beats, err := w.beats.Heartbeats(c)

@@ -40,7 +40,8 @@ type heartbeats struct {
 	duplicate   func(err error)
 	log         hclog.Logger
 
-	kick chan struct{}
+	kick  chan struct{}
+	pulse pulse // of Run
 
 	mu    sync.Mutex // guards lease
 	lease lease
@@ -93,6 +94,7 @@ func (h *heartbeats) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.watchLease(ctx) })
 	defer wg.Wait()
+	defer h.pulse.end()
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
@@ -112,6 +114,7 @@ func (h *heartbeats) Run(ctx context.Context) error {
 			}
 		}
 		next.Reset(h.cfg.Heartbeat)
+		h.pulse.beat()
 		h.beat(ctx)
 	}
 }

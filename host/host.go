@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -39,9 +40,10 @@ type Deps struct {
 
 // Host runs tasks on this machine.
 type Host struct {
-	cfg  Config
-	deps Deps
-	log  hclog.Logger
+	cfg     Config
+	deps    Deps
+	log     hclog.Logger
+	session atomic.Pointer[session] // nil: Run has not come so far
 }
 
 // New checks the configuration. Run does the rest.
@@ -75,7 +77,8 @@ type session struct {
 	node     *nodeSource // nil: no bus
 	edge     *edgeSource // nil: no edge source
 	streams  *streams
-	onReady  func() // called once, when tasks can be started; may be nil
+	onReady  func()        // called once, when tasks can be started; may be nil
+	started  chan struct{} // closed then
 
 	failOnce sync.Once
 	failed   chan error // why the host cannot go on
@@ -87,7 +90,7 @@ func (h *Host) open() (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start host: %w", err)
 	}
-	s := &session{cfg: h.cfg, deps: h.deps, log: h.log, failed: make(chan error, 1)}
+	s := &session{cfg: h.cfg, deps: h.deps, log: h.log, failed: make(chan error, 1), started: make(chan struct{})}
 	s.cfg.DataDir = dataDir
 	dir := filepath.Join(dataDir, "host")
 	if s.id, err = claim(dir, h.cfg.NodeID); err != nil {
@@ -206,6 +209,7 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, endLauncher(ctx, h.deps.Launcher))
 	}
+	h.session.Store(s)
 	err = s.run(ctx)
 	return errors.Join(err, s.journal.Close(), s.id.Close())
 }
@@ -266,6 +270,7 @@ func (s *session) run(ctx context.Context) error {
 	if s.onReady != nil {
 		s.onReady()
 	}
+	close(s.started)
 	first.Go(func() { s.sweepLogs(sources) })
 	if starting {
 		s.log.Info("host runs", "incarnation", s.journal.incarnation(), "node", s.cfg.Node, "edge", s.edge != nil, "data_dir", s.cfg.DataDir)
