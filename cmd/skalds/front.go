@@ -50,8 +50,9 @@ func (f *front) open(p *program, l net.Listener, with ports, ready func(api.Heal
 	if f.settings.ControllerMode == conf.ModeController {
 		page = nil
 	}
+	health := ready(c.Health())
 	server := &http.Server{
-		Handler:           api.New(f.apiConfig(l.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), ready(c.Health()), page, f.log),
+		Handler:           api.New(f.apiConfig(l.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), health, page, f.log),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: f.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	p.add(c.Run)
@@ -59,6 +60,7 @@ func (f *front) open(p *program, l net.Listener, with ports, ready func(api.Heal
 		p.add(c.Announce(with.registry, version))
 	}
 	p.add(func(ctx context.Context) error { return serve(ctx, server, l) })
+	p.add(tellManager(p.ctx, lookAtController(c, health, l.Addr()), f.log))
 	return nil
 }
 

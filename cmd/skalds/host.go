@@ -105,6 +105,7 @@ func (o *hostOptions) run(c *cobra.Command) (err error) {
 		if err != nil {
 			return err
 		}
+		defer beside(ctx, tellManager(ctx, func(context.Context) standing { return standing{up: true, text: "runs one task"} }, o.log))()
 		code, err := host.RunSingle(ctx, cfg, deps, o.log)
 		if code == 0 && err == nil {
 			return nil
@@ -127,13 +128,18 @@ func (o *hostOptions) run(c *cobra.Command) (err error) {
 		return err
 	}
 	if !o.tied { // else the program that started this host watches the disk
-		watched, cancel := context.WithCancel(ctx)
-		var wg sync.WaitGroup
-		wg.Go(func() { disk{o.settings.DataDir}.watch(watched, o.log) })
-		defer wg.Wait()
-		defer cancel()
+		defer beside(ctx, func(ctx context.Context) error { disk{o.settings.DataDir}.watch(ctx, o.log); return nil })()
+		defer beside(ctx, tellManager(ctx, lookAtHost(h), o.log))()
 	}
 	return h.Run(ctx)
+}
+
+// beside runs a service that never fails; the function that it returns ends it.
+func beside(ctx context.Context, service func(context.Context) error) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = service(ctx) })
+	return func() { cancel(); wg.Wait() }
 }
 
 // services says where bus and Redis are and how long a lease is; nil: this host is alone.

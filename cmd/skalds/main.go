@@ -13,6 +13,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/cli"
+	"github.com/skalds-go/skalds/internal/servicemanager"
 	"github.com/skalds-go/skalds/plugins"
 	"github.com/skalds-go/skalds/plugins/shim"
 )
@@ -29,11 +30,15 @@ func main() {
 
 // run is the program. The first SIGINT, SIGTERM or SIGHUP ends ctx, the second one the process.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	ctx, stop := untilSignal(ctx)
+	notifier, err := servicemanager.Take(os.Getenv, os.Unsetenv, os.Getpid())
+	if err != nil {
+		cli.PrintError(errOut, err) // it runs all the same
+	}
+	ctx, stop := untilSignal(withManager(ctx, notifier))
 	defer stop()
 	root := newRoot(in, out, errOut)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err = root.ExecuteContext(ctx)
 	var exit *exitError
 	if errors.As(err, &exit) && exit.err == nil {
 		return exit.code
