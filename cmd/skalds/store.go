@@ -1,13 +1,13 @@
 package main
 
 import (
-	"errors"
 	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/internal/conf"
+	"github.com/skalds-go/skalds/internal/mongo"
 	"github.com/skalds-go/skalds/internal/sqlite"
 )
 
@@ -17,7 +17,8 @@ const storeFile = "skalds.db"
 // openStore opens MongoDB, or the file of the data folder, which is locked.
 func openStore(s conf.Settings, mongo bool, log hclog.Logger) (controller.Store, error) {
 	if mongo {
-		return nil, wrongSettings(errors.New("MONGO_HOST is not supported yet"))
+		store, err := mongo.Open(mongo.Config{URI: s.MongoHost, Database: s.DBName}, log)
+		return store, wrongSettings(err)
 	}
 	return sqlite.Open(filepath.Join(s.DataDir, storeFile), log)
 }

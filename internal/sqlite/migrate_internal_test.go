@@ -54,9 +54,9 @@ func TestOlderFiles(t *testing.T) {
 }
 
 func TestPointsThatAreCutOff(t *testing.T) {
-	b := appendPoint(nil, skalds.UsageSample{At: 1_800_000_000_000, Usage: skalds.Usage{CPUCores: 1, MemoryBytes: 1 << 30}})
+	b := controller.AppendUsage(nil, skalds.UsageSample{At: 1_800_000_000_000, Usage: skalds.Usage{CPUCores: 1, MemoryBytes: 1 << 30}})
 	for n := 1; n < len(b); n++ {
-		if _, err := readPoints(nil, 0, b[:n]); err == nil {
+		if _, err := controller.ReadUsage(nil, 0, b[:n]); err == nil {
 			t.Errorf("%d of %d bytes were taken for a point", n, len(b))
 		}
 	}

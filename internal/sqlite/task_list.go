@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/skalds-go/skalds"
@@ -26,7 +24,7 @@ func (s *Store) Tasks(ctx context.Context, f controller.TaskFilter) (controller.
 		limit = defaultLimit
 	}
 	if f.Cursor != "" {
-		at, id, err := parseCursor(f.Cursor)
+		at, id, err := controller.ParseCursor(f.Cursor)
 		if err != nil {
 			return page, err
 		}
@@ -39,7 +37,7 @@ func (s *Store) Tasks(ctx context.Context, f controller.TaskFilter) (controller.
 	}
 	if len(items) > limit {
 		items = items[:limit]
-		page.Next = cursorAfter(items[limit-1])
+		page.Next = controller.CursorAfter(items[limit-1])
 	}
 	page.Items = items
 	return page, nil
@@ -80,23 +78,6 @@ func conditions(f controller.TaskFilter) (where string, args []any) {
 		add(`EXISTS (SELECT 1 FROM json_each(doc, '$.labels') WHERE key = ? AND value = ?)`, k, f.Labels[k])
 	}
 	return strings.Join(parts, ` AND `), args
-}
-
-// A cursor is the place of a task in the order of lists, so that it holds when the task is gone.
-func cursorAfter(t *skalds.Task) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(t.CreateDateTime, 10) + ":" + t.ID))
-}
-
-func parseCursor(cursor string) (at int64, id string, err error) {
-	b, err := base64.RawURLEncoding.DecodeString(cursor)
-	ms, id, ok := strings.Cut(string(b), ":")
-	if err == nil && ok {
-		at, err = strconv.ParseInt(ms, 10, 64)
-	}
-	if err != nil || !ok {
-		return 0, "", skalds.Invalid("the list cannot be continued", skalds.Field("cursor", "is none that a list has given: start again without one"))
-	}
-	return at, id, nil
 }
 
 // Queue lists tasks in state Created that are not quarantined, priority descending, oldest first.
