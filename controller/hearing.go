@@ -23,7 +23,6 @@ type hearing struct {
 	tasks      *TaskService
 	picture    *picture
 	leadership *leadership
-	events     *Events
 	log        hclog.Logger
 	wake       chan struct{}
 

@@ -28,9 +28,7 @@ type TaskService struct {
 	streams    *Streams
 	schemas    *schemas
 	picture    *picture
-	hearing    *hearing
 	leads      func() bool     // this controller has the leader's lease
-	term       func() int64    // of its lease
 	loaded     <-chan struct{} // closed when it is known which workers there are
 	clock      Clock
 	log        hclog.Logger

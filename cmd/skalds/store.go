@@ -15,8 +15,8 @@ import (
 const storeFile = "skalds.db"
 
 // openStore opens MongoDB, or the file of the data folder, which is locked.
-func openStore(s conf.Settings, mongo bool, log hclog.Logger) (controller.Store, error) {
-	if mongo {
+func openStore(s conf.Settings, cluster bool, log hclog.Logger) (controller.Store, error) {
+	if cluster {
 		store, err := mongo.Open(mongo.Config{URI: s.MongoHost, Database: s.DBName}, log)
 		return store, wrongSettings(err)
 	}
