@@ -13,6 +13,7 @@ import (
 
 // leaderDoc is a lease in the collection "meta".
 type leaderDoc struct {
+	ID      string `bson:"_id,omitempty"`
 	Owner   string `bson:"owner"`
 	Term    int64  `bson:"term"`
 	Renewal int64  `bson:"renewal"`
@@ -30,13 +31,11 @@ func (s *Store) Leader(ctx context.Context) (controller.LeaderLease, error) {
 
 // SaveLeader replaces the lease prev by next.
 func (s *Store) SaveLeader(ctx context.Context, prev, next controller.LeaderLease) error {
-	doc := leaderDoc{next.Owner, next.Term, next.Renewal, next.Length.Milliseconds()}
+	doc := leaderDoc{Owner: next.Owner, Term: next.Term, Renewal: next.Renewal, Length: next.Length.Milliseconds()}
 	return s.do(ctx, "save who leads", func() error {
 		if prev == (controller.LeaderLease{}) {
-			_, err := s.meta.InsertOne(ctx, struct {
-				ID        string `bson:"_id"`
-				leaderDoc `bson:",inline"`
-			}{metaLeader, doc})
+			doc.ID = metaLeader
+			_, err := s.meta.InsertOne(ctx, doc)
 			if mongo.IsDuplicateKeyError(err) {
 				return skalds.ErrRevision
 			}
