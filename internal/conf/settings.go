@@ -56,6 +56,7 @@ type Settings struct {
 	KafkaPassword          string    `yaml:"kafka_password" secret:"yes" help:"password of the user"`
 	KafkaMechanism         Mechanism `yaml:"kafka_mechanism" help:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"`
 	KafkaTLS               bool      `yaml:"kafka_tls" help:"encrypt the connections; always so with confluent.cloud"`
+	KafkaCAFile            string    `yaml:"kafka_ca_file" help:"file of the certificate authorities (PEM) that may vouch for the brokers, with kafka_tls; empty: those of the system"`
 	KafkaTopicPartitions   int       `yaml:"kafka_topic_partitions" help:"partitions of skalds.command, which the nodes share, where the topic has to be made"`
 	KafkaReplicationFactor int       `yaml:"kafka_replication_factor" help:"replicas of topics that have to be made; -1: the brokers' own default"`
 

@@ -36,6 +36,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 		{"no YAML", "redis_port: 1\n\tx: [", "skalds.yml:2:1: this is no YAML: found a tab character that violates indentation (a tab stands in the indentation: use spaces)"},
 		{"number", "redis_port: many", `skalds.yml:1: redis_port: "many" is no whole number`},
 		{"port", "redis_port: 70000", "skalds.yml:1: redis_port: 70000 is no port: use 1 to 65535"},
+		{"authority without TLS", "kafka_ca_file: ca.pem", "skalds.yml:1: kafka_ca_file: has no effect without kafka_tls"},
 		{"bool", "kafka_tls: maybe", `skalds.yml:1: kafka_tls: "maybe" is neither true nor false`},
 		{"duration without unit", "skalds_lease: 6", `skalds.yml:1: skalds_lease: duration "6" has no unit: write 6s, 6ms or the like`},
 		{"seconds", "redis_sync_period: soon", `skalds.yml:1: redis_sync_period: duration "soon" is not of the form 3 (seconds) or 1m30s`},

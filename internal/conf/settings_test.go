@@ -174,7 +174,7 @@ var other = map[string]string{
 	"skalds_advertise": "http://10.0.0.5:8000", "skalds_token": "t0ken", "task_worker_retry": "5", "skalds_retention": "1 day", "skalds_retention_tasks": "10",
 	"dispatcher_strategy": "SPREAD", "dispatcher_interval": "1s", "monitor_skald_interval": "2s", "monitor_task_interval": "4s",
 	"monitor_heartbeat_timeout": "7s", "kafka_host": "a:9092,b", "kafka_port": "9093", "kafka_username": "u", "kafka_password": "p: #1",
-	"kafka_mechanism": "SCRAM-SHA-512", "kafka_tls": "true", "kafka_topic_partitions": "6", "kafka_replication_factor": "3",
+	"kafka_mechanism": "SCRAM-SHA-512", "kafka_tls": "true", "kafka_ca_file": "/etc/kafka/ca.pem", "kafka_topic_partitions": "6", "kafka_replication_factor": "3",
 	"redis_host": "cache", "redis_port": "6380", "redis_password": "0123", "redis_sync_period": "500ms", "redis_key_ttl": "30m0s",
 	"mongo_host": "mongodb://a,b/?replicaSet=rs", "db_name": "other",
 }

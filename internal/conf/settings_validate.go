@@ -109,6 +109,9 @@ func (v *validator) kafka(s Settings) {
 	if s.KafkaPassword != "" && s.KafkaUsername == "" {
 		v.add("kafka_password", "has no effect without kafka_username")
 	}
+	if s.KafkaCAFile != "" && !s.KafkaEncrypted() {
+		v.add("kafka_ca_file", "has no effect without kafka_tls")
+	}
 	v.atLeast("kafka_topic_partitions", s.KafkaTopicPartitions, 1)
 	if s.KafkaReplicationFactor != -1 && (s.KafkaReplicationFactor < 1 || s.KafkaReplicationFactor > 32767) {
 		v.add("kafka_replication_factor", "%d is no number of replicas: use 1 or more, or -1 for the brokers' default", s.KafkaReplicationFactor)
