@@ -8,6 +8,7 @@ const (
 	TopicReport    = "skalds.report"
 	TopicHeartbeat = "skalds.heartbeat"
 	TopicChanged   = "task.changed"
+	TopicRejected  = "skalds.rejected"
 
 	TopicTaskAssign = "task.assign"
 	TopicTaskCancel = "task.cancel"
@@ -66,6 +67,22 @@ type Change struct {
 	Term int64  `json:"term,omitempty"`
 	At   int64  `json:"timestamp"` // ms since epoch
 }
+
+// Rejected is a message of the bus that somebody could not use and has set aside.
+type Rejected struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Key       string `json:"key,omitempty"`
+	At        int64  `json:"timestamp,omitempty"` // ms since epoch, of the message
+	Reason    string `json:"reason"`
+	Size      int    `json:"size"`            // of the whole value, in bytes
+	Value     []byte `json:"value,omitempty"` // the first MaxRejectedBytes of it; base64 in JSON
+	By        string `json:"by,omitempty"`    // who could not use it
+}
+
+// MaxRejectedBytes is how much of a rejected message is kept.
+const MaxRejectedBytes = 64 << 10
 
 // TaskEvent is the original's event: it names tasks, nothing more. Times are ms since epoch.
 type TaskEvent struct {

@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"time"
 
@@ -23,12 +25,15 @@ type Config struct {
 	Password string
 	// Mechanism of the authentication: PLAIN (default), SCRAM-SHA-256 or SCRAM-SHA-512.
 	Mechanism string
-	TLS       bool   // encrypt the connections, with the system's certificate authorities
+	TLS       bool   // encrypt the connections
+	CAFile    string // PEM of the certificate authorities that may vouch for the brokers; default: the system's
 	ClientID  string // shown in the brokers' logs; default "skalds"
 	// Partitions of skalds.command where the topic has to be made; default skalds.CommandPartitions.
 	Partitions int
 	// ReplicationFactor of topics that have to be made; default -1, which is the brokers' own default.
 	ReplicationFactor int
+
+	encryption *tls.Config // nil without TLS
 }
 
 func (c Config) withDefaults() Config {
@@ -84,7 +89,30 @@ func backoff(tries int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// options are those that all clients share.
+// readCA reads the file of authorities, once: a bus that has been set up does not look at it again.
+func (c *Config) readCA() error {
+	if !c.TLS {
+		if c.CAFile != "" {
+			return fmt.Errorf("the certificate authorities in %s (KAFKA_CA_FILE) vouch for nobody without TLS: set KAFKA_TLS=true", c.CAFile)
+		}
+		return nil
+	}
+	c.encryption = &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CAFile == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return fmt.Errorf("read the certificate authorities of the brokers (KAFKA_CA_FILE): %w", err)
+	}
+	c.encryption.RootCAs = x509.NewCertPool()
+	if !c.encryption.RootCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("the file %s (KAFKA_CA_FILE) has no certificate in it: PEM is needed", c.CAFile)
+	}
+	return nil
+}
+
+// options are those that all clients share; each says how it dials.
 func (c Config) options() []kgo.Opt {
 	o := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
@@ -93,10 +121,6 @@ func (c Config) options() []kgo.Opt {
 		kgo.RetryBackoffFn(backoff),
 		kgo.MetadataMinAge(metadataMinAge),
 		kgo.ConnIdleTimeout(idleTimeout),
-		kgo.DialTimeout(dialTimeout),
-	}
-	if c.TLS {
-		o = append(o, kgo.DialTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12}))
 	}
 	if c.User != "" {
 		o = append(o, kgo.SASL(c.mechanism()))

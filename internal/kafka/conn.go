@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,16 +21,18 @@ import (
 // errClosed is what calls get after Close.
 var errClosed = errors.New("the bus is closed")
 
-// conn is what both ends of the bus share: one client that sends, and as many as are needed to read.
+// conn is what both ends of the bus share: a client that asks, one that sends, and as many as are needed to read.
 type conn struct {
 	cfg    Config
 	log    hclog.Logger
-	sender *kgo.Client
-	admin  *kadm.Client
+	asker  *kgo.Client
+	admin  *kadm.Client // asks by asker
 	health *health
+	aside  *aside
 
-	ensuring chan struct{} // holds one token: guards ensured
+	ensuring chan struct{} // holds one token: guards ensured, and the setting up of a producer
 	ensured  bool
+	producer atomic.Pointer[producer] // nil: none is set up
 
 	close  sync.Once
 	closed chan struct{}
@@ -37,7 +40,7 @@ type conn struct {
 
 func newConn(cfg Config, log hclog.Logger) (*conn, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := errors.Join(cfg.validate(), cfg.readCA()); err != nil {
 		return nil, fmt.Errorf("set up the bus: %w", err)
 	}
 	if log == nil {
@@ -45,29 +48,18 @@ func newConn(cfg Config, log hclog.Logger) (*conn, error) {
 	}
 	c := &conn{cfg: cfg, log: log.Named("kafka"), ensuring: make(chan struct{}, 1), closed: make(chan struct{})}
 	c.health = &health{log: c.log, brokers: strings.Join(cfg.Brokers, ",")}
-	// Idempotent producing is off: receivers take repeated messages for what they are, a send can be given up at any time,
-	// and a bus that was restarted without its memory of producers refuses nothing. One request under way keeps the order.
 	var err error
-	c.sender, err = kgo.NewClient(append(cfg.options(),
-		kgo.WithHooks(c.health),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.DisableIdempotentWrite(),
-		kgo.MaxProduceRequestsInflightPerBroker(1),
-		kgo.ProducerLinger(0),
-		kgo.RecordDeliveryTimeout(sendTimeout),
-		kgo.ProduceRequestTimeout(sendTimeout),
-		kgo.RecordPartitioner(partitioner{}),
-	)...)
-	if err != nil {
+	if c.asker, err = kgo.NewClient(append(cfg.options(), kgo.WithHooks(c.health), kgo.Dialer(c.dial))...); err != nil {
 		return nil, fmt.Errorf("set up the bus: %w", err)
 	}
-	c.admin = kadm.NewClient(c.sender)
+	c.admin = kadm.NewClient(c.asker)
+	c.aside = newAside(c)
 	return c, nil
 }
 
 // Ping asks a broker.
 func (c *conn) Ping(ctx context.Context) error {
-	return c.fault("ask the bus", c.sender.Ping(ctx))
+	return c.fault("ask the bus", c.asker.Ping(ctx))
 }
 
 // Close ends all readers and gives up what is being sent. Safe to call twice.
@@ -75,7 +67,13 @@ func (c *conn) Close() error {
 	c.close.Do(func() {
 		close(c.closed)
 		c.health.end()
-		c.sender.Close()
+		c.asker.Close() // who asks is told that there is no answer
+		c.aside.wait()
+		c.ensuring <- struct{}{} // nobody sets up a producer any more
+		if p := c.producer.Swap(nil); p != nil {
+			p.Close()
+		}
+		<-c.ensuring
 	})
 	return nil
 }
@@ -129,59 +127,30 @@ func (c *conn) deliver(ctx context.Context, records []*kgo.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	for tries := 1; ; tries++ {
-		if err := c.ensure(ctx); err != nil {
+		p, err := c.ensure(ctx)
+		if err != nil {
 			return c.fault("send", err)
 		}
-		left, err := c.produce(ctx, records)
-		if !gone(err) {
+		left, err := p.produce(ctx, records)
+		if !curable(err) {
 			return c.fault("send", err)
 		}
-		// The topic was made anew, or is not known everywhere yet: what was not taken is sent again, in order.
+		// What was not taken is sent again, in order.
 		records = left
 		c.forget(ctx)
 		names := make([]string, len(records))
 		for i, r := range records {
 			names[i] = r.Topic
 		}
-		c.sender.PurgeTopicsFromProducing(names...)
+		p.PurgeTopicsFromProducing(names...)
 		select {
 		case <-ctx.Done():
+			return c.fault("send", err)
+		case <-c.closed:
 			return c.fault("send", err)
 		case <-time.After(backoff(tries)):
 		}
 	}
-}
-
-// produce returns the records that the bus has not taken, and the first reason.
-func (c *conn) produce(ctx context.Context, records []*kgo.Record) (left []*kgo.Record, err error) {
-	type result struct {
-		i   int
-		err error
-	}
-	results := make(chan result, len(records))
-	for i, r := range records {
-		c.sender.Produce(ctx, r, func(_ *kgo.Record, err error) { results <- result{i, err} })
-	}
-	failed := make([]error, len(records))
-	for range records {
-		select {
-		case r := <-results:
-			failed[r.i] = r.err
-		case <-ctx.Done(): // the client notices later, or never while the bus is away
-			return nil, context.Cause(ctx)
-		}
-	}
-	for i, e := range failed {
-		if e == nil {
-			continue
-		}
-		r := records[i]
-		left = append(left, &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value})
-		if err == nil || gone(err) {
-			err = e // what cannot be cured by sending again counts
-		}
-	}
-	return left, err
 }
 
 // fault says where the bus should be, and what to look at.

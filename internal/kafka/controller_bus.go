@@ -3,7 +3,6 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"sync/atomic"
 	"time"
 
@@ -91,7 +90,7 @@ func (b *ControllerBus) Reports(ctx context.Context, from string, caughtUp func(
 		},
 		record: func(r *kgo.Record) {
 			next.offset = r.Offset + 1
-			if m := decode[skalds.HostMessage](b.conn, r); m != nil {
+			if m := decode(b.conn, r, func(m *skalds.HostMessage) error { return namesNode(m.NodeID) }); m != nil {
 				fn(ctx, *m, next.String())
 			}
 			reached()
@@ -124,7 +123,7 @@ func (b *ControllerBus) Heartbeats(ctx context.Context, alive func(), fn func(sk
 		},
 		record: func(r *kgo.Record) {
 			next.offset = r.Offset + 1
-			if h := decode[skalds.ShortHeartbeat](b.conn, r); h != nil {
+			if h := decode(b.conn, r, func(h *skalds.ShortHeartbeat) error { return namesNode(h.NodeID) }); h != nil {
 				fn(*h)
 			}
 		},
@@ -183,7 +182,7 @@ func (b *ControllerBus) Changes(ctx context.Context, after string, reset func(),
 		},
 		record: func(r *kgo.Record) {
 			last.offset = r.Offset
-			if c := decode[skalds.Change](b.conn, r); c != nil {
+			if c := decode[skalds.Change](b.conn, r, nil); c != nil {
 				fn(last.String(), *c)
 			}
 		},
@@ -216,19 +215,16 @@ func (b *ControllerBus) Requests(ctx context.Context, fn func(string, skalds.Tas
 			n := next[r.Topic][r.Partition]
 			n.offset = r.Offset + 1
 			next[r.Topic][r.Partition] = n
-			if e := decode[skalds.TaskEvent](b.conn, r); e != nil && e.Initiator != skalds.Initiator {
+			if e := decode(b.conn, r, namesTasks); e != nil && e.Initiator != skalds.Initiator {
 				fn(r.Topic, *e)
 			}
 		},
 	})
 }
 
-// decode reads a message; nil, and a line in the log, where it is none of ours.
-func decode[T any](c *conn, r *kgo.Record) *T {
-	v := new(T)
-	if err := json.Unmarshal(r.Value, v); err != nil {
-		c.log.Warn("skipped a message that cannot be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
-		return nil
+func namesTasks(e *skalds.TaskEvent) error {
+	if len(e.TaskIDs) == 0 {
+		return errNoTask
 	}
-	return v
+	return nil
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -39,7 +40,7 @@ func (b *HostBus) Commands(ctx context.Context, nodeID string, ready func(partit
 			if string(r.Key) != nodeID {
 				return // of another node that shares the partition
 			}
-			if m := decode[skalds.NodeMessage](b.conn, r); m != nil && m.NodeID == nodeID {
+			if m := decode(b.conn, r, func(m *skalds.NodeMessage) error { return isFor(m, nodeID) }); m != nil {
 				fn(*m)
 			}
 		},
@@ -59,4 +60,11 @@ func (b *HostBus) Report(ctx context.Context, msgs ...skalds.HostMessage) error 
 // Heartbeat sends a short heartbeat.
 func (b *HostBus) Heartbeat(ctx context.Context, h skalds.ShortHeartbeat) error {
 	return b.send(ctx, message{skalds.TopicHeartbeat, 0, h.NodeID, &h})
+}
+
+func isFor(m *skalds.NodeMessage, nodeID string) error {
+	if m.NodeID != nodeID {
+		return fmt.Errorf("its key says %q, and itself it names the node %q", nodeID, m.NodeID)
+	}
+	return nil
 }

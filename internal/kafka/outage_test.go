@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/skalds-go/skalds"
-	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
 	"github.com/skalds-go/skalds/internal/testlog"
 )
@@ -29,47 +25,6 @@ func receive[T any](t testing.TB, what string, from <-chan T) T {
 		t.Fatalf("not received within %v: %s", patience, what)
 		panic("unreachable")
 	}
-}
-
-// server is an embedded bus that can be stopped and started again.
-type server struct {
-	t    testing.TB
-	dir  string
-	s    *embedded.Servers
-	join embedded.Join
-}
-
-func startServer(t testing.TB) *server {
-	t.Helper()
-	s := &server{t: t, dir: t.TempDir()}
-	s.start()
-	t.Cleanup(s.stop)
-	return s
-}
-
-func (s *server) start() {
-	s.t.Helper()
-	var err error
-	if s.s, err = embedded.Start(s.t.Context(), embedded.Config{DataDir: s.dir, Log: testlog.New(s.t)}); err != nil {
-		s.t.Fatal(err)
-	}
-	if s.join.RedisAddr != "" && !slices.Equal(s.join.KafkaBrokers, s.s.Join().KafkaBrokers) {
-		s.t.Fatalf("the bus has moved from %v to %v", s.join.KafkaBrokers, s.s.Join().KafkaBrokers)
-	}
-	s.join = s.s.Join()
-}
-
-func (s *server) stop() {
-	if s.s != nil {
-		if err := s.s.Close(); err != nil {
-			s.t.Errorf("close: %v", err)
-		}
-		s.s = nil
-	}
-}
-
-func (s *server) config() kafka.Config {
-	return kafka.Config{Brokers: s.join.KafkaBrokers, User: s.join.KafkaUser, Password: s.join.KafkaPassword}
 }
 
 func controllerEnd(t testing.TB, cfg kafka.Config) *kafka.ControllerBus {
@@ -146,8 +101,9 @@ func TestWrongPassword(t *testing.T) {
 }
 
 // TestRestart stops the bus under both ends: everything goes on where it was, and the host is told to say hello.
-func TestRestart(t *testing.T) {
-	s := startServer(t)
+func TestRestart(t *testing.T) { onEach(t, restart) }
+
+func restart(t *testing.T, s broker) {
 	c, h := controllerEnd(t, s.config()), hostEnd(t, s.config())
 	ready, commands := make(chan int32, 100), make(chan skalds.NodeMessage, 1000)
 	reading(t, func(ctx context.Context) error {
@@ -214,8 +170,9 @@ func TestRestart(t *testing.T) {
 }
 
 // TestEmptied loses all that the bus held: readers begin anew, and say so.
-func TestEmptied(t *testing.T) {
-	s := startServer(t)
+func TestEmptied(t *testing.T) { onEach(t, emptied) }
+
+func emptied(t *testing.T, s broker) {
 	c, h := controllerEnd(t, s.config()), hostEnd(t, s.config())
 	ready, commands := make(chan int32, 100), make(chan skalds.NodeMessage, 1000)
 	reading(t, func(ctx context.Context) error {
@@ -250,7 +207,7 @@ func TestEmptied(t *testing.T) {
 		}
 	}
 	s.stop()
-	emptyBus(t, s.dir)
+	s.empty()
 	for len(ready) > 0 {
 		<-ready
 	}
@@ -279,13 +236,6 @@ func TestEmptied(t *testing.T) {
 		case <-deadline:
 			t.Fatal("no command arrives on the new bus")
 		}
-	}
-}
-
-func emptyBus(t testing.TB, dir string) {
-	t.Helper()
-	if err := os.RemoveAll(filepath.Join(dir, "bus")); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -27,6 +27,9 @@ type reading struct {
 // pollInterval is how often a reader without an interval of its own looks up from its fetches.
 const pollInterval = 250 * time.Millisecond
 
+// maxBatch is how many bytes messages that were compressed together may have; ours are compressed by nobody.
+const maxBatch = 32 << 20
+
 // follow reads until ctx ends or the bus is closed, through every outage.
 func (c *conn) follow(ctx context.Context, r reading) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -65,7 +68,7 @@ func (c *conn) follow(ctx context.Context, r reading) error {
 func (c *conn) session(ctx context.Context, r reading) error {
 	listing, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if err := c.ensure(listing); err != nil {
+	if _, err := c.ensure(listing); err != nil {
 		return err
 	}
 	held, err := c.holdings(listing, r.topics)
@@ -82,6 +85,8 @@ func (c *conn) session(ctx context.Context, r reading) error {
 	broken := &outage{}
 	client, err := kgo.NewClient(append(c.cfg.options(),
 		kgo.WithHooks(c.health, broken),
+		kgo.Dialer(c.dial),
+		kgo.MaxDecompressBatchBytes(maxBatch),
 		kgo.ConsumePartitions(places),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.KeepRetryableFetchErrors(),
@@ -112,6 +117,10 @@ func (r reading) poll(ctx context.Context, client *kgo.Client, broken *outage) e
 		}
 		var lost error
 		fetches.EachError(func(_ string, _ int32, err error) {
+			if tooLarge := (*kgo.ErrDecompressTooLarge)(nil); errors.As(err, &tooLarge) {
+				r.skip(client, tooLarge)
+				return
+			}
 			if gone(err) || errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kgo.ErrClientClosed) || isDataLoss(err) {
 				lost = err
 			}
@@ -124,6 +133,12 @@ func (r reading) poll(ctx context.Context, client *kgo.Client, broken *outage) e
 			r.round()
 		}
 	}
+}
+
+// skip goes on after messages that would not fit into memory, as if they were one that cannot be read.
+func (r reading) skip(client *kgo.Client, e *kgo.ErrDecompressTooLarge) {
+	client.SetOffsets(map[string]map[int32]kgo.EpochOffset{e.Topic: {e.Partition: {Epoch: e.Epoch, Offset: e.NextOffset}}})
+	r.record(&kgo.Record{Topic: e.Topic, Partition: e.Partition, Offset: e.NextOffset - 1, Context: withFault(e)})
 }
 
 // isDataLoss reports whether the log that is read was cut behind us.

@@ -1,10 +1,12 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -21,6 +23,7 @@ type topic struct {
 	partitions   int // 0: Config.Partitions
 	retention    time.Duration
 	segmentBytes int
+	maxBytes     int // that it may hold; 0: no bound but the retention
 }
 
 // legacyPartitions is the original's KAFKA_TOPIC_PARTITIONS.
@@ -29,13 +32,14 @@ const legacyPartitions = 6
 // topics lists all that the bus uses. Retention is short where messages are only worth something to who listens now.
 func topics() []topic {
 	return []topic{
-		{skalds.TopicCommand, 0, time.Hour, 4 << 20},
-		{skalds.TopicReport, 1, 7 * 24 * time.Hour, 16 << 20},
-		{skalds.TopicHeartbeat, 1, 10 * time.Minute, 2 << 20},
-		{skalds.TopicChanged, 1, 6 * time.Hour, 4 << 20},
-		{skalds.TopicTaskAssign, legacyPartitions, 24 * time.Hour, 4 << 20},
-		{skalds.TopicTaskCancel, legacyPartitions, 24 * time.Hour, 4 << 20},
-		{skalds.TopicTaskUpdate, legacyPartitions, 24 * time.Hour, 4 << 20},
+		{skalds.TopicCommand, 0, time.Hour, 4 << 20, 0},
+		{skalds.TopicReport, 1, 7 * 24 * time.Hour, 16 << 20, 0},
+		{skalds.TopicHeartbeat, 1, 10 * time.Minute, 2 << 20, 0},
+		{skalds.TopicChanged, 1, 6 * time.Hour, 4 << 20, 0},
+		{skalds.TopicTaskAssign, legacyPartitions, 24 * time.Hour, 4 << 20, 0},
+		{skalds.TopicTaskCancel, legacyPartitions, 24 * time.Hour, 4 << 20, 0},
+		{skalds.TopicTaskUpdate, legacyPartitions, 24 * time.Hour, 4 << 20, 0},
+		{skalds.TopicRejected, 1, 7 * 24 * time.Hour, 4 << 20, 64 << 20},
 	}
 }
 
@@ -46,35 +50,115 @@ func originalTopics() []string {
 
 func isOriginal(topic string) bool { return slices.Contains(originalTopics(), topic) }
 
-// ensure makes the topics that are missing, once; after forget it looks again.
-func (c *conn) ensure(ctx context.Context) error {
-	select {
-	case c.ensuring <- struct{}{}:
-		defer func() { <-c.ensuring }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	if c.ensured {
-		return nil
-	}
+func topicNames() []string {
 	all := topics()
 	names := make([]string, len(all))
 	for i, t := range all {
 		names[i] = t.name
 	}
-	have, err := c.admin.ListTopics(ctx, names...)
-	if err != nil {
-		return err
+	return names
+}
+
+// topicIDs are the ids, by name, of the topics that are there.
+func topicIDs(have kadm.TopicDetails) map[string]string {
+	ids := map[string]string{}
+	for name, d := range have {
+		if d.Err == nil {
+			ids[name] = topicID(d.ID)
+		}
 	}
-	for _, t := range all {
+	return ids
+}
+
+// ensure makes the topics that are missing, once; after forget it looks again. It returns a producer for them.
+func (c *conn) ensure(ctx context.Context) (*producer, error) {
+	select {
+	case c.ensuring <- struct{}{}:
+		defer func() { <-c.ensuring }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case <-c.closed:
+		return nil, errClosed
+	default:
+	}
+	p := c.producer.Load()
+	if c.ensured && p != nil {
+		return p, nil
+	}
+	have, err := c.admin.ListTopics(ctx, topicNames()...)
+	if err != nil {
+		return nil, err
+	}
+	made := false
+	for _, t := range topics() {
 		if d, ok := have[t.name]; ok && d.Err == nil {
 			continue
 		}
 		if err := c.create(ctx, t); err != nil {
-			return fmt.Errorf("make the topic %s: %w", t.name, err)
+			return nil, fmt.Errorf("make the topic %s: %w", t.name, err)
+		}
+		made = true
+	}
+	if made {
+		if have, err = c.await(ctx); err != nil {
+			return nil, err
 		}
 	}
+	ids := topicIDs(have)
+	if p != nil && !maps.Equal(ids, p.topics) {
+		c.retire(p)
+		p = nil
+	}
+	if p == nil {
+		if p, err = c.newProducer(ids); err != nil {
+			return nil, err
+		}
+		c.producer.Store(p)
+	}
 	c.ensured = true
+	return p, nil
+}
+
+// await returns when the broker that is asked knows all topics, with a leader for each partition: brokers answer that a topic
+// is made before they know it themselves.
+func (c *conn) await(ctx context.Context) (kadm.TopicDetails, error) {
+	for tries := 1; ; tries++ {
+		have, err := c.admin.ListTopics(ctx, topicNames()...)
+		if err != nil {
+			return nil, err
+		}
+		missing := unready(have)
+		if missing == nil {
+			return have, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for new topics: %w", errors.Join(context.Cause(ctx), missing))
+		case <-c.closed:
+			return nil, errClosed
+		case <-time.After(backoff(tries)):
+		}
+	}
+}
+
+// unready says what is still missing of topics that have been made.
+func unready(have kadm.TopicDetails) error {
+	for _, name := range topicNames() {
+		d, ok := have[name]
+		switch {
+		case !ok:
+			return fmt.Errorf("topic %s: %w", name, kerr.UnknownTopicOrPartition)
+		case d.Err != nil:
+			return fmt.Errorf("topic %s: %w", name, d.Err)
+		}
+		for _, p := range d.Partitions {
+			if p.Err != nil || p.Leader < 0 {
+				return fmt.Errorf("topic %s, partition %d: %w", name, p.Partition, cmp.Or(p.Err, error(kerr.LeaderNotAvailable)))
+			}
+		}
+	}
 	return nil
 }
 
@@ -86,6 +170,9 @@ func (c *conn) create(ctx context.Context, t topic) error {
 	configs := map[string]*string{
 		"retention.ms":  kadm.StringPtr(strconv.FormatInt(t.retention.Milliseconds(), 10)),
 		"segment.bytes": kadm.StringPtr(strconv.Itoa(t.segmentBytes)),
+	}
+	if t.maxBytes > 0 {
+		configs["retention.bytes"] = kadm.StringPtr(strconv.Itoa(t.maxBytes))
 	}
 	_, err := c.admin.CreateTopic(ctx, int32(partitions), int16(c.cfg.ReplicationFactor), configs, t.name)
 	if errors.Is(err, kerr.TopicAlreadyExists) {

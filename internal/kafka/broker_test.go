@@ -1,0 +1,176 @@
+package kafka_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/skalds-go/skalds/internal/embedded"
+	"github.com/skalds-go/skalds/internal/kafka"
+	"github.com/skalds-go/skalds/internal/testlog"
+)
+
+// broker is a bus that can be stopped, emptied and started again.
+type broker interface {
+	start()
+	stop()
+	empty() // while it is stopped
+	config() kafka.Config
+}
+
+// onEach runs a test on the embedded bus, and on a real Kafka where there are scripts to start one.
+func onEach(t *testing.T, run func(t *testing.T, b broker)) {
+	t.Run("embedded", func(t *testing.T) { run(t, startServer(t)) })
+	t.Run("real", func(t *testing.T) { run(t, startReal(t)) })
+}
+
+// server is an embedded bus that can be stopped and started again.
+type server struct {
+	t    testing.TB
+	dir  string
+	s    *embedded.Servers
+	join embedded.Join
+}
+
+func startServer(t testing.TB) *server {
+	t.Helper()
+	s := &server{t: t, dir: t.TempDir()}
+	s.start()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	var err error
+	if s.s, err = embedded.Start(s.t.Context(), embedded.Config{DataDir: s.dir, Log: testlog.New(s.t)}); err != nil {
+		s.t.Fatal(err)
+	}
+	if s.join.RedisAddr != "" && !slices.Equal(s.join.KafkaBrokers, s.s.Join().KafkaBrokers) {
+		s.t.Fatalf("the bus has moved from %v to %v", s.join.KafkaBrokers, s.s.Join().KafkaBrokers)
+	}
+	s.join = s.s.Join()
+}
+
+func (s *server) stop() {
+	if s.s != nil {
+		if err := s.s.Close(); err != nil {
+			s.t.Errorf("close: %v", err)
+		}
+		s.s = nil
+	}
+}
+
+func (s *server) empty() {
+	s.t.Helper()
+	if err := os.RemoveAll(filepath.Join(s.dir, "bus")); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) config() kafka.Config {
+	return kafka.Config{Brokers: s.join.KafkaBrokers, User: s.join.KafkaUser, Password: s.join.KafkaPassword}
+}
+
+// real is an Apache Kafka of the test's own.
+type real struct {
+	t    testing.TB
+	dir  string // of the scripts
+	env  []string
+	run  string // folder of data and log
+	port int
+	said map[string]string // what the script has printed
+}
+
+// startReal needs the folder of start-services.sh in SKALDS_TEST_SERVICES, else it skips the test.
+func startReal(t testing.TB) *real {
+	t.Helper()
+	dir := os.Getenv("SKALDS_TEST_SERVICES")
+	if dir == "" {
+		t.Skip("SKALDS_TEST_SERVICES is not set: it names the folder of start-services.sh, to start a Kafka for this test")
+	}
+	r := &real{t: t, dir: dir, run: filepath.Join(t.TempDir(), "services"), port: freePorts(t, 3)}
+	r.env = append(os.Environ(), "SERVICES_RUN="+r.run, "KAFKA_PORT="+strconv.Itoa(r.port), "SERVICES_SECURE=kafka")
+	t.Cleanup(func() { r.script("stop-services.sh") })
+	r.start()
+	return r
+}
+
+// freePorts is the first of n ports in a row, below those that the system gives to clients.
+func freePorts(t testing.TB, n int) int {
+	t.Helper()
+	for range 100 {
+		first := 20_000 + rand.IntN(10_000)
+		free := true
+		for p := first; p < first+n && free; p++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
+			if free = err == nil; free {
+				_ = l.Close() // it was only tried
+			}
+		}
+		if free {
+			return first
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
+func (r *real) script(name string, args ...string) string {
+	r.t.Helper()
+	c := exec.Command(filepath.Join(r.dir, name), append(args, "kafka")...)
+	c.Env = r.env
+	var out, faults strings.Builder
+	c.Stdout, c.Stderr = &out, &faults
+	if err := c.Run(); err != nil {
+		r.t.Fatalf("%s: %v\n%s", name, err, faults.String())
+	}
+	return out.String()
+}
+
+func (r *real) start() {
+	r.t.Helper()
+	r.said = map[string]string{}
+	for line := range strings.Lines(r.script("start-services.sh")) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		r.said[name] = value
+	}
+}
+
+func (r *real) stop() { r.t.Helper(); r.script("stop-services.sh") }
+
+func (r *real) empty() { r.t.Helper(); r.script("stop-services.sh", "--wipe") }
+
+func (r *real) config() kafka.Config {
+	return kafka.Config{Brokers: []string{r.said["KAFKA_BROKERS"]}, ReplicationFactor: 1}
+}
+
+// secure is the way in that asks for a password and is encrypted.
+func (r *real) secure(mechanism string) kafka.Config {
+	return kafka.Config{
+		Brokers: []string{r.said["KAFKA_SECURE_BROKERS"]}, User: r.said["KAFKA_USERNAME"], Password: r.said["KAFKA_PASSWORD"],
+		Mechanism: mechanism, TLS: true, CAFile: r.said["SERVICES_CA"], ReplicationFactor: 1,
+	}
+}
+
+// pid is the id of the broker's process.
+func (r *real) pid() int {
+	r.t.Helper()
+	b, err := os.ReadFile(filepath.Join(r.run, "kafka.pid"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return pid
+}
