@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/skalds-go/skalds/internal/embedded"
@@ -98,7 +99,12 @@ func startReal(t testing.TB) *real {
 	}
 	r := &real{t: t, dir: dir, run: filepath.Join(t.TempDir(), "services"), port: freePorts(t, 3)}
 	r.env = append(os.Environ(), "SERVICES_RUN="+r.run, "KAFKA_PORT="+strconv.Itoa(r.port), "SERVICES_SECURE=kafka")
-	t.Cleanup(func() { r.script("stop-services.sh") })
+	t.Cleanup(func() {
+		if _, err := os.Stat(filepath.Join(r.run, "kafka.pid")); err == nil {
+			_ = syscall.Kill(r.pid(), syscall.SIGCONT) // what stands still does not end
+		}
+		r.script("stop-services.sh")
+	})
 	r.start()
 	return r
 }
@@ -173,4 +179,16 @@ func (r *real) pid() int {
 		r.t.Fatal(err)
 	}
 	return pid
+}
+
+// freeze stops the broker in the middle of what it does; its connections stay.
+func (r *real) freeze() { r.signal(syscall.SIGSTOP) }
+
+func (r *real) thaw() { r.signal(syscall.SIGCONT) }
+
+func (r *real) signal(s syscall.Signal) {
+	r.t.Helper()
+	if err := syscall.Kill(r.pid(), s); err != nil {
+		r.t.Fatal(err)
+	}
 }

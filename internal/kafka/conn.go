@@ -132,17 +132,15 @@ func (c *conn) deliver(ctx context.Context, records []*kgo.Record) error {
 			return c.fault("send", err)
 		}
 		left, err := p.produce(ctx, records)
-		if !curable(err) {
+		if !curable(err) || ctx.Err() != nil {
 			return c.fault("send", err)
 		}
 		// What was not taken is sent again, in order.
 		records = left
-		c.forget(ctx)
-		names := make([]string, len(records))
-		for i, r := range records {
-			names[i] = r.Topic
+		if gone(err) {
+			c.forget(ctx)
+			p.purge(records)
 		}
-		p.PurgeTopicsFromProducing(names...)
 		select {
 		case <-ctx.Done():
 			return c.fault("send", err)

@@ -116,7 +116,18 @@ func (p *producer) produce(ctx context.Context, records []*kgo.Record) (left []*
 	return left, err
 }
 
-// curable reports whether sending again helps: topics were made anew, or are not known everywhere yet.
+// purge makes the client learn anew of the topics of records.
+func (p *producer) purge(records []*kgo.Record) {
+	names := make([]string, len(records))
+	for i, r := range records {
+		names[i] = r.Topic
+	}
+	p.PurgeTopicsFromProducing(names...)
+}
+
+// curable reports whether sending again helps: topics were made anew, or are not known everywhere yet, or others have given
+// up: with the first message to a partition that is given up, all that wait behind it fail.
 func curable(err error) bool {
-	return gone(err) || errors.Is(err, errOtherBus) || errors.Is(err, kgo.ErrClientClosed)
+	return gone(err) || errors.Is(err, errOtherBus) || errors.Is(err, kgo.ErrClientClosed) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrRecordTimeout)
 }

@@ -30,6 +30,8 @@ const pollInterval = 250 * time.Millisecond
 // maxBatch is how many bytes messages that were compressed together may have; ours are compressed by nobody.
 const maxBatch = 32 << 20
 
+var errTooMuch = fmt.Errorf("unpacked, it and those that were compressed with it have more than %d MiB", maxBatch>>20)
+
 // follow reads until ctx ends or the bus is closed, through every outage.
 func (c *conn) follow(ctx context.Context, r reading) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -138,7 +140,7 @@ func (r reading) poll(ctx context.Context, client *kgo.Client, broken *outage) e
 // skip goes on after messages that would not fit into memory, as if they were one that cannot be read.
 func (r reading) skip(client *kgo.Client, e *kgo.ErrDecompressTooLarge) {
 	client.SetOffsets(map[string]map[int32]kgo.EpochOffset{e.Topic: {e.Partition: {Epoch: e.Epoch, Offset: e.NextOffset}}})
-	r.record(&kgo.Record{Topic: e.Topic, Partition: e.Partition, Offset: e.NextOffset - 1, Context: withFault(e)})
+	r.record(&kgo.Record{Topic: e.Topic, Partition: e.Partition, Offset: e.NextOffset - 1, Context: withFault(errTooMuch)})
 }
 
 // isDataLoss reports whether the log that is read was cut behind us.
