@@ -48,6 +48,7 @@ packages=(./internal/porttest)
 for p in kafka redis mongo; do
   [[ ! -d internal/$p ]] || packages+=("./internal/$p")
 done
+export SKALDS_TEST_SERVICES=$PWD/scripts # for tests that stop, empty and freeze one of their own
 begun=$SECONDS
 # shellcheck disable=SC2086 # flags are words
 go test -count=1 -timeout 20m ${TEST_FLAGS:-} "${packages[@]}"

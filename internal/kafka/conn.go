@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -172,9 +173,14 @@ func (c *conn) fault(what string, err error) error {
 // fails of most: Kafka then says KAFKA_STORAGE_ERROR, the embedded bus UNKNOWN_SERVER_ERROR.
 func advice(err error) string {
 	var answer *kerr.Error
+	var certificate *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &certificate):
+		return "shows a certificate that cannot be trusted: check KAFKA_CA_FILE, and the name or address of the broker"
 	case !errors.As(err, &answer):
 		return "does not take part: check that Kafka runs there and takes our user and password"
+	case errors.Is(answer, kerr.InvalidReplicationFactor):
+		return "has too few brokers for new topics: check KAFKA_REPLICATION_FACTOR"
 	case refusesUs(answer):
 		return "refuses us: check our user and password, and what they may do there"
 	case errors.Is(answer, kerr.UnknownServerError), errors.Is(answer, kerr.KafkaStorageError), errors.Is(answer, kerr.LogDirNotFound):

@@ -1,0 +1,140 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/internal/kafka"
+)
+
+// authority makes a certificate for 127.0.0.1 that vouches for itself, and the file of it.
+func authority(t testing.TB) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
+
+// TestSecure reaches brokers that want a password and have TLS, by every mechanism, and is refused where something is wrong.
+func TestSecure(t *testing.T) {
+	t.Run("in process", func(t *testing.T) {
+		cert, ca := authority(t)
+		opts := []kfake.Opt{kfake.NumBrokers(1), kfake.EnableSASL(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})}
+		for _, m := range mechanisms {
+			opts = append(opts, kfake.Superuser(m, "me", "secret"))
+		}
+		fake, err := kfake.NewCluster(opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(fake.Close)
+		secure(t, func(mechanism string) kafka.Config {
+			return kafka.Config{Brokers: fake.ListenAddrs(), User: "me", Password: "secret", Mechanism: mechanism, TLS: true, CAFile: ca}
+		})
+	})
+	t.Run("real", func(t *testing.T) { secure(t, startReal(t).secure) })
+}
+
+func secure(t *testing.T, config func(mechanism string) kafka.Config) {
+	for i, mechanism := range mechanisms {
+		t.Run(mechanism, func(t *testing.T) {
+			c, h := controllerEnd(t, config(mechanism)), hostEnd(t, config(mechanism))
+			if err := h.Report(t.Context(), skalds.HostMessage{NodeID: "n", Report: &skalds.Report{Seq: int64(i)}}); err != nil {
+				t.Fatal(err)
+			}
+			reports := make(chan skalds.HostMessage, 100)
+			reading(t, func(ctx context.Context) error {
+				return c.Reports(ctx, "", nil, func(_ context.Context, m skalds.HostMessage, _ string) { reports <- m })
+			})
+			for receive(t, "the report", reports).Report.Seq != int64(i) {
+			}
+			wrong := config(mechanism)
+			wrong.Password = "wrong"
+			refused(t, wrong, "our user and password")
+			wrong = config(mechanism)
+			wrong.User = "nobody"
+			refused(t, wrong, "our user and password")
+		})
+	}
+	t.Run("an unknown authority", func(t *testing.T) {
+		cfg := config("PLAIN")
+		_, cfg.CAFile = authority(t)
+		refused(t, cfg, "shows a certificate that cannot be trusted")
+	})
+	t.Run("the system's authorities", func(t *testing.T) {
+		cfg := config("PLAIN")
+		cfg.CAFile = ""
+		refused(t, cfg, "shows a certificate that cannot be trusted")
+	})
+	t.Run("without TLS", func(t *testing.T) {
+		cfg := config("PLAIN")
+		cfg.TLS, cfg.CAFile = false, ""
+		refused(t, cfg, "")
+	})
+}
+
+func refused(t *testing.T, cfg kafka.Config, advice string) {
+	t.Helper()
+	h := hostEnd(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	for what, err := range map[string]error{"a ping": h.Ping(ctx), "a report": h.Report(ctx, skalds.HostMessage{NodeID: "n"})} {
+		if !errors.Is(err, skalds.ErrUnavailable) || !strings.Contains(err.Error(), advice) || strings.Contains(err.Error(), cfg.Password) {
+			t.Errorf("%s: %v, want unavailable and %q", what, err, advice)
+		}
+	}
+}
+
+func TestAuthorityFiles(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		cfg  kafka.Config
+		want string
+	}{
+		{kafka.Config{TLS: true, CAFile: "/nowhere/ca.pem"}, "read the certificate authorities of the brokers (KAFKA_CA_FILE): open /nowhere/ca.pem"},
+		{kafka.Config{TLS: true, CAFile: empty}, "has no certificate in it"},
+		{kafka.Config{CAFile: empty}, "set KAFKA_TLS=true"},
+	} {
+		c.cfg.Brokers = []string{"127.0.0.1:1"}
+		if _, err := kafka.NewHostBus(c.cfg, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.cfg, err, c.want)
+		}
+	}
+}
