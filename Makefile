@@ -21,8 +21,14 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 GOFUMPT_VERSION     := v0.12.0
 STATICCHECK_VERSION := v0.8.2
+NFPM_VERSION        := v2.45.2
 GOFUMPT     := .tools/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := .tools/staticcheck-$(STATICCHECK_VERSION)
+NFPM        := .tools/nfpm-$(NFPM_VERSION)
+
+# What packages are made for.
+ARCHS    ?= amd64 arm64
+DEB_ARCH ?= $(shell go env GOARCH 2>/dev/null)
 
 .PHONY: help
 help: ## list the targets
@@ -111,6 +117,14 @@ bench: needs ## measure the promises in numbers, print a table and write bench.j
 nightly: needs ## run the long tests: kills at random moments, thousands of simulated lives
 	SKALDS_NIGHTLY=1 SKALDS_TEST_SEEDS=2000 go test -count=1 -timeout 3h -run 'Nightly|Kill|Chaos' $(TEST_FLAGS) $(PACKAGES)
 
+.PHONY: dist
+dist: needs ## make dist/*.tar.gz for linux, and SHA256SUMS; ARCHS="amd64 arm64"
+	scripts/make-dist.sh '$(VERSION)' $(ARCHS)
+
+.PHONY: deb
+deb: needs $(NFPM) ## make dist/*.deb for this machine; DEB_ARCH="amd64 arm64"
+	scripts/make-deb.sh $(NFPM) '$(VERSION)' $(DEB_ARCH)
+
 .PHONY: tools
 tools: $(GOFUMPT) $(STATICCHECK) ## build the tools of fmt and check into .tools
 
@@ -120,6 +134,9 @@ $(GOFUMPT):
 $(STATICCHECK):
 	scripts/install-tool.sh honnef.co/go/tools/cmd/staticcheck $(STATICCHECK_VERSION) $@
 
+$(NFPM):
+	scripts/install-tool.sh github.com/goreleaser/nfpm/v2/cmd/nfpm $(NFPM_VERSION) $@
+
 .PHONY: clean
 clean: ## remove what was built; data folders stay
-	rm -rf bin .tools bench.json
+	rm -rf bin dist .tools bench.json
