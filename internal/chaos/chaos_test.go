@@ -34,8 +34,33 @@ func TestChaos(t *testing.T) {
 	duration := durationFrom(t, "CHAOS_DURATION", 20*time.Second)
 	seed := seedFrom(t)
 	t.Logf("SKALDS_SEED=%d", seed)
-	c := standalone(t, folder(t), 3, 5*time.Second)
-	storm(t, c, duration, seed)
+	storm(t, chosen(t, folder(t), 3, 5*time.Second), duration, seed)
+}
+
+// chosen is a cluster with services as CHAOS_SERVICES says: embedded ones (one controller, which keeps tasks in a file), real ones
+// (CHAOS_CONTROLLERS controllers, 2 by default), or those of a standalone.
+func chosen(t testing.TB, dir string, hosts int, lease time.Duration) *cluster {
+	t.Helper()
+	services := filepath.Join(dir, "services")
+	switch text := os.Getenv("CHAOS_SERVICES"); text {
+	case "", "embedded":
+		return distributed(t, dir, embeddedServices(t, services), 1, hosts, lease)
+	case "real":
+		controllers, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_CONTROLLERS"), "2"))
+		if err != nil {
+			t.Fatalf("CHAOS_CONTROLLERS: %v", err)
+		}
+		names := []string{"kafka", "redis", "mongo"}
+		if controllers == 1 {
+			names = names[:2]
+		}
+		return distributed(t, dir, realServices(t, services, names...), controllers, hosts, lease)
+	case "standalone":
+		return standalone(t, dir, hosts, lease)
+	default:
+		t.Fatalf("CHAOS_SERVICES is embedded, real or standalone, not %q", text)
+	}
+	return nil
 }
 
 // storm is the whole run on a cluster that is up.
@@ -53,6 +78,9 @@ func storm(t *testing.T, c *cluster, duration time.Duration, seed uint64) {
 	monkeys := []*monkey{
 		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<33)), harms: harmsToProcesses(), pause: 2 * time.Second},
 		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<34)), harms: harmsToWays(), pause: 3 * time.Second},
+	}
+	if slices.ContainsFunc(c.services, func(s *service) bool { return s.pid != nil }) {
+		monkeys = append(monkeys, &monkey{c: c, rng: rand.New(rand.NewPCG(seed, 1<<35)), harms: harmsToServices(), pause: 20 * time.Second})
 	}
 	watching, unwatch := context.WithCancel(context.Background())
 	var watchers sync.WaitGroup

@@ -36,6 +36,7 @@ type cluster struct {
 	hosts       []*member // those of controllers among them, where they have some
 	clients     []*client.Client
 	ways        map[string]*faultproxy.Proxy // by "member service"
+	services    []*service                   // that lie outside of its programs
 
 	mu      sync.Mutex // guards strange and ending
 	strange []string
@@ -132,6 +133,35 @@ func standalone(t testing.TB, dir string, hosts int, lease time.Duration) *clust
 		h := c.add(name, nil, "host", "--mode", "node", "--join", path, "--data-dir", filepath.Join(dir, name), "--node-id", name, "--capacity-share", share)
 		c.hosts = append(c.hosts, h)
 		c.start(h)
+	}
+	c.online()
+	return c
+}
+
+// distributed starts a cluster of controllers and hosts over services.
+func distributed(t testing.TB, dir string, services []*service, controllers, hosts int, lease time.Duration) *cluster {
+	t.Helper()
+	c := newCluster(t, dir, lease)
+	c.services = services
+	env := func(name string) []string {
+		out := []string{"SKALDS_LEASE=" + lease.String()}
+		for _, s := range services {
+			out = append(out, s.env(c.way(name, s.name, s.target))...)
+		}
+		return out
+	}
+	for i := range controllers {
+		name, addr := fmt.Sprintf("controller-%d", i+1), freePort(t)
+		m := c.add(name, env(name), "controller", "--listen", addr, "--data-dir", filepath.Join(dir, name))
+		c.controllers, c.clients = append(c.controllers, m), append(c.clients, client.New(addr, ""))
+		c.start(m)
+	}
+	share := strconv.FormatFloat(1/float64(hosts), 'g', 3, 64)
+	for i := range hosts {
+		name := fmt.Sprintf("host-%d", i+1)
+		m := c.add(name, env(name), "host", "--mode", "node", "--data-dir", filepath.Join(dir, name), "--node-id", name, "--capacity-share", share)
+		c.hosts = append(c.hosts, m)
+		c.start(m)
 	}
 	c.online()
 	return c

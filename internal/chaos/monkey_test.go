@@ -243,3 +243,41 @@ func harmsToWays() []harm {
 		}},
 	}
 }
+
+// harmsToServices are what befalls services that are processes.
+func harmsToServices() []harm {
+	of := func(name string, do func(m *monkey, s *service, pid int) (undo func())) harm {
+		return harm{name, func(m *monkey) func() {
+			var alive []*service
+			for _, s := range m.c.services {
+				if s.pid != nil && s.pid() != 0 {
+					alive = append(alive, s)
+				}
+			}
+			if len(alive) == 0 {
+				return nil
+			}
+			s := alive[m.rng.IntN(len(alive))]
+			m.c.note("%s: %s", name, s.name)
+			return do(m, s, s.pid())
+		}}
+	}
+	return []harm{
+		of("kill a service", func(m *monkey, s *service, pid int) func() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			return func() {
+				m.c.note("start %s", s.name)
+				if err := s.start(); err != nil {
+					m.c.t.Error(err)
+				}
+			}
+		}),
+		of("freeze a service", func(m *monkey, s *service, pid int) func() {
+			_ = syscall.Kill(pid, syscall.SIGSTOP)
+			return func() {
+				m.c.note("thaw %s", s.name)
+				_ = syscall.Kill(pid, syscall.SIGCONT)
+			}
+		}),
+	}
+}
