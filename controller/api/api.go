@@ -34,6 +34,8 @@ type Config struct {
 	Pulse time.Duration `yaml:"pulse"`
 	// WriteTimeout is how long a client of a stream may take to accept one piece before it is dropped; default 10s.
 	WriteTimeout time.Duration `yaml:"write_timeout"`
+	// AnswerTimeout is how long an operation that is no stream may take before it is answered 503; default 10s.
+	AnswerTimeout time.Duration `yaml:"answer_timeout"`
 	// Settings are shown by /api/system/config beside the original's; no secrets in here.
 	Settings SystemSettings `yaml:"settings"`
 	// Now tells the time; nil: time.Now.
@@ -84,6 +86,9 @@ func New(cfg Config, tasks TaskService, nodes NodeService, events Events, stream
 	}
 	if cfg.WriteTimeout <= 0 {
 		cfg.WriteTimeout = 10 * time.Second
+	}
+	if cfg.AnswerTimeout <= 0 {
+		cfg.AnswerTimeout = 10 * time.Second
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -175,7 +180,13 @@ func handle[I, O any](r *routes, method, path, summary string, fn func(context.C
 		op.MaxBodyBytes = skalds.MaxBodyBytes + 1 // huma refuses a body that reaches it
 		op.BodyReadTimeout = bodyReadTimeout
 	}
+	_, stream := any((*O)(nil)).(*huma.StreamResponse) // which lives on when fn has returned
 	huma.Register(r.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		if !stream {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, r.cfg.AnswerTimeout)
+			defer cancel()
+		}
 		out, err := fn(ctx, in)
 		if err != nil {
 			return nil, r.problem(ctx, err)

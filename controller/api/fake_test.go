@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -155,7 +156,19 @@ func (f *fake) Tasks(_ context.Context, q controller.TaskFilter) ([]controller.T
 	return all[from:to], len(all), next, nil
 }
 
-func (f *fake) ClassNames(context.Context) ([]string, error) { return []string{"Echo"}, nil }
+// errSilent as fail is a store that says nothing until it is not asked any more.
+var errSilent = errors.New("silent")
+
+func (f *fake) ClassNames(ctx context.Context) ([]string, error) {
+	f.mu.Lock()
+	fail := f.fail
+	f.mu.Unlock()
+	if errors.Is(fail, errSilent) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return []string{"Echo"}, fail
+}
 
 func (f *fake) move(id string, to skalds.State, from ...skalds.State) (controller.TaskView, error) {
 	f.mu.Lock()

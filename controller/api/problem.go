@@ -38,6 +38,17 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
+// retryAfter is how many seconds somebody who was answered 503 is asked to wait: what is away is mostly back within moments.
+const retryAfter = "2"
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	if p.Status != http.StatusServiceUnavailable {
+		return nil
+	}
+	return http.Header{"Retry-After": {retryAfter}}
+}
+
 // statusOf maps codes to HTTP; everything else is 500.
 func statusOf(c skalds.Code) int {
 	switch c {
@@ -82,6 +93,10 @@ func (r *routes) problem(ctx context.Context, err error) *Problem {
 		return &q
 	}
 	var e *skalds.Error
+	if !errors.As(err, &e) && errors.Is(err, context.DeadlineExceeded) {
+		e = &skalds.Error{Code: skalds.CodeUnavailable, Message: "a service did not answer in time: /readyz says which; try again in a moment", Err: err}
+		err = e
+	}
 	if !errors.As(err, &e) || e.Code == skalds.CodeInternal {
 		id := requestID(ctx)
 		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
@@ -174,6 +189,9 @@ func (r *routes) problemResponse() *huma.Response {
 
 // writeProblem answers where huma is not involved.
 func (r *routes) writeProblem(w http.ResponseWriter, p *Problem) {
+	for k, v := range p.GetHeaders() {
+		w.Header()[k] = v
+	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.Header().Del("Content-Length")
 	w.WriteHeader(p.Status)

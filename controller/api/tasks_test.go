@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
@@ -355,6 +357,39 @@ func TestInternalErrorsStayInTheLog(t *testing.T) {
 	f.fail = skalds.Errorf(skalds.CodeUnavailable, "the store does not answer")
 	if a = call(t, s, "GET", "/api/tasks/a", ""); a.status != 503 || !strings.Contains(string(a.body), "the store does not answer") {
 		t.Errorf("answered %d %s", a.status, a.body)
+	}
+}
+
+// TestAServiceIsAway is told with when to try again, whether it says so or says nothing.
+func TestAServiceIsAway(t *testing.T) {
+	f := newFake()
+	s := serve(t, f, func(c *api.Config) { c.AnswerTimeout = 20 * time.Millisecond })
+	for _, c := range []struct {
+		name, method, path, body, says string
+		fail                           error
+	}{
+		{"it says so", "POST", "/api/tasks/", `{"className":"Echo"}`, "the store does not answer", skalds.Errorf(skalds.CodeUnavailable, "the store does not answer")},
+		{"its time-out is over", "POST", "/api/tasks/", `{"className":"Echo"}`, "/readyz", fmt.Errorf("write: %w", context.DeadlineExceeded)},
+		{"it says nothing", "GET", "/api/tasks/a/logs", "", "/readyz", fmt.Errorf("read: %w", context.DeadlineExceeded)},
+		{"the operation's time-out is over", "GET", "/api/tasks/classnames", "", "/readyz", errSilent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f.mu.Lock()
+			f.fail = c.fail
+			f.mu.Unlock()
+			a := call(t, s, c.method, c.path, c.body)
+			var p api.Problem
+			a.decode(t, &p)
+			if a.status != 503 || a.header.Get("Retry-After") != "2" || p.Code != skalds.CodeUnavailable || !strings.Contains(p.Detail, c.says) {
+				t.Errorf("answered %d, Retry-After %q: %s", a.status, a.header.Get("Retry-After"), a.body)
+			}
+		})
+	}
+	f.mu.Lock()
+	f.fail = nil
+	f.mu.Unlock()
+	if a := call(t, s, "GET", "/api/tasks/nope", ""); a.status != 404 || a.header.Get("Retry-After") != "" {
+		t.Errorf("answered %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
 	}
 }
 
