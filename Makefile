@@ -109,6 +109,11 @@ simulate: needs ## play lives of a cluster in fake time, without the race detect
 chaos: needs ## kill, freeze and cut off parts of a cluster at random while tasks run; CHAOS_DURATION=1h SKALDS_SEED=n CHAOS_DIR=folder
 	CHAOS_DURATION=$(or $(CHAOS_DURATION),1h) go test -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos
 
+.PHONY: outages
+outages: needs ## take each service away in each way and measure what becomes of it; OUTAGE_DURATION=30s OUTAGE_BACKLOG=1000
+	OUTAGE_DURATION=$(or $(OUTAGE_DURATION),30s) OUTAGE_BACKLOG=$(or $(OUTAGE_BACKLOG),1000) \
+	  go test -count=1 -v -timeout 1h -run '^TestOutages$$' ./internal/chaos
+
 .PHONY: bench
 bench: needs ## measure the promises in numbers, print a table and write bench.json; BENCH_FLAGS=-short
 	go run ./internal/bench $(BENCH_FLAGS)

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -66,15 +65,7 @@ func chosen(t testing.TB, dir string, hosts int, lease time.Duration) *cluster {
 // storm is the whole run on a cluster that is up.
 func storm(t *testing.T, c *cluster, duration time.Duration, seed uint64) {
 	l := &load{c: c, users: 6, pause: 400 * time.Millisecond}
-	rng := rand.New(rand.NewPCG(seed, 1<<32))
-	var lasting []string
-	for i := range lastingTasks {
-		id := fmt.Sprintf("last-%d", i)
-		if !l.create(t.Context(), rng, l.task(id, "last", 0), skalds.Cancelled) {
-			t.Fatalf("%s is not accepted", id)
-		}
-		lasting = append(lasting, id)
-	}
+	lasting := l.lasting(lastingTasks)
 	monkeys := []*monkey{
 		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<33)), harms: harmsToProcesses(), pause: 2 * time.Second},
 		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<34)), harms: harmsToWays(), pause: 3 * time.Second},
@@ -85,7 +76,7 @@ func storm(t *testing.T, c *cluster, duration time.Duration, seed uint64) {
 	watching, unwatch := context.WithCancel(context.Background())
 	var watchers sync.WaitGroup
 	for _, cl := range c.clients {
-		watchers.Go(func() { c.listen(watching, cl) })
+		watchers.Go(func() { c.listen(watching, cl, func(history.Event) {}) })
 	}
 	watchers.Go(func() { newCensus(c).run(watching) })
 	ctx, cancel := context.WithTimeout(t.Context(), duration)

@@ -36,17 +36,17 @@ type load struct {
 // askTimeout is how long a user waits for an answer.
 const askTimeout = 10 * time.Second
 
-func (l *load) body(do string, millis int) json.RawMessage {
-	b, err := json.Marshal(map[string]any{"do": do, "millis": millis, "history": filepath.Join(l.c.dir, "history.jsonl")})
+// object is the attachments of a task.
+type object map[string]any
+
+func (l *load) task(id string, what object) api.CreateTask {
+	what["history"] = filepath.Join(l.c.dir, "history.jsonl")
+	b, err := json.Marshal(what)
 	if err != nil {
 		panic(err)
 	}
-	return b
-}
-
-func (l *load) task(id, do string, millis int) api.CreateTask {
 	return api.CreateTask{
-		ID: id, ClassName: "Chaos", Attachments: l.body(do, millis),
+		ID: id, ClassName: "Chaos", Attachments: b,
 		Retry: skalds.Retry{MaxAttempts: skalds.Unlimited, InitialDelay: skalds.Duration(100 * time.Millisecond), MaxDelay: skalds.Duration(time.Second)},
 	}
 }
@@ -70,11 +70,11 @@ func (l *load) run(ctx context.Context, seed uint64) {
 func (l *load) one(ctx context.Context, rng *rand.Rand, id string) {
 	switch n := rng.IntN(100); {
 	case n < 70:
-		l.create(ctx, rng, l.task(id, "work", rng.IntN(300)), skalds.Finished)
+		l.create(ctx, rng, l.task(id, object{"do": "work", "millis": rng.IntN(300)}), skalds.Finished)
 	case n < 85:
-		l.create(ctx, rng, l.task(id, "stumble", rng.IntN(200)), skalds.Finished)
+		l.create(ctx, rng, l.task(id, object{"do": "stumble", "millis": rng.IntN(200)}), skalds.Finished)
 	default:
-		if l.create(ctx, rng, l.task(id, "work", 2000+rng.IntN(3000)), "") {
+		if l.create(ctx, rng, l.task(id, object{"do": "work", "millis": 2000 + rng.IntN(3000)}), "") {
 			wait(ctx, time.Duration(rng.IntN(1500))*time.Millisecond)
 			l.cancel(ctx, rng, id)
 		}
@@ -109,6 +109,19 @@ func (l *load) create(ctx context.Context, rng *rand.Rand, task api.CreateTask, 
 		wait(ctx, time.Duration(rng.IntN(1000))*time.Millisecond)
 	}
 	return false
+}
+
+// lasting creates tasks that last until they are cancelled.
+func (l *load) lasting(n int) (ids []string) {
+	l.c.t.Helper()
+	for i := range n {
+		id := fmt.Sprintf("last-%d", i)
+		if !l.create(l.c.t.Context(), rand.New(rand.NewPCG(1, 1)), l.task(id, object{"do": "last"}), skalds.Cancelled) {
+			l.c.t.Fatalf("%s is not accepted", id)
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 func (l *load) cancel(ctx context.Context, rng *rand.Rand, id string) {

@@ -18,21 +18,29 @@ import (
 	"github.com/skalds-go/skalds/internal/history"
 )
 
-// listen records what a controller tells of tasks, until ctx ends. A stream that breaks is taken up where it broke.
-func (c *cluster) listen(ctx context.Context, cl *client.Client) {
+// listen records what a controller tells of tasks and passes it on, until ctx ends. A stream that breaks is taken up where it broke; an
+// event without a task says that some are missing, so that everything has to be read again.
+func (c *cluster) listen(ctx context.Context, cl *client.Client, heard func(history.Event)) {
 	last := ""
 	for ctx.Err() == nil {
 		_ = cl.Events(ctx, client.ListenTo{Tasks: true, After: last}, func(e client.Event) error { // it is tried again
 			if e.ID != "" {
 				last = e.ID
 			}
+			if e.Type == "reset" {
+				c.note("events of %s have a gap", cl.Server())
+				heard(history.Event{})
+				return nil
+			}
 			var d api.TaskStatusData
 			if e.Type != "task_status" || json.Unmarshal(e.Data, &d) != nil {
 				return nil
 			}
-			return c.rec.Add(history.Event{
+			seen := history.Event{
 				Kind: history.Stored, Task: e.TaskID, Revision: d.Revision, State: d.LifecycleStatus, Epoch: d.Epoch, Node: d.Executor,
-			})
+			}
+			heard(seen)
+			return c.rec.Add(seen)
 		})
 		wait(ctx, 200*time.Millisecond)
 	}

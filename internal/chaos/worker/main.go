@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,8 +13,10 @@ import (
 )
 
 type work struct {
-	Do      string `json:"do" jsonschema:"required,enum=work,enum=stumble,enum=last"`
+	Do      string `json:"do" jsonschema:"required,enum=work,enum=stumble,enum=last,enum=stages"`
 	Millis  int    `json:"millis,omitempty" jsonschema:"minimum=0"` // how long work takes
+	Stages  int    `json:"stages,omitempty" jsonschema:"minimum=0"` // how many there are to finish
+	Wait    string `json:"wait,omitempty"`                          // a file: stages begin when it is there
 	History string `json:"history"`                                 // the file
 }
 
@@ -22,7 +25,8 @@ const beatEvery = 200 * time.Millisecond
 
 type worker struct{}
 
-// Main works for a while, ends the process in its first attempt on a node, or goes on until it is stopped.
+// Main works for a while, ends the process in its first attempt on a node, goes on until it is stopped, or finishes stages, each of
+// which is a record to be kept.
 func (worker) Main(ctx context.Context, t *sdk.Task[work]) (err error) {
 	a := t.Attachments()
 	rec, err := history.Record(a.History)
@@ -42,11 +46,11 @@ func (worker) Main(ctx context.Context, t *sdk.Task[work]) (err error) {
 	begun := time.Now()
 	for {
 		left := time.Duration(a.Millis)*time.Millisecond - time.Since(begun)
-		if a.Do != "last" && left <= 0 {
-			break
-		}
-		if a.Do == "last" {
+		if a.Do == "last" || a.Do == "stages" && !exists(a.Wait) {
 			left = beatEvery
+		}
+		if left <= 0 {
+			break
 		}
 		if err := t.Sleep(ctx, min(left, beatEvery)); err != nil {
 			return err
@@ -58,7 +62,17 @@ func (worker) Main(ctx context.Context, t *sdk.Task[work]) (err error) {
 	if a.Do == "stumble" && t.Attempt() == 1 {
 		os.Exit(3)
 	}
+	for i := range a.Stages {
+		if err := t.Stage(ctx, fmt.Sprintf("stage %d", i), func(context.Context) error { return nil }); err != nil {
+			return err
+		}
+	}
 	return say(history.Finished)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func main() {
