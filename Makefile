@@ -51,6 +51,10 @@ run: build ## start everything on this machine with two recorded cameras; LISTEN
 	@[ -e '$(DATA_DIR)/workers.yml' ] || cp examples/demo/workers.yml '$(DATA_DIR)/workers.yml'
 	@exec bin/skalds standalone --listen '$(LISTEN)' --data-dir '$(DATA_DIR)' --plugins bin/plugins --workers '$(DATA_DIR)/workers.yml'
 
+.PHONY: cluster
+cluster: build ## start services, two controllers and three hosts with the cameras; LISTEN=host:port CLUSTER_DIR=folder (needs java 17, mvn, python3)
+	@LISTEN='$(LISTEN)' exec scripts/cluster.sh
+
 .PHONY: test
 test: needs ## run all tests of all modules, with the race detector where a C compiler is found
 	go test $$(scripts/race-flag.sh) $(TEST_FLAGS) $(PACKAGES)

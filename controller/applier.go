@@ -69,7 +69,7 @@ func (a *applier) Run(ctx context.Context) error {
 		defer cancel()
 		saved = time.Now()
 		if err := a.store.SaveOffset(c, reportsStream, offset); err != nil {
-			if !failing {
+			if !failing && !errors.Is(err, errNotLeader) {
 				a.log.Warn("cannot store how far reports are applied: some would be applied again after a restart, which changes nothing", "err", err)
 			}
 			failing = true
@@ -302,7 +302,7 @@ func (a *applier) until(ctx context.Context, what string, do func(context.Contex
 		case try >= applyTries && skalds.CodeOf(err) != skalds.CodeUnavailable && a.storeAnswers(ctx):
 			a.log.Error("cannot apply: given up, since the store works otherwise", "what", what, "err", err)
 			return givenUp
-		case try == 1:
+		case try == 1 && !errors.Is(err, errNotLeader):
 			a.log.Warn("cannot apply: tried again until it works", "what", what, "err", err)
 		}
 		rest(ctx, min(time.Duration(try)*50*time.Millisecond, time.Second))

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -60,7 +61,7 @@ func (k *usageKeeper) keep(ctx context.Context, to int64) {
 		err := k.store.PutUsage(c, pieces[:n])
 		cancel()
 		if err != nil {
-			if !k.failing && ctx.Err() == nil {
+			if !k.failing && ctx.Err() == nil && !errors.Is(err, errNotLeader) {
 				k.log.Warn("cannot store what tasks took: tried again each minute", "err", err)
 			}
 			k.failing = true

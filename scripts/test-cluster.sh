@@ -40,10 +40,10 @@ REDIS_KIND=${REDIS_KIND:-redis8} scripts/start-services.sh >"$work/addresses"
 echo "test-cluster: services are there after $((SECONDS - begun)) s"
 cat "$work/addresses"
 address() { sed -n "s/^$1=//p" "$work/addresses"; }
-export SKALDS_TEST_KAFKA SKALDS_TEST_REDIS MONGO_URI
+export SKALDS_TEST_KAFKA SKALDS_TEST_REDIS SKALDS_TEST_MONGO
 SKALDS_TEST_KAFKA=$(address KAFKA_BROKERS)
 SKALDS_TEST_REDIS=$(address REDIS_ADDR)
-MONGO_URI=$(address MONGO_URI)
+SKALDS_TEST_MONGO=$(address MONGO_URI)
 packages=(./internal/porttest)
 for p in kafka redis mongo; do
   [[ ! -d internal/$p ]] || packages+=("./internal/$p")
@@ -52,4 +52,6 @@ export SKALDS_TEST_SERVICES=$PWD/scripts # for tests that stop, empty and freeze
 begun=$SECONDS
 # shellcheck disable=SC2086 # flags are words
 go test -count=1 -timeout 20m ${TEST_FLAGS:-} "${packages[@]}"
+# shellcheck disable=SC2086
+go test -count=1 -timeout 20m ${TEST_FLAGS:-} -run 'Cluster' ./internal/e2e
 echo "test-cluster: tests took $((SECONDS - begun)) s"

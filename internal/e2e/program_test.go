@@ -41,7 +41,7 @@ func startCommand(t testing.TB, dir string, cmd *exec.Cmd) *program {
 	p := &program{t: t, dir: dir, cmd: cmd, log: &testlog.Buffer{}, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Dir = t.TempDir() // no skalds.yml, no .env
-	p.cmd.Env = append(os.Environ(), "SKALDS_PLUGINS="+built.plugins, "TMPDIR="+built.tmp, "XDG_RUNTIME_DIR="+built.tmp)
+	p.cmd.Env = append(append(os.Environ(), cmd.Env...), "SKALDS_PLUGINS="+built.plugins, "TMPDIR="+built.tmp, "XDG_RUNTIME_DIR="+built.tmp)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
