@@ -8,9 +8,9 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
-// CursorAfter is the place of a task in the order of lists, so that it holds when the task is gone.
-func CursorAfter(t *skalds.Task) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(t.CreateDateTime, 10) + ":" + t.ID))
+// CursorAfter is the place of a task, by its creation (ms) and id, in the order of lists, so that it holds when the task is gone.
+func CursorAfter(createDateTime int64, id string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(createDateTime, 10) + ":" + id))
 }
 
 // ParseCursor reads what CursorAfter has written: the creation time (ms) and the id.

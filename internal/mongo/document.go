@@ -1,213 +1,134 @@
 package mongo
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"math"
-	"strconv"
-	"strings"
+	"reflect"
+	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/skalds-go/skalds"
 )
 
-// Documents are JSON as the root package writes it, field by field in the database's own types, so that the original and people
-// with a shell can read them. Numbers are 64-bit integers where they are whole, else doubles.
+// A task's document has the fields of skalds.Task, those of the original first among equals: it finds all of its own, with null where
+// it would have null. Beside them stand fields made from them for searches. Fields that nobody here knows are left alone.
 
-// toBSON turns a JSON value into the database's types; the order of members is kept.
-func toBSON(text []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	v, err := value(d)
+var (
+	taskFields = names(reflect.TypeFor[skalds.Task]())
+	freeFields = map[string]bool{"attachments": true, "result": true, "stages": true}
+	// emptyFields are what the original writes where a task says nothing.
+	emptyFields = bson.D{
+		{Key: "name"},
+		{Key: "description"},
+		{Key: "executor"},
+		{Key: "dependencies"},
+		{Key: "attachments"},
+		{Key: "source", Value: ""}, // its programs refuse a task that has none
+	}
+	// madeFields are those for searches: what this package writes and reads back into nothing.
+	madeFields = []string{exactKey, "labelPairs", "unacked"}
+)
+
+// encodeTask is a task's document but for _id.
+func encodeTask(t *skalds.Task) (bson.D, error) {
+	doc, err := fieldsOf(t, freeFields)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("write task %s: %w", t.ID, err)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one JSON value")
+	has := map[string]bool{}
+	for _, e := range doc {
+		has[e.Key] = true
 	}
-	return v, nil
-}
-
-// object turns a JSON object into a document.
-func object(text []byte) (bson.D, error) {
-	v, err := toBSON(text)
-	if err != nil {
-		return nil, err
-	}
-	d, ok := v.(bson.D)
-	if !ok {
-		return nil, fmt.Errorf("%.20q is no JSON object", text)
-	}
-	return d, nil
-}
-
-var errKey = errors.New("a name contains a zero byte, which the database cannot keep")
-
-func value(d *json.Decoder) (any, error) {
-	token, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t := token.(type) {
-	case json.Delim:
-		if t == '[' {
-			list := bson.A{}
-			for d.More() {
-				v, err := value(d)
-				if err != nil {
-					return nil, err
-				}
-				list = append(list, v)
-			}
-			_, err := d.Token()
-			return list, err
+	for _, e := range emptyFields {
+		if !has[e.Key] {
+			doc = append(doc, e)
 		}
-		doc := bson.D{}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			key, ok := name.(string)
-			if !ok || strings.ContainsRune(key, 0) {
-				return nil, errKey
-			}
-			v, err := value(d)
-			if err != nil {
-				return nil, err
-			}
-			doc = append(doc, bson.E{Key: key, Value: v})
+	}
+	if len(t.Labels) > 0 {
+		pairs := bson.A{}
+		for k, v := range t.Labels {
+			pairs = append(pairs, labelPair(k, v))
 		}
-		_, err := d.Token()
-		return doc, err
-	case json.Number:
-		if n, err := strconv.ParseInt(t.String(), 10, 64); err == nil {
-			return n, nil
+		doc = append(doc, bson.E{Key: "labelPairs", Value: pairs})
+	}
+	if t.Executor != "" && t.AckedRevision < t.DesiredRevision {
+		doc = append(doc, bson.E{Key: "unacked", Value: true})
+	}
+	return doc, nil
+}
+
+// labelPair is a label as it is searched: a query cannot name a field whose name has a dot in it.
+func labelPair(key, value string) string { return key + "=" + value }
+
+// change is the update that makes a stored document that of doc.
+func change(doc bson.D) bson.D {
+	set, unset := bson.D{}, bson.D{}
+	has := map[string]bool{"id": true}
+	for _, e := range doc {
+		if e.Key != "id" {
+			has[e.Key] = true
+			set = append(set, e)
 		}
-		return strconv.ParseFloat(t.String(), 64)
-	default:
-		return token, nil // string, bool, nil
 	}
-}
-
-// toJSON writes a value of the database as JSON. Types that JSON does not have, which only others write, become text or numbers.
-func toJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	if err := appendJSON(&b, v); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
-
-func appendJSON(b *bytes.Buffer, v any) error {
-	switch v := v.(type) {
-	case bson.D:
-		b.WriteByte('{')
-		for i, e := range v {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			if err := appendText(b, e.Key); err != nil {
-				return err
-			}
-			b.WriteByte(':')
-			if err := appendJSON(b, e.Value); err != nil {
-				return err
-			}
+	for name := range taskFields {
+		if !has[name] {
+			unset = append(unset, bson.E{Key: name, Value: ""})
 		}
-		b.WriteByte('}')
-		return nil
-	case bson.A:
-		b.WriteByte('[')
-		for i, e := range v {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			if err := appendJSON(b, e); err != nil {
-				return err
-			}
+	}
+	for _, name := range madeFields {
+		if !has[name] {
+			unset = append(unset, bson.E{Key: name, Value: ""})
 		}
-		b.WriteByte(']')
-		return nil
-	case string:
-		return appendText(b, v)
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			b.WriteString("null")
-			return nil
-		}
-		return appendAny(b, v)
-	case bson.ObjectID:
-		return appendText(b, v.Hex())
-	case bson.DateTime:
-		return appendAny(b, int64(v))
-	case bson.Binary:
-		return appendText(b, base64.StdEncoding.EncodeToString(v.Data))
-	case bson.Decimal128:
-		return appendText(b, v.String())
-	case nil, bson.Null, bson.Undefined:
-		b.WriteString("null")
-		return nil
-	case bool, int32, int64:
-		return appendAny(b, v)
-	default:
-		return appendText(b, fmt.Sprint(v))
 	}
+	return bson.D{{Key: "$set", Value: set}, {Key: "$unset", Value: unset}}
 }
 
-func appendText(b *bytes.Buffer, s string) error {
-	e := json.NewEncoder(b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		return err
+// decodeTask reads a task's document, and fills in what one that others have inserted does not say.
+func (s *Store) decodeTask(doc bson.D) (*skalds.Task, error) {
+	t := &skalds.Task{}
+	if err := into(t, doc, taskFields, freeFields); err != nil {
+		return nil, skalds.Errorf(skalds.CodeInternal, "the document of task %v in MongoDB cannot be read, correct or remove it (database %q, collection tasks, _id %v): %v",
+			field(doc, "id"), s.cfg.Database, field(doc, "_id"), err)
 	}
-	b.Truncate(b.Len() - 1) // the line break
-	return nil
+	if field(doc, "revision") != nil {
+		return t, nil
+	}
+	if field(doc, "isPersistent") == nil {
+		t.IsPersistent = true // the original's default
+	}
+	t.Spec = t.WithDefaults(s.cfg.WorkerRetry)
+	if t.LifecycleStatus == "" {
+		t.LifecycleStatus = skalds.Created
+	}
+	if t.Desired == "" {
+		t.Desired = skalds.DesiredRunning
+	}
+	switch {
+	case t.LifecycleStatus == skalds.Created && t.QueuedAt == 0:
+		t.QueuedAt = t.CreateDateTime
+	case t.LifecycleStatus.Final() && t.EndedAt == 0:
+		t.EndedAt = t.UpdateDateTime
+	}
+	return t, nil
 }
 
-func appendAny(b *bytes.Buffer, v any) error {
-	text, err := json.Marshal(v)
-	b.Write(text)
-	return err
+// unread remembers which documents could not be read, so that each is said once.
+type unread struct {
+	mu   sync.Mutex
+	seen map[any]bool
 }
 
-// kept is a JSON text in two forms: as the database's own types, and as text where those do not give back exactly the same.
-type kept struct {
-	value any
-	text  string // empty: value says it all
-}
-
-// keep finds both forms of a JSON text.
-func keep(text []byte) kept {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, text); err != nil {
-		return kept{text: strings.ToValidUTF8(string(text), "�")}
+// first reports whether id is new. So that others' mistakes fill no memory, it forgets all of them now and then.
+func (u *unread) first(id any) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	key := fmt.Sprint(id)
+	if u.seen[key] {
+		return false
 	}
-	v, err := toBSON(compact.Bytes())
-	if err == nil {
-		if back, err := toJSON(v); err == nil && bytes.Equal(back, compact.Bytes()) {
-			return kept{value: v}
-		}
-		return kept{value: v, text: strings.ToValidUTF8(compact.String(), "�")}
+	if u.seen == nil || len(u.seen) == 1000 {
+		u.seen = map[any]bool{}
 	}
-	return kept{text: strings.ToValidUTF8(compact.String(), "�")}
-}
-
-// restore gives the text back; where somebody else has changed the value since, that counts.
-func (k kept) restore() ([]byte, error) {
-	if k.text == "" {
-		return toJSON(k.value)
-	}
-	now, err := toJSON(k.value)
-	if err != nil {
-		return nil, err
-	}
-	then, err := toJSON(keep([]byte(k.text)).value)
-	if err != nil || bytes.Equal(now, then) {
-		return []byte(k.text), err
-	}
-	return now, nil
+	u.seen[key] = true
+	return true
 }

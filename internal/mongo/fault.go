@@ -4,70 +4,79 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
-	"go.mongodb.org/mongo-driver/v2/mongo"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	wire "go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
 	"github.com/skalds-go/skalds"
 )
 
-// Codes of the server that say that it is not to be had at the moment, or does not let us in.
-var awayCodes = []int{
-	6, 7, 89, 9001, // host unreachable, not found, network time-out, socket broken
-	13, 18, // unauthorized, authentication failed
-	91, 189, 11600, 11601, 11602, // shutting down, primary stepped down, interrupted
-	10107, 13435, 13436, // not primary
-	50, 262, // out of time
-	64, 79, 100, // write concern cannot be satisfied
-}
+// Codes of the server that need advice of their own.
+const (
+	codeUnauthorized         = 13
+	codeAuthenticationFailed = 18
+	codeIllegalOperation     = 20
+	codeWriteConflict        = 112
+	codeNotEnoughSpace       = 14031
+	codeTooLarge             = 10334
+)
 
-// fault says what failed and, where the server is to blame, what to do about it.
-func (s *Store) fault(what string, err error) error {
+// passing are codes of a server that may answer better a moment later: it is starting, stopping or no primary any more, does not
+// reach its replicas, or takes too long.
+var passing = []int{6, 7, 50, 64, 79, 89, 91, 100, 112, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436}
+
+// fault says what failed and, where the server is to blame, what to do about it. ctx is the caller's.
+func (s *Store) fault(ctx context.Context, what string, err error) error {
 	var known *skalds.Error
+	var server driver.ServerError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &known), errors.Is(err, skalds.ErrRevision), errors.Is(err, context.Canceled):
+	case errors.As(err, &known) || errors.Is(err, skalds.ErrRevision):
 		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	case errors.Is(err, driver.ErrClientDisconnected):
+		return s.away(what+": the store is closed", err)
+	case errors.As(err, &server) && !server.HasErrorLabel("NetworkError"):
+		return s.refused(what, server, err)
+	case away(err):
+		return s.away(fmt.Sprintf("%s: MongoDB at %s does not answer: see whether it runs, has a primary, and can be reached from here", what, s.addr), err)
+	case errors.Is(err, wire.ErrDocumentTooLarge):
+		return &skalds.Error{Code: skalds.CodeTooLarge, Message: what + ": more than MongoDB keeps in one document (16 MiB)", Err: err}
 	}
-	if !away(err) {
-		return fmt.Errorf("%s: %w", what, withoutSecrets(err))
-	}
-	return &skalds.Error{
-		Code:    skalds.CodeUnavailable,
-		Message: fmt.Sprintf("%s: MongoDB at %s does not take part: check that it runs there, has a primary, and takes our user and password", what, s.where),
-		Err:     withoutSecrets(err),
-	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
+// away reports whether the server was not there or fell silent.
 func away(err error) bool {
 	var selection topology.ServerSelectionError
 	var connection topology.ConnectionError
-	var server mongo.ServerError
-	switch {
-	case mongo.IsTimeout(err), mongo.IsNetworkError(err), errors.As(err, &selection), errors.As(err, &connection),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, mongo.ErrClientDisconnected):
-		return true
-	case errors.As(err, &server):
-		return slices.ContainsFunc(awayCodes, server.HasErrorCode)
-	}
-	return false
+	return errors.As(err, &selection) || errors.As(err, &connection) || driver.IsTimeout(err) || driver.IsNetworkError(err) ||
+		errors.Is(err, context.DeadlineExceeded)
 }
 
-// credentials are what stands before the last @ of an address.
-var credentials = regexp.MustCompile(`(mongodb(?:\+srv)?://)[^\s"]*@`)
-
-// masked is an error without the credentials of an address in its text.
-type masked struct{ err error }
-
-func (m masked) Error() string { return credentials.ReplaceAllString(m.err.Error(), "${1}***@") }
-func (m masked) Unwrap() error { return m.err }
-
-func withoutSecrets(err error) error {
-	if err == nil {
-		return nil
+// refused says what an answer of the server means.
+func (s *Store) refused(what string, server driver.ServerError, err error) error {
+	switch {
+	case server.HasErrorCode(codeAuthenticationFailed), server.HasErrorCode(codeUnauthorized):
+		return s.away(fmt.Sprintf("%s: MongoDB at %s does not let us in: check user and password of MONGO_HOST, its authSource, and that the user may read and write %q",
+			what, s.addr, s.cfg.Database), err)
+	case server.HasErrorCode(codeIllegalOperation) && server.HasErrorMessage("Transaction numbers"):
+		return s.away(fmt.Sprintf("%s: MongoDB at %s is no replica set: start it with --replSet and run rs.initiate(), be it the only one of the set", what, s.addr), err)
+	case server.HasErrorCode(codeNotEnoughSpace):
+		return s.away(fmt.Sprintf("%s: the disk of MongoDB at %s is full: free some space there", what, s.addr), err)
+	case server.HasErrorCode(codeTooLarge):
+		return &skalds.Error{Code: skalds.CodeTooLarge, Message: what + ": more than MongoDB keeps in one document (16 MiB)", Err: err}
+	case server.HasErrorLabel("RetryableWriteError"), driver.IsTimeout(err),
+		slices.ContainsFunc(passing, server.HasErrorCode):
+		return s.away(fmt.Sprintf("%s: MongoDB at %s cannot do it now: see whether it has a primary and a majority of its members", what, s.addr), err)
 	}
-	return masked{err}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func (s *Store) away(message string, err error) error {
+	return &skalds.Error{Code: skalds.CodeUnavailable, Message: message, Err: err}
 }

@@ -1,61 +1,16 @@
 package mongo
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
 )
-
-// Records carry what they are as a document, for people, and as text where that is not exactly the same.
-
-func encodeRecord(v any) (bson.D, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	k := keep(text)
-	d := bson.D{{Key: "doc", Value: k.value}}
-	if k.text != "" {
-		d = append(d, bson.E{Key: "text", Value: k.text})
-	}
-	return d, nil
-}
-
-func decodeRecord[T any](raw bson.Raw) (v T, err error) {
-	var r struct {
-		Doc  any    `bson:"doc"`
-		Text string `bson:"text"`
-	}
-	if err := bson.Unmarshal(raw, &r); err != nil {
-		return v, fmt.Errorf("read a stored %T: %w", v, err)
-	}
-	text, err := kept{value: r.Doc, text: r.Text}.restore()
-	if err == nil {
-		err = json.Unmarshal(text, &v)
-	}
-	if err != nil {
-		return v, fmt.Errorf("read a stored %T: %w", v, err)
-	}
-	return v, nil
-}
-
-// key is a text that only the same parts give.
-func key(parts ...any) string {
-	b, err := json.Marshal(parts)
-	if err != nil {
-		panic(fmt.Sprintf("a key of %d parts: %v", len(parts), err)) // strings and numbers
-	}
-	return string(b)
-}
 
 // PutOutcome inserts by key. A repeated key changes nothing, but for an attempt or artifact that was still open.
 func (s *Store) PutOutcome(ctx context.Context, o skalds.Outcome) error {
@@ -71,111 +26,149 @@ func (s *Store) PutOutcome(ctx context.Context, o skalds.Outcome) error {
 	default:
 		return skalds.Errorf(skalds.CodeInvalid, "keep an outcome of task %q: its kind %q and its content do not fit", o.TaskID, o.Kind)
 	}
-	record, err := encodeRecord(value)
+	key := bson.D{
+		{Key: "taskId", Value: o.TaskID},
+		{Key: "kind", Value: o.Kind},
+		{Key: "epoch", Value: o.Epoch},
+		{Key: "attempt", Value: o.Attempt},
+		{Key: "name", Value: o.Name},
+	}
+	said, err := with(bson.D{{Key: "at", Value: at}, {Key: "ended", Value: ended}}, value)
 	if err != nil {
 		return fmt.Errorf("write an outcome of task %s: %w", o.TaskID, err)
 	}
-	id := key(o.TaskID, o.Kind, o.Epoch, o.Attempt, o.Name)
-	record = append(bson.D{
-		{Key: "taskId", Value: o.TaskID}, {Key: "kind", Value: string(o.Kind)}, {Key: "epoch", Value: o.Epoch}, {Key: "attempt", Value: o.Attempt},
-		{Key: "name", Value: o.Name}, {Key: "at", Value: at}, {Key: "ended", Value: ended},
-	}, record...)
-	return s.do(ctx, "keep an outcome of task "+o.TaskID, func() error {
-		_, err := s.outcomes.InsertOne(ctx, append(bson.D{{Key: "_id", Value: id}}, record...))
-		if !mongo.IsDuplicateKeyError(err) {
+	return s.write(ctx, "keep an outcome of task "+o.TaskID, func(ctx context.Context) error {
+		_, err := s.outcomes.InsertOne(ctx, append(key[:len(key):len(key)], said...))
+		if !driver.IsDuplicateKeyError(err) {
 			return err
 		}
-		open := bson.D{{Key: "_id", Value: id}}
+		stored := key
 		switch {
-		case o.Kind != skalds.OutcomeExit && o.Kind != skalds.OutcomeArtifact:
+		case o.Kind == skalds.OutcomeArtifact && ended != 0:
+		case o.Kind == skalds.OutcomeArtifact, o.Kind == skalds.OutcomeExit:
+			stored = append(stored, bson.E{Key: "ended", Value: 0})
+		default:
 			return nil
-		case o.Kind == skalds.OutcomeExit || ended == 0:
-			open = append(open, bson.E{Key: "ended", Value: int64(0)})
 		}
-		_, err = s.outcomes.ReplaceOne(ctx, open, record)
+		update := bson.D{{Key: "$set", Value: said}}
+		if field(said, exactKey) == nil {
+			update = append(update, bson.E{Key: "$unset", Value: bson.D{{Key: exactKey, Value: ""}}})
+		}
+		_, err = s.outcomes.UpdateOne(ctx, stored, update)
 		return err
 	})
 }
 
-func (s *Store) outcomesOf(ctx context.Context, taskID string, kind skalds.OutcomeKind) (*mongo.Cursor, error) {
-	return s.outcomes.Find(ctx, bson.D{{Key: "taskId", Value: taskID}, {Key: "kind", Value: string(kind)}},
-		options.Find().SetSort(bson.D{{Key: "epoch", Value: 1}, {Key: "attempt", Value: 1}}))
+// of asks for the outcomes of a task of one kind.
+func of(taskID string, kind skalds.OutcomeKind) bson.D {
+	return bson.D{{Key: "taskId", Value: taskID}, {Key: "kind", Value: kind}}
 }
 
 // Attempts lists a task's attempts, oldest first.
-func (s *Store) Attempts(ctx context.Context, taskID string) (list []skalds.Attempt, err error) {
-	err = s.do(ctx, "list the attempts of task "+taskID, func() error {
-		c, err := s.outcomesOf(ctx, taskID, skalds.OutcomeExit)
-		list, err = all(ctx, c, err, decodeRecord[skalds.Attempt])
-		return err
-	})
-	return list, err
+func (s *Store) Attempts(ctx context.Context, taskID string) ([]skalds.Attempt, error) {
+	return contents[skalds.Attempt](s.find(ctx, "list the attempts of task "+taskID, s.outcomes, of(taskID, skalds.OutcomeExit),
+		options.Find().SetSort(keys("epoch", "attempt"))))
 }
 
 // Artifacts lists the newest artifacts of a task, newest first, each path of a node as the last attempt that told of it said.
 func (s *Store) Artifacts(ctx context.Context, taskID string, limit int) ([]skalds.Artifact, error) {
-	type told struct {
-		artifact skalds.Artifact
-		epoch    int64
-		attempt  int64
-		name     string
+	type place struct {
+		name string
+		node any
 	}
-	type place struct{ name, node string }
-	last := map[place]told{} // in the order of epoch and attempt: the last one stays
-	err := s.do(ctx, "list the artifacts of task "+taskID, func() error {
-		c, err := s.outcomesOf(ctx, taskID, skalds.OutcomeArtifact)
-		list, err := all(ctx, c, err, func(raw bson.Raw) (t told, err error) {
-			t.artifact, err = decodeRecord[skalds.Artifact](raw)
-			t.epoch, _ = raw.Lookup("epoch").AsInt64OK()
-			t.attempt, _ = raw.Lookup("attempt").AsInt64OK()
-			t.name, _ = raw.Lookup("name").StringValueOK()
-			return t, err
-		})
-		for _, t := range list {
-			last[place{t.name, t.artifact.Node}] = t
+	var last []bson.D
+	what, where := "list the artifacts of task "+taskID, of(taskID, skalds.OutcomeArtifact)
+	err := s.read(ctx, what, func(ctx context.Context) error {
+		// Two steps, so that of a camera with 100,000 recordings only the few that are asked for are read.
+		all, err := findAll(ctx, s.outcomes, where, options.Find().SetSort(keys("-at", "-epoch", "-attempt", "name")).
+			SetProjection(bson.D{{Key: "epoch", Value: 1}, {Key: "attempt", Value: 1}, {Key: "name", Value: 1}, {Key: "doc.node", Value: 1}}))
+		if err != nil {
+			return err
+		}
+		newest := map[place]bson.D{}
+		at := func(doc bson.D) place {
+			name, _ := field(doc, "name").(string)
+			inner, _ := field(doc, "doc").(bson.D)
+			return place{name, field(inner, "node")}
+		}
+		for _, doc := range all {
+			if have := newest[at(doc)]; have == nil || later(doc, have) {
+				newest[at(doc)] = doc
+			}
+		}
+		ids, order := bson.A{}, map[any]int{}
+		for _, doc := range all {
+			if id := field(doc, "_id"); field(newest[at(doc)], "_id") == id && len(ids) < orDefault(limit) {
+				order[id] = len(ids)
+				ids = append(ids, id)
+			}
+		}
+		docs, err := findAll(ctx, s.outcomes, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
+		last = make([]bson.D, len(ids))
+		for _, doc := range docs {
+			last[order[field(doc, "_id")]] = doc
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
+	kept := last[:0]
+	for _, doc := range last {
+		if doc != nil { // else it was removed meanwhile
+			kept = append(kept, doc)
+		}
 	}
-	list := make([]told, 0, len(last))
-	for _, t := range last {
-		list = append(list, t)
+	return contents[skalds.Artifact](kept, err)
+}
+
+// later reports whether what a says is of a later attempt than what b says.
+func later(a, b bson.D) bool {
+	for _, name := range []string{"epoch", "attempt"} {
+		if x, y := integer(field(a, name)), integer(field(b, name)); x != y {
+			return x > y
+		}
 	}
-	slices.SortFunc(list, func(a, b told) int {
-		return cmp.Or(cmp.Compare(b.artifact.StartedAt, a.artifact.StartedAt), cmp.Compare(b.epoch, a.epoch), cmp.Compare(b.attempt, a.attempt), cmp.Compare(a.name, b.name))
-	})
-	out := []skalds.Artifact{}
-	for _, t := range list[:min(int64(len(list)), orDefault(limit))] {
-		out = append(out, t.artifact)
+	return false
+}
+
+// integer is a whole number of whichever width.
+func integer(v any) int64 {
+	switch n := v.(type) {
+	case int32:
+		return int64(n)
+	case int64:
+		return n
+	case float64:
+		return int64(n)
 	}
-	return out, nil
+	return 0
 }
 
 // Audit keeps an entry.
 func (s *Store) Audit(ctx context.Context, e controller.AuditEntry) error {
-	record, err := encodeRecord(e)
+	doc, err := with(bson.D{{Key: "at", Value: e.At}, {Key: "taskId", Value: e.TaskID}}, e)
 	if err != nil {
 		return fmt.Errorf("write an audit entry: %w", err)
 	}
-	record = append(bson.D{{Key: "at", Value: e.At}, {Key: "taskId", Value: e.TaskID}}, record...)
-	return s.do(ctx, "keep an audit entry", func() error {
-		_, err := s.audits.InsertOne(ctx, record)
+	return s.write(ctx, "keep an audit entry", func(ctx context.Context) error {
+		_, err := s.audits.InsertOne(ctx, doc)
 		return err
 	})
 }
 
 // Audits lists the newest entries of a task ("" = of everything), newest first.
-func (s *Store) Audits(ctx context.Context, taskID string, limit int) (list []controller.AuditEntry, err error) {
-	filter := bson.D{}
+func (s *Store) Audits(ctx context.Context, taskID string, limit int) ([]controller.AuditEntry, error) {
+	where := bson.D{}
 	if taskID != "" {
-		filter = bson.D{{Key: "taskId", Value: taskID}}
+		where = bson.D{{Key: "taskId", Value: taskID}}
 	}
-	err = s.do(ctx, "list audit entries", func() error {
-		c, err := s.audits.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "at", Value: -1}, {Key: "_id", Value: -1}}).SetLimit(orDefault(limit)))
-		list, err = all(ctx, c, err, decodeRecord[controller.AuditEntry])
+	return contents[controller.AuditEntry](s.find(ctx, "list audit entries", s.audits, where,
+		options.Find().SetSort(keys("-at", "-_id")).SetLimit(int64(orDefault(limit)))))
+}
+
+// find reads documents within the store's time-out.
+func (s *Store) find(ctx context.Context, what string, c *driver.Collection, where bson.D, opts *options.FindOptionsBuilder) (docs []bson.D, err error) {
+	err = s.read(ctx, what, func(ctx context.Context) error {
+		docs, err = findAll(ctx, c, where, opts)
 		return err
 	})
-	return list, err
+	return docs, err
 }

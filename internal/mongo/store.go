@@ -11,130 +11,142 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
+	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
 )
 
 var _ controller.Store = (*Store)(nil)
 
-// Store keeps everything in one database. It is safe for concurrent use.
+// Store keeps everything in one database of MongoDB. It is safe for concurrent use, by several controllers too. Reads see every
+// write that has returned.
 type Store struct {
-	where  string // the addresses, without credentials
+	cfg    Config
+	addr   string // to show
 	log    hclog.Logger
-	client *mongo.Client
-	closed sync.Once
+	client *driver.Client
 
-	tasks, outcomes, audits, nodes, workers, usage, profiles, meta *mongo.Collection
+	tasks, outcomes, audits, nodes, workers, offsets, meta *driver.Collection
+	usage, profiles                                        *driver.Collection // what may be lost: see DESIGN.md
 
-	turn    chan struct{} // holds one token: whoever makes the indexes
-	indexed atomic.Bool
+	preparing chan struct{} // held by whoever prepares the database
+	prepared  atomic.Bool
+	failing   atomic.Bool // the last write found the server away
+	unread    unread
+	close     sync.Once
 }
 
-// Open checks the configuration; the server is asked when the store is first used, and need not be there before. A nil log is
-// silent.
+// Open makes a Store. It connects to nothing: the first call does, and makes the indexes; until the server is there every call
+// fails with skalds.CodeUnavailable. It fails only where cfg cannot be used. A nil log is silent.
 func Open(cfg Config, log hclog.Logger) (*Store, error) {
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}
-	u, err := cfg.parsed()
+	if cfg.Database == "" {
+		cfg.Database = DefaultDatabase
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	o, err := cfg.client()
 	if err != nil {
 		return nil, err
 	}
-	client, err := mongo.Connect(cfg.options())
+	client, err := driver.Connect(o)
 	if err != nil {
-		return nil, fmt.Errorf("open MongoDB at %s: %w", strings.Join(u.Hosts, ","), withoutSecrets(err))
+		return nil, skalds.Errorf(skalds.CodeInvalid, "%s cannot be used to reach MongoDB: %v", MaskURI(cfg.URI), err)
 	}
-	name := cfg.Database
-	if name == "" {
-		name = DefaultDatabase
+	s := &Store{cfg: cfg, addr: strings.Join(o.Hosts, ","), log: log.Named("mongo"), client: client, preparing: make(chan struct{}, 1)}
+	db := client.Database(cfg.Database)
+	for name, c := range map[string]**driver.Collection{
+		"tasks": &s.tasks, "outcomes": &s.outcomes, "audits": &s.audits, "nodes": &s.nodes, "workers": &s.workers,
+		"offsets": &s.offsets, "meta": &s.meta,
+	} {
+		*c = db.Collection(name)
 	}
-	db := client.Database(name)
-	return &Store{
-		turn: make(chan struct{}, 1), where: strings.Join(u.Hosts, ","), log: log.Named("mongo"), client: client,
-		tasks: db.Collection("tasks"), outcomes: db.Collection("outcomes"), audits: db.Collection("audits"), nodes: db.Collection("nodes"),
-		workers: db.Collection("workers"), usage: db.Collection("usage"), profiles: db.Collection("profiles"), meta: db.Collection("meta"),
-	}, nil
+	light := options.Collection().SetWriteConcern(writeconcern.W1()).SetReadConcern(readconcern.Local())
+	s.usage, s.profiles = db.Collection("usage", light), db.Collection("profiles", light)
+	return s, nil
 }
 
-// ready makes the indexes once: without them an id could be given twice. Nobody waits longer than their context for who is at it.
-func (s *Store) ready(ctx context.Context) error {
-	if s.indexed.Load() {
-		return nil
-	}
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if s.indexed.Load() {
-		return nil
-	}
-	for c, models := range s.indexes() {
-		if _, err := c.Indexes().CreateMany(ctx, models); err != nil {
-			return fmt.Errorf("make the indexes of %s: %w", c.Name(), err)
+// Wait returns when the server has answered and the database is prepared, or ctx has ended. It logs what it waits for.
+func (s *Store) Wait(ctx context.Context) error {
+	const pause = 500 * time.Millisecond
+	said := ""
+	for {
+		err := s.Ping(ctx)
+		if err == nil {
+			if said != "" {
+				s.log.Info("MongoDB answers", "address", s.addr)
+			}
+			return nil
+		}
+		if ctx.Err() != nil || !errors.Is(err, skalds.ErrUnavailable) {
+			return err
+		}
+		if text := err.Error(); text != said {
+			s.log.Warn("waiting for MongoDB", "address", s.addr, "error", text)
+			said = text
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for MongoDB: %w", ctx.Err())
+		case <-time.After(pause):
 		}
 	}
-	s.indexed.Store(true)
-	return nil
 }
 
-// do runs an operation on the database, which is ready, and says what failed.
-func (s *Store) do(ctx context.Context, what string, fn func() error) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	if err := s.ready(ctx); err != nil {
-		return s.fault(what, err)
-	}
-	return s.fault(what, fn())
-}
-
-// Ping asks the primary.
+// Ping asks the primary and, where the last write found nobody who takes it, writes.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.fault("ask the store", s.client.Ping(ctx, readpref.Primary()))
+	if s.failing.Load() {
+		return s.write(ctx, "ask the store", func(ctx context.Context) error {
+			_, err := s.meta.UpdateOne(ctx, bson.D{{Key: "_id", Value: "probe"}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}},
+				options.UpdateOne().SetUpsert(true))
+			if driver.IsDuplicateKeyError(err) {
+				return nil // another controller was first: the server takes writes
+			}
+			return err
+		})
+	}
+	return s.read(ctx, "ask the store", func(ctx context.Context) error { return s.client.Ping(ctx, nil) })
 }
 
-// closeTimeout is how long operations under way may take at the end.
-const closeTimeout = 2 * time.Second
-
-// Close drops the connections. Safe to call twice.
-func (s *Store) Close() (err error) {
-	s.closed.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+// Close ends the connections. Safe to call twice; what is called afterwards fails.
+func (s *Store) Close() error {
+	var err error
+	s.close.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 		defer cancel()
-		if err = s.client.Disconnect(ctx); errors.Is(err, mongo.ErrClientDisconnected) || errors.Is(err, context.DeadlineExceeded) {
-			err = nil
+		if err = s.client.Disconnect(ctx); err != nil {
+			err = fmt.Errorf("close the connections to MongoDB at %s: %w", s.addr, err)
 		}
 	})
 	return err
 }
 
-// all reads what a cursor brings.
-func all[T any](ctx context.Context, c *mongo.Cursor, err error, decode func(bson.Raw) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, err
+// read runs fn within the store's time-out, once the database is prepared.
+func (s *Store) read(ctx context.Context, what string, fn func(context.Context) error) error {
+	inner, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	err := s.prepare(inner)
+	if err == nil {
+		err = fn(inner)
 	}
-	defer func() { _ = c.Close(ctx) }() // c.Err reports
-	list := []T{}
-	for c.Next(ctx) {
-		v, err := decode(c.Current)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, c.Err()
+	return s.fault(ctx, what, err)
 }
 
-// Drop removes the whole database: for tests.
-func Drop(ctx context.Context, cfg Config) error {
-	s, err := Open(cfg, nil)
-	if err != nil {
-		return err
+// write is read for what changes something.
+func (s *Store) write(ctx context.Context, what string, fn func(context.Context) error) error {
+	err := s.read(ctx, what, fn)
+	switch {
+	case err == nil:
+		s.failing.Store(false)
+	case errors.Is(err, skalds.ErrUnavailable):
+		s.failing.Store(true)
 	}
-	err = s.tasks.Database().Drop(ctx)
-	return errors.Join(s.fault("drop the database", err), s.Close())
+	return err
 }

@@ -2,10 +2,13 @@ package mongo
 
 import (
 	"context"
+	"math"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/skalds-go/skalds"
@@ -14,118 +17,118 @@ import (
 
 const defaultLimit = 100
 
-func orDefault(limit int) int64 {
-	if limit <= 0 {
-		limit = defaultLimit
-	}
-	return int64(limit)
-}
-
-var (
-	newestFirst = bson.D{{Key: fieldCreated, Value: -1}, {Key: fieldID, Value: 1}}
-	oldestFirst = bson.D{{Key: fieldCreated, Value: 1}, {Key: fieldID, Value: 1}}
-	mostUrgent  = bson.D{{Key: fieldPriority, Value: -1}, {Key: fieldCreated, Value: 1}, {Key: fieldID, Value: 1}}
-
-	onNode = bson.D{{Key: "$in", Value: bson.A{string(skalds.Assigning), string(skalds.Running), string(skalds.Paused)}}}
-	queued = bson.D{
-		{Key: fieldState, Value: string(skalds.Created)},
-		{Key: fieldQuarantined, Value: nil}, // not there
-	}
-)
-
-// find lists tasks.
-func (s *Store) find(ctx context.Context, what string, filter, sort bson.D, limit, offset int64) (list []*skalds.Task, err error) {
-	err = s.do(ctx, what, func() error {
-		c, err := s.tasks.Find(ctx, filter, options.Find().SetSort(sort).SetLimit(limit).SetSkip(offset))
-		list, err = all(ctx, c, err, decodeTask)
-		return err
-	})
-	return list, err
-}
-
 // Tasks lists, newest first.
-func (s *Store) Tasks(ctx context.Context, f controller.TaskFilter) (page controller.TaskPage, err error) {
-	filter := conditions(f)
-	err = s.do(ctx, "count tasks", func() error {
-		count := s.tasks.CountDocuments
-		if len(filter) == 0 {
-			n, err := s.tasks.EstimatedDocumentCount(ctx)
-			page.Total = int(n)
-			return err
-		}
-		n, err := count(ctx, filter)
-		page.Total = int(n)
-		return err
-	})
-	if err != nil {
-		return page, err
-	}
-	limit, offset := orDefault(f.Limit), int64(f.Offset)
+func (s *Store) Tasks(ctx context.Context, f controller.TaskFilter) (controller.TaskPage, error) {
+	var page controller.TaskPage
+	where, anchored := conditions(f)
+	limit, offset := orDefault(f.Limit), f.Offset
+	what := where
 	if f.Cursor != "" {
 		at, id, err := controller.ParseCursor(f.Cursor)
 		if err != nil {
 			return page, err
 		}
-		offset = 0
-		filter = append(filter, bson.E{Key: "$or", Value: bson.A{
-			bson.D{{Key: fieldCreated, Value: bson.D{{Key: "$lt", Value: at}}}},
-			bson.D{{Key: fieldCreated, Value: at}, {Key: fieldID, Value: bson.D{{Key: "$gt", Value: id}}}},
-		}})
-		filter = append(filter, bson.E{Key: fieldCreated, Value: bson.D{{Key: "$lte", Value: at}}}) // where the index begins
+		what, offset = append(slices.Clip(where), after(at, id)...), 0
 	}
-	items, err := s.find(ctx, "list tasks", filter, newestFirst, limit+1, offset)
+	opts := options.Find().SetSort(newest).SetSkip(int64(max(offset, 0))).SetLimit(int64(limit) + 1)
+	count := options.Count()
+	if !anchored { // no index has a part of an id, or everything: at least none of the documents is read for it
+		opts.SetHint(newest)
+		count.SetHint(newest)
+	}
+	docs := []bson.D{}
+	err := s.read(ctx, "list tasks", func(ctx context.Context) error {
+		total, err := s.tasks.CountDocuments(ctx, where, count)
+		if err != nil {
+			return err
+		}
+		page.Total = int(total)
+		docs, err = findAll(ctx, s.tasks, what, opts)
+		return err
+	})
 	if err != nil {
 		return page, err
 	}
-	if int64(len(items)) > limit {
-		items = items[:limit]
-		page.Next = controller.CursorAfter(items[limit-1])
+	if len(docs) > limit {
+		docs = docs[:limit]
+		last := docs[limit-1]
+		page.Next = cursorAfter(last)
 	}
-	page.Items = items
+	page.Items = s.decodeTasks(docs)
 	return page, nil
 }
 
-// conditions turns a filter into a query.
-func conditions(f controller.TaskFilter) bson.D {
-	d := bson.D{}
-	add := func(key string, value any) { d = append(d, bson.E{Key: key, Value: value}) }
-	switch len(f.States) {
-	case 0:
-	case 1:
-		add(fieldState, string(f.States[0]))
-	default:
-		states := bson.A{}
-		for _, st := range f.States {
-			states = append(states, string(st))
-		}
-		add(fieldState, bson.D{{Key: "$in", Value: states}})
+// conditions turns a filter into a query. anchored says that an index leads to what it asks for.
+func conditions(f controller.TaskFilter) (where bson.D, anchored bool) {
+	where = bson.D{}
+	add := func(name string, value any) {
+		where = append(where, bson.E{Key: name, Value: value})
+		anchored = true
+	}
+	if len(f.States) > 0 {
+		add("lifecycleStatus", in(f.States...))
 	}
 	if f.ClassName != "" {
-		add(fieldClass, f.ClassName)
+		add("className", f.ClassName)
 	}
 	if f.Executor != "" {
-		add(fieldExecutor, f.Executor)
+		add("executor", f.Executor)
 	}
 	if f.Mode != "" {
-		add(fieldMode, string(f.Mode))
-	}
-	if f.IDContains != "" {
-		add(fieldID, bson.D{{Key: "$regex", Value: regexp.QuoteMeta(f.IDContains)}, {Key: "$options", Value: "i"}})
+		add("mode", f.Mode)
 	}
 	if len(f.Labels) > 0 {
-		pairs := []string{}
+		pairs := make([]string, 0, len(f.Labels))
 		for k, v := range f.Labels {
-			pairs = append(pairs, k+"="+v)
+			pairs = append(pairs, labelPair(k, v))
 		}
 		slices.Sort(pairs)
-		add(fieldLabelPairs, bson.D{{Key: "$all", Value: pairs}})
+		add("labelPairs", bson.D{{Key: "$all", Value: pairs}})
 	}
-	return d
+	if f.IDContains != "" {
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(f.IDContains), "\x00", `\x00`)
+		where = append(where, bson.E{Key: "id", Value: bson.Regex{Pattern: pattern, Options: "i"}})
+	}
+	return where, anchored
+}
+
+// in asks for one of the values.
+func in[T any](values ...T) any {
+	if len(values) == 1 {
+		return values[0]
+	}
+	return bson.D{{Key: "$in", Value: values}}
+}
+
+// after asks for what follows a place in the order of lists. The first condition is all that an index needs.
+func after(at int64, id string) bson.D {
+	const created = "createDateTime"
+	return bson.D{
+		{Key: created, Value: bson.D{{Key: "$lte", Value: at}}},
+		{Key: "$or", Value: bson.A{
+			bson.D{{Key: created, Value: bson.D{{Key: "$lt", Value: at}}}},
+			bson.D{{Key: "id", Value: bson.D{{Key: "$gt", Value: id}}}},
+		}},
+	}
+}
+
+// A cursor is the place of a task in the order of lists, so that it holds when the task is gone.
+func cursorAfter(doc bson.D) string {
+	created, at := field(doc, "createDateTime"), int64(math.MaxInt64)
+	switch created.(type) {
+	case int32, int64, float64:
+		at = integer(created)
+	case nil:
+		at = 0
+	} // anything else is no time, and stands before all times
+	id, _ := field(doc, "id").(string)
+	return controller.CursorAfter(at, id)
 }
 
 // Queue lists tasks in state Created that are not quarantined, priority descending, oldest first.
 func (s *Store) Queue(ctx context.Context, limit int) ([]*skalds.Task, error) {
-	return s.find(ctx, "read the queue", queued, mostUrgent, orDefault(limit), 0)
+	return s.list(ctx, bson.D{{Key: "lifecycleStatus", Value: skalds.Created}, {Key: "quarantined", Value: bson.D{{Key: "$in", Value: bson.A{nil, ""}}}}},
+		options.Find().SetSort(keys("-priority", "createDateTime", "id")).SetLimit(int64(orDefault(limit))))
 }
 
 // OnNode lists the tasks that belong to a node.
@@ -133,63 +136,106 @@ func (s *Store) OnNode(ctx context.Context, node string) ([]*skalds.Task, error)
 	if node == "" {
 		return nil, nil
 	}
-	return s.find(ctx, "list the tasks of node "+node, bson.D{{Key: fieldExecutor, Value: node}, {Key: fieldState, Value: onNode}}, oldestFirst, 0, 0)
+	return s.list(ctx, bson.D{{Key: "executor", Value: node}, {Key: "lifecycleStatus", Value: in(skalds.Assigning, skalds.Running, skalds.Paused)}},
+		options.Find().SetSort(keys("createDateTime", "id")))
 }
 
 // Unacked lists tasks on nodes that have not applied what is desired, oldest first.
 func (s *Store) Unacked(ctx context.Context, limit int) ([]*skalds.Task, error) {
-	return s.find(ctx, "list unanswered commands", bson.D{{Key: fieldUnacked, Value: true}}, oldestFirst, orDefault(limit), 0)
+	return s.list(ctx, bson.D{{Key: "unacked", Value: true}},
+		options.Find().SetSort(keys("createDateTime", "id")).SetLimit(int64(orDefault(limit))))
 }
 
-// groups runs an aggregation whose answers have an _id and, maybe, a count.
-func (s *Store) groups(ctx context.Context, what string, stages ...bson.D) (list []group, err error) {
-	err = s.do(ctx, what, func() error {
-		c, err := s.tasks.Aggregate(ctx, stages)
-		list, err = all(ctx, c, err, func(raw bson.Raw) (g group, err error) { return g, bson.Unmarshal(raw, &g) })
+func orDefault(limit int) int {
+	if limit <= 0 {
+		return defaultLimit
+	}
+	return limit
+}
+
+func (s *Store) list(ctx context.Context, filter bson.D, opts *options.FindOptionsBuilder) ([]*skalds.Task, error) {
+	var docs []bson.D
+	err := s.read(ctx, "list tasks", func(ctx context.Context) (err error) {
+		docs, err = findAll(ctx, s.tasks, filter, opts)
 		return err
 	})
-	return list, err
-}
-
-type group struct {
-	ID string `bson:"_id"`
-	N  int    `bson:"n"`
-}
-
-func stage(name string, what any) bson.D { return bson.D{{Key: name, Value: what}} }
-
-// CountByState counts the tasks of a class, or all; states without tasks are not in the map.
-func (s *Store) CountByState(ctx context.Context, className string) (map[skalds.State]int, error) {
-	states := bson.A{}
-	for _, st := range skalds.States() {
-		states = append(states, string(st))
-	}
-	match := bson.D{{Key: fieldState, Value: bson.D{{Key: "$in", Value: states}}}}
-	if className != "" {
-		match = append(bson.D{{Key: fieldClass, Value: className}}, match...)
-	}
-	list, err := s.groups(ctx, "count tasks", stage("$match", match),
-		stage("$group", bson.D{{Key: "_id", Value: "$" + fieldState}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}))
 	if err != nil {
 		return nil, err
 	}
-	counts := map[skalds.State]int{}
-	for _, g := range list {
-		counts[skalds.State(g.ID)] = g.N
+	return s.decodeTasks(docs), nil
+}
+
+// decodeTasks leaves out what cannot be read: one document that somebody has spoilt must not hold up all others.
+func (s *Store) decodeTasks(docs []bson.D) []*skalds.Task {
+	tasks := make([]*skalds.Task, 0, len(docs))
+	for _, doc := range docs {
+		t, err := s.decodeTask(doc)
+		if err != nil {
+			if s.unread.first(field(doc, "_id")) {
+				s.log.Error("a task is left out", "error", err)
+			}
+			continue
+		}
+		tasks = append(tasks, t)
 	}
-	return counts, nil
+	return tasks
+}
+
+func findAll(ctx context.Context, c *driver.Collection, filter bson.D, opts ...options.Lister[options.FindOptions]) ([]bson.D, error) {
+	cursor, err := c.Find(ctx, filter, opts...)
+	if err != nil {
+		return nil, err
+	}
+	docs := []bson.D{}
+	err = cursor.All(ctx, &docs)
+	return docs, err
+}
+
+// group counts documents by a field.
+type group struct {
+	Key any `bson:"_id"`
+	N   int `bson:"n"`
+}
+
+// CountByState counts the tasks of a class, or all; states without tasks are not in the map.
+func (s *Store) CountByState(ctx context.Context, className string) (map[skalds.State]int, error) {
+	where := bson.D{{Key: "lifecycleStatus", Value: in(skalds.States()...)}}
+	if className != "" {
+		where = append(bson.D{{Key: "className", Value: className}}, where...)
+	}
+	groups, err := s.groups(ctx, "count tasks", s.tasks, where, "lifecycleStatus")
+	counts := map[skalds.State]int{}
+	for _, g := range groups {
+		if state, ok := g.Key.(string); ok {
+			counts[skalds.State(state)] = g.N
+		}
+	}
+	return counts, err
 }
 
 // ClassNames lists the classes of all tasks, sorted.
 func (s *Store) ClassNames(ctx context.Context) ([]string, error) {
-	list, err := s.groups(ctx, "list classes", stage("$match", bson.D{{Key: fieldClass, Value: bson.D{{Key: "$gt", Value: ""}}}}),
-		stage("$group", bson.D{{Key: "_id", Value: "$" + fieldClass}}), stage("$sort", bson.D{{Key: "_id", Value: 1}}))
-	if err != nil {
-		return nil, err
+	groups, err := s.groups(ctx, "list classes", s.tasks, bson.D{{Key: "className", Value: bson.D{{Key: "$gt", Value: ""}}}}, "className")
+	classes := []string{}
+	for _, g := range groups {
+		if name, ok := g.Key.(string); ok {
+			classes = append(classes, name)
+		}
 	}
-	names := make([]string, len(list))
-	for i, g := range list {
-		names[i] = g.ID
-	}
-	return names, nil
+	slices.Sort(classes)
+	return classes, err
+}
+
+func (s *Store) groups(ctx context.Context, what string, c *driver.Collection, where bson.D, by string) (groups []group, err error) {
+	err = s.read(ctx, what, func(ctx context.Context) error {
+		cursor, err := c.Aggregate(ctx, driver.Pipeline{
+			{{Key: "$match", Value: where}},
+			{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$" + by}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}},
+		})
+		if err != nil {
+			return err
+		}
+		return cursor.All(ctx, &groups)
+	})
+	return groups, err
 }

@@ -5,64 +5,54 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
 )
 
-// PutUsage appends samples to the documents of their hours, each a piece of points.
+// PutUsage adds samples to the documents of their hours. It is no transaction: what is put again after a failure stays once.
 func (s *Store) PutUsage(ctx context.Context, pieces []controller.TaskUsage) error {
-	var writes []mongo.WriteModel
+	type hourOf struct {
+		taskID string
+		hour   int64
+	}
+	points := map[hourOf]bson.A{}
+	var order []hourOf
 	for _, p := range pieces {
-		points, hours := map[int64][]byte{}, []int64{}
 		for _, sample := range p.Samples {
-			hour := controller.UsageHour(sample.At)
-			if points[hour] == nil {
-				hours = append(hours, hour)
+			key := hourOf{p.TaskID, controller.UsageHour(sample.At)}
+			if points[key] == nil {
+				order = append(order, key)
 			}
-			points[hour] = controller.AppendUsage(points[hour], sample)
-		}
-		for _, hour := range hours {
-			writes = append(writes, mongo.NewUpdateOneModel().SetUpsert(true).
-				SetFilter(bson.D{{Key: "_id", Value: key(p.TaskID, hour)}}).
-				SetUpdate(bson.D{
-					{Key: "$set", Value: bson.D{{Key: "taskId", Value: p.TaskID}, {Key: "hour", Value: hour}}},
-					{Key: "$push", Value: bson.D{{Key: "pieces", Value: points[hour]}}},
-				}))
+			points[key] = append(points[key], bson.Binary{Data: controller.AppendUsage(nil, sample)})
 		}
 	}
-	if len(writes) == 0 {
-		return nil
+	models := make([]driver.WriteModel, len(order))
+	for i, key := range order {
+		models[i] = driver.NewUpdateOneModel().SetUpsert(true).
+			SetFilter(bson.D{{Key: "taskId", Value: key.taskID}, {Key: "hour", Value: key.hour}}).
+			SetUpdate(bson.D{{Key: "$addToSet", Value: bson.D{{Key: "points", Value: bson.D{{Key: "$each", Value: points[key]}}}}}})
 	}
-	return s.do(ctx, "keep what tasks took", func() error {
-		_, err := s.usage.BulkWrite(ctx, writes, options.BulkWrite().SetOrdered(false))
-		return err
-	})
+	return s.writeAll(ctx, "keep what tasks took", s.usage, models)
 }
 
 // Usage reads the samples of a task.
-func (s *Store) Usage(ctx context.Context, taskID string) (samples []skalds.UsageSample, err error) {
-	samples = []skalds.UsageSample{}
+func (s *Store) Usage(ctx context.Context, taskID string) ([]skalds.UsageSample, error) {
 	what := "read what task " + taskID + " took"
-	type hour struct {
-		Hour   int64    `bson:"hour"`
-		Pieces [][]byte `bson:"pieces"`
-	}
-	var list []hour
-	err = s.do(ctx, what, func() error {
-		c, err := s.usage.Find(ctx, bson.D{{Key: "taskId", Value: taskID}}, options.Find().SetSort(bson.D{{Key: "hour", Value: 1}}))
-		list, err = all(ctx, c, err, func(raw bson.Raw) (h hour, err error) { return h, bson.Unmarshal(raw, &h) })
-		return err
-	})
+	docs, err := s.find(ctx, what, s.usage, bson.D{{Key: "taskId", Value: taskID}}, options.Find().SetSort(keys("hour")))
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range list {
-		for _, points := range h.Pieces {
-			if samples, err = controller.ReadUsage(samples, h.Hour, points); err != nil {
-				return nil, fmt.Errorf("%s: hour %d: %w", what, h.Hour, err)
+	samples := []skalds.UsageSample{}
+	for _, doc := range docs {
+		hour := integer(field(doc, "hour"))
+		points, _ := field(doc, "points").(bson.A)
+		for _, p := range points {
+			b, _ := p.(bson.Binary)
+			if samples, err = controller.ReadUsage(samples, hour, b.Data); err != nil {
+				return nil, fmt.Errorf("%s: hour %d: %w", what, hour, err)
 			}
 		}
 	}
@@ -71,8 +61,22 @@ func (s *Store) Usage(ctx context.Context, taskID string) (samples []skalds.Usag
 
 // PruneUsage removes whole hours.
 func (s *Store) PruneUsage(ctx context.Context, before int64) error {
-	return s.do(ctx, "remove old usage", func() error {
-		_, err := s.usage.DeleteMany(ctx, bson.D{{Key: "hour", Value: bson.D{{Key: "$lt", Value: controller.UsageHour(before)}}}})
-		return err
-	})
+	for {
+		var ids bson.A
+		err := s.write(ctx, "remove old usage", func(ctx context.Context) error {
+			docs, err := findAll(ctx, s.usage, bson.D{{Key: "hour", Value: bson.D{{Key: "$lt", Value: controller.UsageHour(before)}}}},
+				options.Find().SetSort(keys("hour")).SetLimit(writeChunk).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+			if err != nil || len(docs) == 0 {
+				return err
+			}
+			for _, doc := range docs {
+				ids = append(ids, field(doc, "_id"))
+			}
+			_, err = s.usage.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
+			return err
+		})
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+	}
 }

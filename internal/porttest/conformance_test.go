@@ -2,7 +2,6 @@ package porttest_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/skalds-go/skalds/host"
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
-	"github.com/skalds-go/skalds/internal/mongo"
 	"github.com/skalds-go/skalds/internal/porttest"
 	"github.com/skalds-go/skalds/internal/redis"
 	"github.com/skalds-go/skalds/internal/sqlite"
@@ -29,6 +27,14 @@ func TestSQLite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		return s
+	})
+	porttest.RunLeaderStore(t, func(t testing.TB) controller.LeaderStore {
+		s, err := sqlite.Open(filepath.Join(t.TempDir(), "skalds.db"), testlog.New(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
 		return s
 	})
 }
@@ -52,24 +58,6 @@ func TestKafka(t *testing.T) {
 // TestRedis needs a real Redis or Valkey: SKALDS_TEST_REDIS=127.0.0.1:6379.
 func TestRedis(t *testing.T) {
 	runRedis(t, redis.Config{Addr: real(t, "SKALDS_TEST_REDIS", "a Redis or Valkey, as host:port")})
-}
-
-// TestMongo needs a real MongoDB, or a server that speaks like one: SKALDS_TEST_MONGO=mongodb://127.0.0.1:27017/.
-func TestMongo(t *testing.T) {
-	uri := real(t, "SKALDS_TEST_MONGO", "a MongoDB, as a URI")
-	porttest.RunStore(t, func(t testing.TB) controller.Store {
-		cfg := mongo.Config{URI: uri, Database: fmt.Sprintf("skalds_test_%d", time.Now().UnixNano())}
-		s, err := mongo.Open(cfg, testlog.New(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := mongo.Drop(context.WithoutCancel(t.Context()), cfg); err != nil {
-				t.Errorf("drop the database: %v", err)
-			}
-		})
-		return s
-	})
 }
 
 // real is the address of a real server, or skips the test.

@@ -30,8 +30,6 @@ func RunStore(t *testing.T, open func(t testing.TB) controller.Store) {
 		{"prune spares what has been retried", storePruneRetried},
 		{"nodes and workers", storeNodes},
 		{"offsets and generation", storeOffsets},
-		{"leader", storeLeader},
-		{"exactly one of many takes the lead", storeLeaderRace},
 		{"usage", storeUsage},
 		{"profiles", storeProfiles},
 		{"cancelled context", storeCancelled},

@@ -37,7 +37,7 @@ func (s *Store) Tasks(ctx context.Context, f controller.TaskFilter) (controller.
 	}
 	if len(items) > limit {
 		items = items[:limit]
-		page.Next = controller.CursorAfter(items[limit-1])
+		page.Next = controller.CursorAfter(items[limit-1].CreateDateTime, items[limit-1].ID)
 	}
 	page.Items = items
 	return page, nil
