@@ -78,4 +78,6 @@ type Node struct {
 	LostAt      int64    `json:"lostAt,omitempty"`   // ms since epoch; 0: not lost
 	Workers     []string `json:"workers,omitempty"`  // "name@version@digest"
 	Revision    int64    `json:"revision,omitempty"` // raised by every change; 0: of before they were counted
+	Original    bool     `json:"original,omitempty"` // runs the Python original, which reads the store by itself and answers nothing
+	Classes     []string `json:"classes,omitempty"`  // of an original one: what it offered last
 }

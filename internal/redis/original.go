@@ -84,7 +84,7 @@ func (s *HeartbeatStore) TaskEnded(ctx context.Context, taskID string, state ska
 	defer cancel()
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.Set(ctx, taskKey(taskID), value, originalEndTTL)
-		p.Set(ctx, "task:"+taskID+":exception", exception, originalEndTTL)
+		p.Set(ctx, exceptionKey(taskID), exception, originalEndTTL)
 		return nil
 	})
 	return fault(s.cfg, "write the end of task "+taskID, err)
