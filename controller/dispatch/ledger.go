@@ -71,6 +71,7 @@ type node struct {
 	capacity  skalds.Capacity
 	foreign   skalds.Usage // smoothed
 	beaten    bool         // a heartbeat was seen
+	original  int          // how many tasks it takes, because it does not say what it has; 0: it does
 	offers    map[string][]offer
 	tasks     map[string]*held
 	strangers map[string]*held // measured here, but handed out to nobody here: the last moments of tasks that have ended
@@ -134,6 +135,10 @@ func (l *Ledger) Forget(nodeID string) {
 	l.index(n, nil)
 	delete(l.nodes, nodeID)
 }
+
+// Original makes a node one of the Python original, which does not say what it has: it gets up to a number of tasks, and only those
+// that no other node takes; 0: it is one of ours.
+func (l *Ledger) Original(nodeID string, tasks int) { l.node(nodeID).original = tasks }
 
 // SetWorkers says what a node can start.
 func (l *Ledger) SetWorkers(nodeID string, workers []skalds.WorkerInfo) {

@@ -143,8 +143,11 @@ func (l *Ledger) judge(n *node, r *Request, now time.Time, words bool) Verdict {
 			return refuse("runs %d of at most %d tasks of class %s", count, limit, r.ClassName)
 		}
 	}
-	if n.capacity == (skalds.Capacity{}) {
+	if n.original == 0 && n.capacity == (skalds.Capacity{}) {
 		return refuse("has not said yet what it has")
+	}
+	if n.original > 0 && r.HostOnly != "" {
+		return refuse("is a Python node and cannot %s", r.HostOnly)
 	}
 	if !n.isolation.Has(r.Isolation) {
 		if words {
@@ -152,7 +155,11 @@ func (l *Ledger) judge(n *node, r *Request, now time.Time, words bool) Verdict {
 		}
 		return refuse("")
 	}
-	if short := n.lacks(&v, l.cfg.CPUOvercommit, words); short != "" {
+	if n.original > 0 {
+		if full := n.full(r.TaskID); full != "" {
+			return refuse("%s", full)
+		}
+	} else if short := n.lacks(&v, l.cfg.CPUOvercommit, words); short != "" {
 		return refuse("%s", short)
 	}
 	if r.AvoidWholly && slices.Contains(r.Avoid, n.id) {
@@ -195,6 +202,9 @@ func (n *node) lacks(v *Verdict, overcommit float64, words bool) string {
 // score says how well a node suits: above zero where its CPU suffices, the more the fuller it gets (fit) or the emptier it
 // stays (spread); below zero where CPU must be shared, the lower the more.
 func (l *Ledger) score(n *node, v *Verdict) float64 {
+	if n.original > 0 {
+		return lastChoice - float64(len(n.tasks))
+	}
 	cpu := (v.Free.CPUCores - v.Needs.CPUCores) / n.capacity.CPUCores
 	memory := float64(v.Free.MemoryBytes-v.Needs.MemoryBytes) / float64(n.capacity.MemoryBytes)
 	if cpu < 0 {
@@ -205,6 +215,21 @@ func (l *Ledger) score(n *node, v *Verdict) float64 {
 		return emptiness
 	}
 	return 1 - emptiness
+}
+
+// lastChoice is below what any node of ours scores.
+const lastChoice = -1000
+
+// full says that a node of the original has all the tasks that it gets.
+func (n *node) full(taskID string) string {
+	count := len(n.tasks)
+	if n.tasks[taskID] != nil {
+		count-- // itself
+	}
+	if count < n.original {
+		return ""
+	}
+	return fmt.Sprintf("is a Python node and runs %d of at most %d tasks", count, n.original)
 }
 
 // Explain asks every node, those included that Place would not have looked at, and marks nothing.
