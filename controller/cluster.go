@@ -37,7 +37,9 @@ type member struct {
 	online    bool
 	greeted   int64 // the incarnation whose hello was answered in this life of the controller; 0: none
 	askedAt   time.Time
-	asked     int // how often a hello was asked for without one coming
+	asked     int      // how often a hello was asked for without one coming
+	original  bool     // runs the Python original
+	classes   []string // of an original one: what it offers
 }
 
 type liveTask struct {
@@ -71,6 +73,9 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 	for _, n := range nodes {
 		m := c.member(n.ID)
 		m.record = n
+		if c.loadOriginal(m) {
+			continue
+		}
 		switch {
 		case n.LostAt == 0:
 			c.leases.Watch(n.ID, now)
@@ -103,6 +108,9 @@ func (c *cluster) leftTo(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.member(id)
+	if m.original {
+		return // whether it lives is seen here
+	}
 	m.online, m.greeted = false, 0
 	c.leases.Forget(id)
 	c.judge(id)
@@ -127,7 +135,7 @@ func (c *cluster) judge(id string) bool {
 		why = "is lost"
 	case !m.online:
 		why = "is offline"
-	case m.greeted == 0 || m.greeted != c.leases.Incarnation(id):
+	case !m.original && (m.greeted == 0 || m.greeted != c.leases.Incarnation(id)):
 		why = "has not said hello yet"
 	case m.record.Mode == skalds.NodeModeEdge:
 		why, exceptBound = "runs the tasks of its own file only", true
@@ -148,6 +156,7 @@ func (c *cluster) heard(id string, incarnation, seq int64, now time.Time) (h mon
 		return h, false
 	}
 	m := c.member(id)
+	c.ours(m)
 	cameOnline = !m.online
 	m.online, m.seenAt = true, now
 	c.judge(id)
@@ -227,7 +236,7 @@ func (c *cluster) partition(id string) (int32, bool) {
 	defer c.mu.Unlock()
 	m := c.nodes[id]
 	switch {
-	case m == nil:
+	case m == nil || m.original:
 		return 0, false
 	case m.greeted != 0 || m.record.LastHelloAt != 0 && (m.heartbeat == nil || m.heartbeat.Incarnation == m.record.Incarnation):
 		return m.record.Partition, true
@@ -244,7 +253,7 @@ func (c *cluster) wantsHello(now time.Time) []string {
 	defer c.mu.Unlock()
 	var out []string
 	for id, m := range c.nodes {
-		if !m.online || m.greeted != 0 && m.greeted == c.leases.Incarnation(id) {
+		if !m.online || m.original || m.greeted != 0 && m.greeted == c.leases.Incarnation(id) {
 			continue
 		}
 		wait := min(2*time.Second<<min(m.asked, 4), 30*time.Second)
@@ -267,6 +276,9 @@ func (c *cluster) known() []skalds.WorkerInfo {
 	for i, w := range c.workers {
 		out[i] = w.WorkerInfo
 	}
+	for _, w := range c.originalWorkers() {
+		out = append(out, w.WorkerInfo)
+	}
 	return out
 }
 
@@ -274,7 +286,7 @@ func (c *cluster) known() []skalds.WorkerInfo {
 func (c *cluster) plugins() []WorkerOnNodes {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.workers) // the elements are replaced, never changed
+	return append(slices.Clone(c.workers), c.originalWorkers()...) // the elements are replaced, never changed
 }
 
 func (c *cluster) setWorkers(all []WorkerOnNodes, id string, workers []skalds.WorkerInfo) {
@@ -351,7 +363,7 @@ func (c *cluster) views() []NodeView {
 func (c *cluster) shown(m *member) NodeView {
 	v := NodeView{
 		Node: m.record, Online: m.online, Heartbeat: m.heartbeat,
-		Greeted: m.online && m.greeted != 0 && m.greeted == c.leases.Incarnation(m.record.ID),
+		Greeted: m.online && (m.original || m.greeted != 0 && m.greeted == c.leases.Incarnation(m.record.ID)),
 	}
 	if !m.seenAt.IsZero() {
 		v.SeenAt = m.seenAt.UnixMilli()
@@ -376,7 +388,11 @@ func (c *cluster) storing(ctx context.Context, do func() error) error {
 func (c *cluster) stored(n skalds.Node) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.member(n.ID).record = n
+	m := c.member(n.ID)
+	m.record = n
+	if !m.original {
+		c.loadOriginal(m)
+	}
 	return c.judge(n.ID)
 }
 
@@ -485,6 +501,9 @@ func (c *cluster) goodbye(id string, incarnation int64) {
 func (c *cluster) isAlive(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if m := c.nodes[id]; m != nil && m.original {
+		return m.online
+	}
 	return c.leases.Alive(id)
 }
 
@@ -518,6 +537,7 @@ func (c *cluster) boundTo(t *skalds.Task) string {
 func (c *cluster) expect(id string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.member(id)
-	c.leases.Watch(id, now)
+	if !c.member(id).original {
+		c.leases.Watch(id, now)
+	}
 }

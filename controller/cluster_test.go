@@ -15,11 +15,12 @@ import (
 
 // world is a controller with its ports in memory, inside a bubble of fake time.
 type world struct {
-	t     *testing.T
-	store *controllertest.Store
-	bus   *controllertest.Bus
-	cfg   controller.Config
-	wrap  func(controller.Store) controller.Store // nil: the store as it is
+	python *pythons // nil: no Python node
+	t      *testing.T
+	store  *controllertest.Store
+	bus    *controllertest.Bus
+	cfg    controller.Config
+	wrap   func(controller.Store) controller.Store // nil: the store as it is
 	*controller.Controller
 	stop  func()
 	hosts []*controllertest.Host
@@ -49,7 +50,12 @@ func (w *world) start() {
 	if w.wrap != nil {
 		store = w.wrap(store)
 	}
-	c, err := controller.New(w.cfg, store, w.bus, w.bus.Beats(), nil, nil)
+	var bus controller.Bus = w.bus
+	var beats controller.HeartbeatStore = w.bus.Beats()
+	if w.python != nil {
+		bus, beats = w.python, pythonBeats{w.bus.Beats(), w.python}
+	}
+	c, err := controller.New(w.cfg, store, bus, beats, nil, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -44,6 +44,10 @@ type Config struct {
 	// UsageRetention is how long it is kept what tasks took, in averages of a minute; default 168h (7 days), at most as long as
 	// the task; 0: as long as the task.
 	UsageRetention time.Duration `yaml:"usage_retention"`
+	// Originals has nodes of the Python original driven too, which read the store by themselves: it must be MongoDB; default false.
+	Originals bool `yaml:"originals"`
+	// OriginalTasks is how many tasks a node of the Python original gets at most, because it does not say what it has; default 20.
+	OriginalTasks int `yaml:"original_tasks"`
 	// StreamTimeout is how long a host may take to begin a stream that a client waits for; default 10s.
 	StreamTimeout time.Duration `yaml:"stream_timeout"`
 }
@@ -53,7 +57,7 @@ func DefaultConfig() Config {
 	return Config{
 		ID: "controller", Alone: true, Leads: true, LeaderLease: 2700 * time.Millisecond, Lease: 6 * time.Second, Heartbeat: time.Second, TaskWorkerRetry: -1, Resend: 2 * time.Second,
 		Dispatch: dispatch.DefaultConfig(), Retention: 30 * 24 * time.Hour, RetentionTasks: 100_000,
-		UsageRetention: 7 * 24 * time.Hour, StreamTimeout: 10 * time.Second,
+		UsageRetention: 7 * 24 * time.Hour, StreamTimeout: 10 * time.Second, OriginalTasks: 20,
 	}
 }
 
@@ -82,6 +86,9 @@ func (c Config) Validate() error {
 		if d <= 0 {
 			add(name, "must be above zero")
 		}
+	}
+	if c.OriginalTasks < 1 {
+		add("original_tasks", "must be 1 or more")
 	}
 	if c.Retention < 0 {
 		add("retention", "must not be negative")

@@ -31,6 +31,7 @@ type Controller struct {
 	outbox     *outbox
 	publisher  *publisher
 	watch      *nodeWatch
+	originals  *originalNodes // nil: there can be none
 	leader     leader
 
 	term   atomic.Int64  // of the lease that this controller has, or had
@@ -101,6 +102,8 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 		requests: &requests{bus: bus, tasks: &deciding, log: log.Named("requests")},
 		pruning:  &pruning{cfg: cfg, store: fenced, clock: clock, log: log.Named("pruning")},
 	}
+	c.originals = newOriginalNodes(cfg, fenced, bus, beats, c.cluster, &deciding, leads, clock, log.Named("originals"))
+	c.tasks.originals, deciding.originals = c.originals, c.originals
 	c.health = &Health{store: store, bus: bus, beats: beats, cluster: c.cluster, leading: c.whoLeads}
 	return c, nil
 }
@@ -156,6 +159,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	services := map[string]func(context.Context) error{
 		"events": c.events.Run, "hearing": c.hearing.Run, "publisher": c.publisher.Run, "outbox": c.outbox.Run, "monitor": c.watch.Run,
 	}
+	if c.originals != nil {
+		services["Python nodes"] = c.originals.Watch
+	}
 	if c.cfg.Leads {
 		services["leader"] = func(ctx context.Context) error { return c.leadership.Run(ctx, c.lead, c.announceFree) }
 	} else {
@@ -207,10 +213,14 @@ func (c *Controller) lead(ctx context.Context, term int64, afterCrash bool) erro
 		close(caught)
 	}
 	usage := &usageKeeper{store: l.store, cluster: c.cluster, history: c.cluster.history, clock: c.clock, log: c.log.Named("usage")}
-	return runAll(ctx, map[string]func(context.Context) error{
+	services := map[string]func(context.Context) error{
 		"reports": reports.Run, "judge": decide(c.watch.Judge), "dispatcher": decide(l.dispatcher.Run), "commands": decide(l.unanswered.Run),
 		"requests": l.requests.Run, "pruning": l.pruning.Run, "usage": usage.Run,
-	})
+	}
+	if c.originals != nil {
+		services["Python tasks"] = decide(c.originals.Drive)
+	}
+	return runAll(ctx, services)
 }
 
 // runAll runs services side by side until ctx ends or one of them fails, and returns when all are gone.

@@ -98,6 +98,9 @@ func (d *dispatcher) fill(ctx context.Context) {
 		}
 		now := d.clock.Now().UnixMilli()
 		for _, t := range queue {
+			if d.adopted(ctx, t) {
+				continue
+			}
 			d.waiting.add(t, d.cluster.boundTo(t), now)
 		}
 		return
@@ -140,9 +143,23 @@ func (d *dispatcher) requeue(ctx context.Context, id string) {
 		d.log.Warn("cannot read a waiting task", "task_id", id, "err", err)
 	case t.LifecycleStatus != skalds.Created || t.Quarantined != "":
 		d.waiting.remove(id)
+	case d.adopted(ctx, t):
+		d.waiting.remove(id)
 	default:
 		d.waiting.add(t, d.cluster.boundTo(t), d.clock.Now().UnixMilli())
 	}
+}
+
+// adopted reports whether a waiting task is one that a script has given to a Python node.
+func (d *dispatcher) adopted(ctx context.Context, t *skalds.Task) bool {
+	if t.Executor == "" || d.tasks.originals == nil {
+		return false
+	}
+	ok, err := d.tasks.originals.adopt(ctx, t)
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("cannot take in a task that a script has given to a Python node: tried again", "task_id", t.ID, "node_id", t.Executor, "err", err)
+	}
+	return ok
 }
 
 // assignment is a decision that is not stored yet.
@@ -187,12 +204,26 @@ func (d *dispatcher) round(ctx context.Context) bool {
 
 // assign stores a decision: the task is the node's from then on, and hears of it by a command.
 func (d *dispatcher) assign(ctx context.Context, a assignment) {
-	t, err := d.tasks.change(ctx, a.taskID, func(t *skalds.Task, _ int64) error {
-		if t.LifecycleStatus != skalds.Created || !handOut(t, a.verdict.NodeID) {
-			return errNoChange
-		}
-		return nil
-	})
+	original := d.tasks.originals != nil && d.cluster.isOriginal(a.verdict.NodeID)
+	var t *skalds.Task
+	store := func() (err error) {
+		t, err = d.tasks.change(ctx, a.taskID, func(t *skalds.Task, _ int64) error {
+			if t.LifecycleStatus != skalds.Created || !handOut(t, a.verdict.NodeID) {
+				return errNoChange
+			}
+			if original && t.Source == "" {
+				t.Source = originalSource // its nodes take no document without
+			}
+			return nil
+		})
+		return err
+	}
+	var err error
+	if original {
+		err = d.tasks.originals.handOut(ctx, a.taskID, store)
+	} else {
+		err = store()
+	}
 	switch {
 	case err != nil:
 		d.cluster.release(a.taskID)

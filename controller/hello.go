@@ -17,7 +17,7 @@ func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) error {
 	_, err := d.tasks.picture.saveNode(ctx, d.store, from.node, func(n *skalds.Node) {
 		n.ID, n.Mode, n.Incarnation, n.Partition = from.node, h.Mode, from.incarnation, h.Partition
 		n.LastHelloAt, n.LostAt = now, 0
-		n.Workers = nil
+		n.Workers, n.Original, n.Classes = nil, false, nil
 		for i := range h.Workers {
 			n.Workers = append(n.Workers, h.Workers[i].Ref()+"@"+h.Workers[i].Digest)
 		}

@@ -64,7 +64,7 @@ func (r *requests) one(ctx context.Context, topic, id string, e *skalds.TaskEven
 		_, err = r.tasks.Cancel(ctx, id, eventWho)
 	case topic == skalds.TopicTaskUpdate: // whoever sent it has changed the store before
 		_, err = r.tasks.change(ctx, id, func(t *skalds.Task, _ int64) error {
-			if t.LifecycleStatus.Final() || t.Executor == "" {
+			if t.LifecycleStatus.Final() || t.Executor == "" || r.tasks.cluster.isOriginal(t.Executor) { // a Python node reads the event itself
 				return errNoChange
 			}
 			t.DesiredRevision++

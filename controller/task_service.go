@@ -28,6 +28,7 @@ type TaskService struct {
 	streams    *Streams
 	schemas    *schemas
 	picture    *picture
+	originals  *originalNodes  // nil: there can be none
 	leads      func() bool     // this controller has the leader's lease
 	loaded     <-chan struct{} // closed when it is known which workers there are
 	clock      Clock
@@ -139,7 +140,10 @@ func (s *TaskService) follow(e *effects, after *skalds.Task) {
 	if e.Release {
 		s.dispatcher.freed()
 	}
-	if e.Command {
+	if s.originals != nil {
+		s.originals.follow(after)
+	}
+	if e.Command && !s.cluster.isOriginal(e.Node) {
 		s.unanswered.command(after)
 	} else if after.AckedRevision >= after.DesiredRevision {
 		s.unanswered.settled(after.ID)
@@ -229,12 +233,29 @@ func stateJSON(t *skalds.Task) json.RawMessage {
 
 // Cancel ends a task.
 func (s *TaskService) Cancel(ctx context.Context, id, who string) (TaskView, error) {
-	return s.act(ctx, id, who, "cancel", cancel)
+	return s.act(ctx, id, who, "cancel", func(t *skalds.Task, now int64) error {
+		original := t.Executor != "" && s.cluster.isOriginal(t.Executor)
+		if original && t.Mode == skalds.ModeActive && !t.LifecycleStatus.Final() {
+			return skalds.Errorf(skalds.CodeConflict, "task %s is of the workers file of Python node %s, which can end it only with itself: take it out of the file and restart the node", t.ID, t.Executor)
+		}
+		if err := cancel(t, now); err != nil {
+			return err
+		}
+		if original {
+			leaveOriginal(t)
+		}
+		return nil
+	})
 }
 
 // Pause holds a task.
 func (s *TaskService) Pause(ctx context.Context, id, who string) (TaskView, error) {
-	return s.act(ctx, id, who, "pause", func(t *skalds.Task, _ int64) error { return pause(t) })
+	return s.act(ctx, id, who, "pause", func(t *skalds.Task, _ int64) error {
+		if t.LifecycleStatus.OnNode() && t.Executor != "" && s.cluster.isOriginal(t.Executor) {
+			return skalds.Errorf(skalds.CodeConflict, "task %s runs on Python node %s, which cannot pause tasks: cancel it, or drain the node so that another one runs it", t.ID, t.Executor)
+		}
+		return pause(t)
+	})
 }
 
 // Resume lets a paused task go on.
@@ -244,7 +265,12 @@ func (s *TaskService) Resume(ctx context.Context, id, who string) (TaskView, err
 
 // Retry runs a task again that has ended, or releases one from quarantine.
 func (s *TaskService) Retry(ctx context.Context, id, who string) (TaskView, error) {
-	return s.act(ctx, id, who, "retry", retry)
+	return s.act(ctx, id, who, "retry", func(t *skalds.Task, now int64) error {
+		if node, ok := s.originals.leaving(id); ok && t.LifecycleStatus.Final() {
+			return skalds.Errorf(skalds.CodeConflict, "the process of the former run of task %s may still be on Python node %s: try again in some seconds", t.ID, node)
+		}
+		return retry(t, now)
+	})
 }
 
 // UpdateAttachments exchanges a task's parameters, while it runs where its worker can do that.

@@ -169,7 +169,7 @@ func (u *unanswered) again(ctx context.Context, id string) {
 		}
 		return
 	}
-	if t.Executor == "" || t.AckedRevision >= t.DesiredRevision || t.LifecycleStatus == skalds.Created {
+	if t.Executor == "" || u.cluster.isOriginal(t.Executor) || t.AckedRevision >= t.DesiredRevision || t.LifecycleStatus == skalds.Created {
 		u.settled(id)
 		return
 	}

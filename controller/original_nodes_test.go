@@ -1,0 +1,459 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/controllertest"
+)
+
+// pythons is a Python node in memory, "py": it reads the store at an event, runs what is its own, and writes keys.
+type pythons struct {
+	*controllertest.Bus
+	store *controllertest.Store
+
+	mu     sync.Mutex // guards all below
+	dead   bool
+	deaf   bool // it takes no event
+	away   bool // its keys cannot be read
+	runs   map[string]*pythonRun
+	keys   map[string]skalds.OriginalTask
+	listed []string
+	at     time.Time
+	events []string
+	starts map[string]int
+}
+
+// pythonRun is a process.
+type pythonRun struct {
+	beatAt  time.Time
+	updates int
+}
+
+type pythonBeats struct {
+	*controllertest.Beats
+	*pythons
+}
+
+func (b pythonBeats) Ping(ctx context.Context) error { return b.Beats.Ping(ctx) }
+
+// withPython is inWorld with such a node, which offers Demo and Count.
+func withPython(t *testing.T, test func(t *testing.T, w *world, py *pythons)) {
+	t.Helper()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stop()
+		py := &pythons{Bus: w.bus, store: w.store, runs: map[string]*pythonRun{}, keys: map[string]skalds.OriginalTask{}, starts: map[string]int{}}
+		w.python = py
+		w.cfg.Originals = true
+		w.start()
+		w.await("the Python node is online", func() bool {
+			v, err := w.Nodes().Node(t.Context(), "py")
+			return err == nil && v.Online
+		})
+		test(t, w, py)
+	})
+}
+
+func (p *pythons) locked(fn func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fn()
+}
+
+func (p *pythons) PublishEvent(ctx context.Context, topic, _ string, e skalds.TaskEvent) error {
+	for _, id := range e.TaskIDs {
+		task, err := p.store.Task(ctx, id)
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.events = append(p.events, topic+" "+id)
+		run := p.runs[id]
+		switch {
+		case p.dead || p.deaf:
+		case topic == skalds.TopicTaskAssign && run != nil: // the original resets the state of what it has
+			p.keys[id] = skalds.OriginalTask{Found: true, Value: 7}
+		case topic == skalds.TopicTaskAssign && task.Executor == "py" && task.Source != "":
+			p.runs[id] = &pythonRun{}
+			p.starts[id]++
+		case topic == skalds.TopicTaskUpdate && run != nil && task.Executor == "py":
+			run.updates++
+		case topic == skalds.TopicTaskCancel && run != nil:
+			p.endLocked(id, skalds.OriginalCancelled, "")
+		}
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+func (p *pythons) endLocked(id string, value int, exception string) {
+	delete(p.runs, id)
+	p.keys[id] = skalds.OriginalTask{Found: true, Value: value, Left: time.Hour, Exception: exception}
+}
+
+// end has a process say a last word and leave.
+func (p *pythons) end(id string, value int, exception string) {
+	p.locked(func() { p.endLocked(id, value, exception) })
+}
+
+var errRedisAway = errors.New("redis is away")
+
+func (p *pythons) OriginalNodes(context.Context) ([]skalds.OriginalNode, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.away {
+		return nil, errRedisAway
+	}
+	if now := time.Now(); !p.dead && now.Sub(p.at) >= 3*time.Second {
+		p.at, p.listed = now, nil
+		for id := range p.runs {
+			p.listed = append(p.listed, id)
+		}
+	}
+	return []skalds.OriginalNode{{
+		ID: "py", Mode: skalds.NodeModeNode, Left: max(skalds.OriginalBeat-time.Since(p.at), 0), Classes: []string{"Demo", "Count"},
+		Tasks: slices.Clone(p.listed), ListedAt: p.at.UnixMilli(),
+	}}, nil
+}
+
+func (p *pythons) OriginalTasks(_ context.Context, ids []string) (map[string]skalds.OriginalTask, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.away {
+		return nil, errRedisAway
+	}
+	out := map[string]skalds.OriginalTask{}
+	for _, id := range ids {
+		out[id] = p.keys[id]
+		if r := p.runs[id]; r != nil && !p.dead {
+			if now := time.Now(); now.Sub(r.beatAt) >= 3*time.Second {
+				r.beatAt = now
+			}
+			out[id] = skalds.OriginalTask{Found: true, Value: 99, Left: skalds.OriginalBeat - time.Since(r.beatAt)}
+		}
+	}
+	return out, nil
+}
+
+func (p *pythons) ForgetOriginalTasks(_ context.Context, ids ...string) error {
+	p.locked(func() {
+		for _, id := range ids {
+			delete(p.keys, id)
+		}
+	})
+	return nil
+}
+
+func (p *pythons) sent(event string) (n int) {
+	p.locked(func() {
+		for _, e := range p.events {
+			if e == event {
+				n++
+			}
+		}
+	})
+	return n
+}
+
+func count(s *skalds.Spec) { s.ClassName = "Count" }
+
+func TestATaskOnAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		begun := time.Now()
+		w.create("t", count)
+		w.awaitState("t", skalds.Running)
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("running is known after %s", took)
+		}
+		task := w.task("t")
+		if task.Executor != "py" || task.Epoch != 1 || task.AckedRevision != task.DesiredRevision || task.WorkerVersion != "python@0.3.8" || py.sent("task.assign t") != 1 {
+			t.Errorf("runs as %+v after %v", task, py.events)
+		}
+		if _, err := w.Tasks().Pause(t.Context(), "t", "test"); !errors.Is(err, skalds.ErrConflict) || !strings.Contains(err.Error(), "cannot pause") {
+			t.Errorf("pause: %v", err)
+		}
+		time.Sleep(30 * time.Second)
+		if _, err := w.Tasks().UpdateAttachments(t.Context(), controller.AttachmentsUpdate{TaskID: "t", Attachments: []byte(`{"a":1}`), Who: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the update is told", func() bool { task := w.task("t"); return task.AckedRevision == task.DesiredRevision })
+		time.Sleep(time.Minute)
+		if n := py.sent("task.update.attachment t"); n != 1 || py.runs["t"].updates != 1 {
+			t.Errorf("told of one update %d times", n)
+		}
+		py.end("t", skalds.OriginalFinished, "")
+		w.awaitState("t", skalds.Finished)
+		if task := w.task("t"); task.Executor != "" || task.Exception != "" || task.EndedAt == 0 || task.LastExit.Kind != skalds.ExitCompleted {
+			t.Errorf("finished as %+v", task)
+		}
+		list, err := w.Tasks().Attempts(t.Context(), "t")
+		if err != nil || len(list) != 1 || list[0].Node != "py" || list[0].Exit.Kind != skalds.ExitCompleted || list[0].EndedAt <= list[0].StartedAt {
+			t.Errorf("attempts %+v, %v", list, err)
+		}
+		if py.starts["t"] != 1 || py.sent("task.cancel t") != 0 {
+			t.Errorf("events %v", py.events)
+		}
+	})
+}
+
+func TestCancelAndRetryOnAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t", count)
+		w.awaitState("t", skalds.Running)
+		time.Sleep(10 * time.Second)
+		v, err := w.Tasks().Cancel(t.Context(), "t", "test")
+		if err != nil || v.LifecycleStatus != skalds.Cancelled || v.Executor != "" || v.AckedRevision != v.DesiredRevision {
+			t.Fatalf("cancelled as %+v, %v", v.Task, err)
+		}
+		if _, err := w.Tasks().Retry(t.Context(), "t", "test"); !errors.Is(err, skalds.ErrConflict) || !strings.Contains(err.Error(), "may still be on Python node py") {
+			t.Errorf("retry while its process leaves: %v", err)
+		}
+		w.await("its process is gone", func() (gone bool) {
+			py.locked(func() { gone = py.runs["t"] == nil })
+			return gone
+		})
+		w.await("a retry is taken", func() bool {
+			_, err := w.Tasks().Retry(t.Context(), "t", "test")
+			return err == nil
+		})
+		w.awaitState("t", skalds.Running) // the end of the run before is not taken for this one's
+		time.Sleep(time.Minute)
+		if task := w.task("t"); task.LifecycleStatus != skalds.Running || task.Run != 1 || py.starts["t"] != 2 {
+			t.Errorf("%+v, started %d times", task, py.starts["t"])
+		}
+	})
+}
+
+func TestFailuresOnAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t", count, func(s *skalds.Spec) { s.Retry.MaxAttempts = 2 })
+		w.awaitState("t", skalds.Running)
+		py.end("t", skalds.OriginalFailed, "no such camera")
+		w.await("the second run", func() (again bool) {
+			py.locked(func() { again = py.starts["t"] == 2 })
+			return again
+		})
+		if n := py.sent("task.assign t"); n != 2 {
+			t.Errorf("assigned %d times", n)
+		}
+		w.awaitState("t", skalds.Running)
+		py.end("t", skalds.OriginalFailed, "still no camera")
+		w.awaitState("t", skalds.Failed)
+		if task := w.task("t"); task.Exception != "error: still no camera" || task.BudgetUsed != 2 || task.Executor != "" || task.Epoch < 3 {
+			t.Errorf("failed as %+v", task)
+		}
+		if list, err := w.Tasks().Attempts(t.Context(), "t"); err != nil || len(list) != 2 || list[0].Exit.Message != "no such camera" {
+			t.Errorf("attempts %+v, %v", list, err)
+		}
+	})
+}
+
+func TestALostPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t")
+		w.awaitState("t", skalds.Running)
+		a := w.startHost(w.host("a"))
+		a.Behave = forever
+		w.create("ours")
+		w.await("a task on our node", func() bool { return a.Runs("ours") })
+		begun := time.Now()
+		py.locked(func() { py.dead = true })
+		w.await("the task runs on our node", func() bool { return a.Runs("t") })
+		if took := time.Since(begun); took < 12*time.Second || took > 20*time.Second {
+			t.Errorf("moved after %s", took)
+		}
+		if task := w.task("t"); task.BudgetUsed != 0 || task.LastExit == nil || task.LastExit.Kind != skalds.ExitNodeLost {
+			t.Errorf("moved as %+v", task)
+		}
+		w.await("it is stored that the node is lost", func() bool {
+			v, err := w.Nodes().Node(t.Context(), "py")
+			return err == nil && !v.Online && v.LostAt != 0
+		})
+		py.locked(func() { py.dead, py.runs = false, map[string]*pythonRun{} })
+		w.await("it is back", func() bool {
+			v, err := w.Nodes().Node(t.Context(), "py")
+			return err == nil && v.Online && v.LostAt == 0
+		})
+	})
+}
+
+// TestALostEndOnAPythonNode plays the original's defect that the end of a task is lost.
+func TestALostEndOnAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t", count)
+		for range 3 {
+			w.awaitState("t", skalds.Running)
+			time.Sleep(5 * time.Second)
+			begun := time.Now()
+			py.locked(func() { delete(py.runs, "t"); delete(py.keys, "t") })
+			w.await("the run is given up", func() bool { return w.task("t").LifecycleStatus != skalds.Running })
+			if took := time.Since(begun); took > 15*time.Second {
+				t.Errorf("known after %s", took)
+			}
+		}
+		time.Sleep(time.Minute)
+		if task := w.task("t"); task.Quarantined == "" || !strings.Contains(task.Quarantined, "without a last word") || !strings.Contains(task.Exception, "may have finished") {
+			t.Errorf("after three lost ends: %+v", task)
+		}
+	})
+}
+
+func TestAPythonNodeThatTakesNothing(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		py.deaf = true
+		w.create("t")
+		time.Sleep(18 * time.Second)
+		if n := py.sent("task.assign t"); n != 3 {
+			t.Errorf("assigned %d times", n)
+		}
+		a := w.startHost(w.host("a"))
+		a.Behave = forever
+		w.await("our node takes it", func() bool { return a.Runs("t") })
+		if task := w.task("t"); task.BudgetUsed != 0 {
+			t.Errorf("moved as %+v", task)
+		}
+	})
+}
+
+func TestAnotherControllerGoesOnWithAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t", count)
+		w.awaitState("t", skalds.Running)
+		time.Sleep(10 * time.Second)
+		w.stop()
+		py.end("t", skalds.OriginalFinished, "")
+		time.Sleep(time.Minute)
+		w.start()
+		w.awaitState("t", skalds.Finished)
+		w.create("u", count) // the class is known from the start
+		w.awaitState("u", skalds.Running)
+		w.stop()
+		time.Sleep(time.Minute)
+		w.start()
+		time.Sleep(time.Minute)
+		if task := w.task("u"); task.LifecycleStatus != skalds.Running || task.Epoch != 1 || py.starts["u"] != 1 || py.sent("task.assign u") != 1 {
+			t.Errorf("after a change of controllers: %+v, %v", task, py.events)
+		}
+	})
+}
+
+func TestRedisIsAwayWithAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t", count)
+		w.awaitState("t", skalds.Running)
+		py.locked(func() { py.away = true })
+		time.Sleep(5 * time.Minute)
+		py.locked(func() { py.away = false })
+		time.Sleep(time.Minute)
+		if task := w.task("t"); task.LifecycleStatus != skalds.Running || task.Epoch != 1 {
+			t.Errorf("%+v", task)
+		}
+		if v, err := w.Nodes().Node(t.Context(), "py"); err != nil || !v.Online {
+			t.Errorf("the node is shown as %+v, %v", v, err)
+		}
+	})
+}
+
+// script puts a task into the store as scripts of the original do.
+func (p *pythons) script(t *testing.T, id, executor string) {
+	t.Helper()
+	now := time.Now().UnixMilli()
+	_, created, err := p.store.Create(t.Context(), &skalds.Task{
+		Spec:            skalds.Spec{ID: id, ClassName: "Count", Source: "script", Mode: skalds.ModePassive, IsPersistent: true, CreateDateTime: now},
+		LifecycleStatus: skalds.Created, Executor: executor, UpdateDateTime: now,
+	})
+	if err != nil || !created {
+		t.Fatal(created, err)
+	}
+}
+
+func TestTasksOfScripts(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		say := func(topic, id string) { // as a script does: the node and the controllers read it
+			if err := py.PublishEvent(t.Context(), topic, id, skalds.TaskEvent{TaskIDs: []string{id}}); err != nil {
+				t.Fatal(err)
+			}
+			w.bus.Request(topic, skalds.TaskEvent{TaskIDs: []string{id}})
+		}
+		py.script(t, "named", "py")
+		say(skalds.TopicTaskAssign, "named")
+		w.awaitState("named", skalds.Running)
+		py.script(t, "unnamed", "")
+		say(skalds.TopicTaskAssign, "unnamed")
+		w.awaitState("unnamed", skalds.Running)
+		py.script(t, "elsewhere", "nobody") // its node is not there
+		say(skalds.TopicTaskAssign, "elsewhere")
+		w.awaitState("elsewhere", skalds.Running)
+		time.Sleep(time.Minute)
+		for _, id := range []string{"named", "unnamed", "elsewhere"} {
+			if task := w.task(id); task.LifecycleStatus != skalds.Running || task.Executor != "py" || task.Epoch != 1 || py.starts[id] != 1 {
+				t.Errorf("%s: %+v, started %d times", id, task, py.starts[id])
+			}
+		}
+		if n := py.sent("task.assign named"); n != 1 { // the script's own
+			t.Errorf("assigned %d times: %v", n, py.events)
+		}
+		say(skalds.TopicTaskCancel, "named")
+		w.awaitState("named", skalds.Cancelled)
+		synctest.Wait()
+		if task := w.task("named"); task.Executor != "" {
+			t.Errorf("cancelled as %+v", task)
+		}
+	})
+}
+
+func TestAPythonNodeIsStopped(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t")
+		w.awaitState("t", skalds.Running)
+		a := w.startHost(w.host("a"))
+		a.Behave = forever
+		py.locked(func() { py.endLocked("t", skalds.OriginalCancelled, ""); py.dead = true }) // its program ends its workers
+		w.await("it goes on elsewhere", func() bool { return a.Runs("t") })
+		if task := w.task("t"); task.BudgetUsed != 0 {
+			t.Errorf("moved as %+v", task)
+		}
+	})
+}
+
+func TestAPythonNodeIsDrained(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t")
+		w.awaitState("t", skalds.Running)
+		a := w.startHost(w.host("a"))
+		a.Behave = forever
+		if _, err := w.Nodes().Drain(t.Context(), "py", true, "test"); err != nil {
+			t.Fatal(err)
+		}
+		w.await("it goes on elsewhere", func() bool { return a.Runs("t") })
+		var runs bool
+		py.locked(func() { runs = py.runs["t"] != nil })
+		if task := w.task("t"); runs || task.BudgetUsed != 0 {
+			t.Errorf("moved as %+v, runs on the Python node: %v", task, runs)
+		}
+	})
+}
+
+func TestAHostTakesTheIDOfAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t")
+		w.awaitState("t", skalds.Running)
+		py.locked(func() { py.dead = true })
+		h := w.host("py")
+		h.Behave = forever
+		w.startHost(h)
+		w.await("the task runs on the host", func() bool { return h.Runs("t") })
+		time.Sleep(time.Minute)
+		if task := w.task("t"); task.LifecycleStatus != skalds.Running || task.Executor != "py" || task.WorkerVersion != "demo@1.0.0" {
+			t.Errorf("%+v", task)
+		}
+	})
+}
