@@ -79,6 +79,7 @@ func (f *front) controllerConfig() controller.Config {
 		cfg.ID = controllerID()
 	}
 	cfg.Alone, cfg.Leads = f.alone, f.settings.ControllerMode == conf.ModeDispatcher
+	cfg.Originals = !f.alone // Python nodes read MongoDB by themselves
 	cfg.ServerURL, cfg.Lease, cfg.TaskWorkerRetry = f.url, f.lease, f.settings.TaskWorkerRetry
 	cfg.Dispatch.Strategy = dispatch.Strategy(f.settings.DispatcherStrategy.Name())
 	cfg.Retention, cfg.RetentionTasks = f.settings.Retention.D(), f.settings.RetentionTasks
