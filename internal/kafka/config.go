@@ -33,7 +33,8 @@ type Config struct {
 	// ReplicationFactor of topics that have to be made; default -1, which is the brokers' own default.
 	ReplicationFactor int
 
-	encryption *tls.Config // nil without TLS
+	encryption   *tls.Config // nil without TLS
+	uncompressed bool        // what is sent
 }
 
 func (c Config) withDefaults() Config {

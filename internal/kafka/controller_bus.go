@@ -18,8 +18,10 @@ var _ controller.Bus = (*ControllerBus)(nil)
 // ControllerBus is a controller's end of the bus.
 type ControllerBus struct{ *conn }
 
-// NewControllerBus sets up a controller's end; it connects when it is first used. A nil log is silent.
+// NewControllerBus sets up a controller's end; it connects when it is first used. A nil log is silent. What it sends is not
+// compressed: a node of the Python original stops reading for ever at the first message whose compression it does not have.
 func NewControllerBus(cfg Config, log hclog.Logger) (*ControllerBus, error) {
+	cfg.uncompressed = true
 	c, err := newConn(cfg, log)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,10 @@ type producer struct {
 
 func (c *conn) newProducer(topics map[string]string) (*producer, error) {
 	p := &producer{topics: topics}
+	compression := []kgo.CompressionCodec{kgo.SnappyCompression(), kgo.NoCompression()}
+	if c.cfg.uncompressed {
+		compression = compression[1:]
+	}
 	var err error
 	// A send can be given up while it is under way (the id then begins a new epoch): a heartbeat is given 500 ms.
 	p.Client, err = kgo.NewClient(append(c.cfg.options(),
@@ -40,6 +44,7 @@ func (c *conn) newProducer(topics map[string]string) (*producer, error) {
 		kgo.RecordDeliveryTimeout(sendTimeout),
 		kgo.ProduceRequestTimeout(sendTimeout),
 		kgo.RecordPartitioner(partitioner{}),
+		kgo.ProducerBatchCompression(compression...),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("set up a producer: %w", err)
