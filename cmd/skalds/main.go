@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	notifier, err := servicemanager.Take(os.Getenv, os.Unsetenv, os.Getpid())
 	if err != nil {
 		cli.PrintError(errOut, err) // it runs all the same
+	}
+	if notifier != nil { // a panic and a watchdog's SIGABRT are to end us by a signal: their exit code would be that of wrong settings
+		debug.SetTraceback("crash")
 	}
 	ctx, stop := untilSignal(withManager(ctx, notifier))
 	defer stop()

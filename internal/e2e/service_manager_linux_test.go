@@ -180,6 +180,19 @@ func TestAFrozenStandaloneFeedsNoWatchdog(t *testing.T) {
 	}
 	fed := len(m.find(pid, "WATCHDOG=1"))
 	p.wait("the watchdog is fed again", func() bool { return len(m.find(pid, "WATCHDOG=1")) > fed })
+
+	// How systemd ends it: it must not look like wrong settings, after which it is not started again.
+	if err := p.cmd.Process.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+	if s, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !s.Signaled() || s.Signal() != syscall.SIGABRT {
+		t.Errorf("it ended with %s", p.cmd.ProcessState)
+	}
+	if !strings.Contains(p.log.String(), "SIGABRT: abort") {
+		t.Error("it left no trace")
+	}
+	waitGone(t)
 }
 
 // A host alone is ready when it can run tasks; one of a cluster when its hello is on the bus, however long that takes.
