@@ -74,6 +74,13 @@ type Node struct {
 	Partition   int32    `json:"partition"`
 	Cordoned    bool     `json:"cordoned,omitempty"` // gets no new task
 	Draining    bool     `json:"draining,omitempty"` // its tasks move away
+
+	DrainBegan    int64 `json:"drainBegan,omitempty"`    // ms since epoch, while it is draining
+	DrainDeadline int64 `json:"drainDeadline,omitempty"` // ms since epoch: when it ends what is left; 0: never
+
+	// Labels were given to it by people; where its host announces one of the same name, these win.
+	Labels map[string]string `json:"labels,omitempty"`
+
 	LastHelloAt int64    `json:"lastHelloAt"`        // ms since epoch
 	LostAt      int64    `json:"lostAt,omitempty"`   // ms since epoch; 0: not lost
 	Workers     []string `json:"workers,omitempty"`  // "name@version@digest"

@@ -47,6 +47,12 @@ type liveTask struct {
 	status skalds.InstanceStatus
 }
 
+// lease is how long a node lives after a heartbeat, with what is added for clocks and delays.
+func (c *cluster) lease() time.Duration {
+	l := monitor.ForLease(c.cfg.Lease)
+	return l.Lease + l.Drift
+}
+
 func newCluster(cfg Config) *cluster {
 	return &cluster{
 		cfg: cfg, history: newUsageHistory(), records: make(chan struct{}, 1), ledger: dispatch.NewLedger(cfg.Dispatch),
@@ -79,13 +85,14 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 		switch {
 		case n.LostAt == 0:
 			c.leases.Watch(n.ID, now)
-		case m.seenAt.UnixMilli() < n.LostAt:
-			m.online = false
+		case m.seenAt.UnixMilli() < n.LostAt: // somebody has declared it lost
+			m.online, m.greeted, m.asked = false, 0, 0
 		}
 		if !c.leads {
 			m.greeted = n.Incarnation
 		}
 		c.ledger.SetWorkers(n.ID, workersOn(workers, n.ID))
+		c.ledger.SetLabels(n.ID, n.Labels)
 		c.judge(n.ID)
 	}
 }
@@ -393,6 +400,7 @@ func (c *cluster) stored(n skalds.Node) bool {
 	if !m.original {
 		c.loadOriginal(m)
 	}
+	c.ledger.SetLabels(n.ID, n.Labels)
 	return c.judge(n.ID)
 }
 
@@ -505,6 +513,14 @@ func (c *cluster) isAlive(id string) bool {
 		return m.online
 	}
 	return c.leases.Alive(id)
+}
+
+// isHeard reports whether heartbeats come of a node, since it was lost or declared so if it was.
+func (c *cluster) isHeard(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.nodes[id]
+	return m != nil && m.online
 }
 
 // incarnation is the highest that is known of a node, by its hellos or its heartbeats.

@@ -201,9 +201,10 @@ func drain(t *skalds.Task) bool {
 	return true
 }
 
-// nodeLost takes a task back from a node that has gone silent. Tasks of mode keep stay: they go on there.
+// nodeLost takes a task back from a node that has gone silent. Tasks of mode keep stay: they go on there; so do those of its own
+// workers file, which nobody else runs.
 func nodeLost(t *skalds.Task, why string, now int64) bool {
-	if !t.LifecycleStatus.OnNode() || t.Executor == "" || t.OnDisconnect == skalds.OnDisconnectKeep {
+	if !t.LifecycleStatus.OnNode() || t.Executor == "" || t.OnDisconnect == skalds.OnDisconnectKeep || t.Mode == skalds.ModeActive {
 		return false
 	}
 	takenFromNode(t, lossOf(t.Executor, why), now)

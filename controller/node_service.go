@@ -37,7 +37,7 @@ func (s *NodeService) Nodes(ctx context.Context) ([]NodeView, error) {
 func (s *NodeService) Node(ctx context.Context, id string) (NodeView, error) {
 	v, ok := s.cluster.view(id)
 	if !ok {
-		return NodeView{}, skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
+		return NodeView{}, unknownNode(id)
 	}
 	var err error
 	v.Tasks, err = s.store.OnNode(ctx, id)
@@ -47,7 +47,7 @@ func (s *NodeService) Node(ctx context.Context, id string) (NodeView, error) {
 // Cordon keeps new tasks away from a node, or lets them come again.
 func (s *NodeService) Cordon(ctx context.Context, id string, cordoned bool, who string) (NodeView, error) {
 	action := map[bool]string{true: "cordon", false: "uncordon"}[cordoned]
-	if err := s.amend(ctx, id, who, action, func(n *skalds.Node) { n.Cordoned = cordoned }); err != nil {
+	if err := s.amend(ctx, id, &AuditEntry{Who: who, Action: action}, func(n *skalds.Node) { n.Cordoned = cordoned }); err != nil {
 		return NodeView{}, err
 	}
 	return s.Node(ctx, id)
@@ -57,7 +57,7 @@ func (s *NodeService) Cordon(ctx context.Context, id string, cordoned bool, who 
 // the node's own workers file stay.
 func (s *NodeService) Drain(ctx context.Context, id string, draining bool, who string) (NodeView, error) {
 	action := map[bool]string{true: "drain", false: "undrain"}[draining]
-	if err := s.amend(ctx, id, who, action, func(n *skalds.Node) { n.Draining = draining }); err != nil {
+	if err := s.amend(ctx, id, &AuditEntry{Who: who, Action: action}, func(n *skalds.Node) { n.Draining = draining }); err != nil {
 		return NodeView{}, err
 	}
 	if draining {
@@ -94,16 +94,22 @@ func (s *NodeService) evict(ctx context.Context, id string) error {
 	return errors.Join(errs...)
 }
 
-func (s *NodeService) amend(ctx context.Context, id, who, action string, change func(*skalds.Node)) error {
+func unknownNode(id string) error {
+	return skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
+}
+
+// amend changes the record of a node on a user's word. change may be called several times, and may fill in the entry.
+func (s *NodeService) amend(ctx context.Context, id string, entry *AuditEntry, change func(*skalds.Node)) error {
 	if _, ok := s.cluster.view(id); !ok {
-		return skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
+		return unknownNode(id)
 	}
 	freed, err := s.tasks.picture.saveNode(ctx, s.store, id, change)
 	if err != nil {
 		return err
 	}
-	s.tasks.audit(ctx, AuditEntry{Who: who, Action: action, NodeID: id})
-	s.log.Info("node changed", "node_id", id, "action", action, "who", who)
+	entry.NodeID = id
+	s.tasks.audit(ctx, *entry)
+	s.log.Info("node changed", "node_id", id, "action", entry.Action, "who", entry.Who)
 	status := skalds.NodeOffline
 	if v, ok := s.cluster.view(id); ok && v.Online {
 		status = skalds.NodeOnline

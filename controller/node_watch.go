@@ -254,30 +254,8 @@ func (w *nodeWatch) saveLost(ctx context.Context, id string) error {
 }
 
 func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {
-	list, err := w.store.OnNode(ctx, id)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, seen := range list {
-		var before *skalds.Task
-		t, err := w.tasks.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
-			before = t.Clone()
-			if t.Executor != id || t.Epoch != seen.Epoch || w.cluster.isAlive(id) || !nodeLost(t, why, now) {
-				return errNoChange
-			}
-			return nil
-		})
-		switch {
-		case errors.Is(err, skalds.ErrNotFound):
-		case err != nil:
-			errs = append(errs, err)
-		case t.Epoch != before.Epoch:
-			w.tasks.recordLoss(ctx, before, t.LastExit)
-			if t.Quarantined != "" {
-				w.log.Error("task is in quarantine", "task_id", t.ID, "reason", t.Quarantined)
-			}
-		}
-	}
-	return errors.Join(errs...)
+	_, _, err := w.tasks.takeBack(ctx, id, func(t *skalds.Task, now int64) bool {
+		return !w.cluster.isAlive(id) && nodeLost(t, why, now)
+	})
+	return err
 }

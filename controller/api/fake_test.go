@@ -303,6 +303,29 @@ func (f *fake) Drain(_ context.Context, id string, draining bool, _ string) (con
 	return f.mark(id, func(v *controller.NodeView) { v.Draining = draining })
 }
 
+func (f *fake) SetLabels(_ context.Context, id string, labels map[string]*string, replace bool, _ string) (controller.NodeView, error) {
+	return f.mark(id, func(v *controller.NodeView) {
+		if replace || v.Labels == nil {
+			v.Labels = map[string]string{}
+		}
+		for k, label := range labels {
+			if label == nil {
+				delete(v.Labels, k)
+			} else {
+				v.Labels[k] = *label
+			}
+		}
+	})
+}
+
+func (f *fake) DeclareLost(_ context.Context, id string, machineOff bool, _ string) (controller.Loss, error) {
+	v, err := f.mark(id, func(v *controller.NodeView) { v.Online, v.LostAt = false, 1000 })
+	if machineOff {
+		return controller.Loss{Node: v, Moved: []string{"a", "keeps"}}, err
+	}
+	return controller.Loss{Node: v, Moved: []string{"a"}, Kept: []string{"keeps"}, MayRunUntil: 7200}, err
+}
+
 func (f *fake) Workers(context.Context) ([]controller.WorkerOnNodes, error) {
 	return []controller.WorkerOnNodes{{
 		WorkerInfo: skalds.WorkerInfo{Name: "echo", Version: "1.0.0", Digest: "sha256:00", Classes: []skalds.ClassInfo{{ClassName: "Echo", Schema: json.RawMessage(`{"type":"object"}`)}}},

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"maps"
 	"strconv"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/dispatch"
 )
 
 // NodeResponse is a node as clients see it: the fields of the original first, then ours.
@@ -25,7 +27,9 @@ type NodeResponse struct {
 	Enforcement *skalds.Enforcement  `json:"enforcement" doc:"by what limits hold here, and what that is worth"`
 	Isolation   skalds.NodeAbilities `json:"isolation" doc:"for each ability to isolate tasks why this node does not have it; empty: it does; null: not known"`
 	Instances   []NodeInstance       `json:"instances"`
-	Labels      map[string]string    `json:"labels"`
+	Labels      map[string]string    `json:"labels" doc:"that constraints are matched against: those announced, and over them those given"`
+	Announced   map[string]string    `json:"labelsAnnounced" doc:"by its host"`
+	Given       map[string]string    `json:"labelsGiven" doc:"by PUT or PATCH /labels: they win over those announced"`
 	Problems    []skalds.NodeProblem `json:"problems" doc:"files there that cannot be used until somebody repairs them"`
 	Workers     []string             `json:"workers" doc:"name@version"`
 	Greeted     bool                 `json:"greeted" doc:"its hello was answered: it gets tasks, unless it is cordoned or draining"`
@@ -70,12 +74,14 @@ func nodeStatus(v controller.NodeView) string {
 func nodeResponse(v controller.NodeView) NodeResponse {
 	r := NodeResponse{
 		ID: v.ID, Type: v.Mode, Status: nodeStatus(v), LastHeartbeat: strconv.FormatInt(v.SeenAt, 10), SupportedTasks: []string{},
-		CurrentTasks: []string{}, TaskCount: len(v.Tasks), Instances: []NodeInstance{}, Labels: map[string]string{}, Workers: []string{}, Problems: []skalds.NodeProblem{},
+		CurrentTasks: []string{}, TaskCount: len(v.Tasks), Instances: []NodeInstance{}, Labels: map[string]string{}, Announced: map[string]string{}, Given: map[string]string{}, Workers: []string{}, Problems: []skalds.NodeProblem{},
 		Greeted: v.Greeted, Cordoned: v.Cordoned, Draining: v.Draining, Incarnation: v.Incarnation, LostAt: v.LostAt,
 	}
 	for _, t := range v.Tasks {
 		r.CurrentTasks = append(r.CurrentTasks, t.ID)
 	}
+	maps.Copy(r.Given, v.Labels)
+	maps.Copy(r.Labels, v.Labels)
 	hb := v.Heartbeat
 	if hb == nil {
 		return r
@@ -87,9 +93,8 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 	r.SupportedTasks = append(r.SupportedTasks, hb.Classes...)
 	r.Workers = append(r.Workers, hb.Workers...)
 	r.Problems = append(r.Problems, hb.Problems...)
-	if hb.Labels != nil {
-		r.Labels = hb.Labels
-	}
+	maps.Copy(r.Announced, hb.Labels)
+	maps.Copy(r.Labels, dispatch.JoinLabels(hb.Labels, v.Labels))
 	if !v.Online {
 		return r // what it ran last is no news
 	}

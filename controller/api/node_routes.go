@@ -49,6 +49,12 @@ func (r *routes) nodeRoutes() {
 		return &nodeOutput{nodeResponse(v)}, nil
 	})
 	r.nodeOriginalRoutes()
+	handle(r, http.MethodPut, "/api/skalds/{skald_id}/labels", "Say which labels a node is given, beside those that its host announces", r.labels(true),
+		status(http.StatusAccepted), body[SetLabels](r))
+	handle(r, http.MethodPatch, "/api/skalds/{skald_id}/labels", "Change some of the labels that a node is given", r.labels(false),
+		status(http.StatusAccepted), body[SetLabels](r))
+	handle(r, http.MethodPost, "/api/skalds/{skald_id}/declare-lost", "Take the tasks of a silent node back before its lease is over", r.declareLost,
+		status(http.StatusAccepted), body[DeclareLost](r))
 	change := func(verb, summary string, do func(ctx context.Context, id string) (controller.NodeView, error)) {
 		handle(r, http.MethodPost, "/api/skalds/{skald_id}/"+verb, summary, func(ctx context.Context, in *drainInput) (*nodeOutput, error) {
 			if err := in.check(); err != nil {
@@ -84,6 +90,66 @@ func (r *routes) nodeRoutes() {
 	change("undrain", "End draining a node", func(ctx context.Context, id string) (controller.NodeView, error) {
 		return r.nodes.Drain(ctx, id, false, who(ctx))
 	})
+}
+
+// SetLabels is the body of PUT and PATCH /api/skalds/{skald_id}/labels.
+type SetLabels struct {
+	Labels map[string]*string `json:"labels" doc:"PUT: all that the node is given; PATCH: what changes, null takes a label away"`
+}
+
+type labelsInput struct {
+	NodePath
+	RawBody []byte `contentType:"application/json"`
+}
+
+func (r *routes) labels(replace bool) func(ctx context.Context, in *labelsInput) (*nodeOutput, error) {
+	return func(ctx context.Context, in *labelsInput) (*nodeOutput, error) {
+		if err := in.check(); err != nil {
+			return nil, err
+		}
+		b, err := decodeBody[SetLabels](r, in.RawBody)
+		if err != nil {
+			return nil, err
+		}
+		v, err := r.nodes.SetLabels(ctx, in.ID, b.Labels, replace, who(ctx))
+		if err != nil {
+			return nil, err
+		}
+		return &nodeOutput{nodeResponse(v)}, nil
+	}
+}
+
+// DeclareLost is the body of POST /api/skalds/{skald_id}/declare-lost; it may be left out.
+type DeclareLost struct {
+	MachineOff bool `json:"machineOff,omitempty" doc:"nothing can run there any more: tasks that are to stay with a silent node move too"`
+}
+
+// NodeLoss is what became of a node that was declared lost.
+type NodeLoss struct {
+	Node        NodeResponse `json:"node"`
+	Moved       []string     `json:"moved" doc:"ids of tasks that were taken back, to be handed out anew"`
+	Kept        []string     `json:"kept" doc:"ids of tasks that stay with the node: onDisconnect is keep, or they are of its workers file"`
+	MayRunUntil int64        `json:"mayRunUntil,omitempty" doc:"ms since epoch: until then a host that is only cut off may still run what has moved"`
+}
+
+type lossOutput struct{ Body NodeLoss }
+
+func (r *routes) declareLost(ctx context.Context, in *drainInput) (*lossOutput, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	var b DeclareLost
+	if len(in.RawBody) > 0 {
+		var err error
+		if b, err = decodeBody[DeclareLost](r, in.RawBody); err != nil {
+			return nil, err
+		}
+	}
+	l, err := r.nodes.DeclareLost(ctx, in.ID, b.MachineOff, who(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &lossOutput{NodeLoss{nodeResponse(l.Node), append([]string{}, l.Moved...), append([]string{}, l.Kept...), l.MayRunUntil}}, nil
 }
 
 func (r *routes) node(ctx context.Context, in *NodePath) (controller.NodeView, error) {

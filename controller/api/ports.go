@@ -36,6 +36,8 @@ type NodeService interface {
 	Node(ctx context.Context, id string) (controller.NodeView, error)
 	Cordon(ctx context.Context, id string, cordoned bool, who string) (controller.NodeView, error)
 	Drain(ctx context.Context, id string, draining bool, who string) (controller.NodeView, error)
+	SetLabels(ctx context.Context, id string, labels map[string]*string, replace bool, who string) (controller.NodeView, error)
+	DeclareLost(ctx context.Context, id string, machineOff bool, who string) (controller.Loss, error)
 	Workers(ctx context.Context) ([]controller.WorkerOnNodes, error)
 	Summary(ctx context.Context) (controller.Summary, error)
 }

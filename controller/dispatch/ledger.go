@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -64,9 +65,11 @@ type Ledger struct {
 // node is one node's page.
 type node struct {
 	id        string
-	blocked   string // why it gets nothing new; empty: it may
-	bound     bool   // but for what is bound to it
-	labels    map[string]string
+	blocked   string            // why it gets nothing new; empty: it may
+	bound     bool              // but for what is bound to it
+	announced map[string]string // labels that its host says it has
+	given     map[string]string // those that people gave it
+	labels    map[string]string // both
 	isolation skalds.NodeAbilities
 	capacity  skalds.Capacity
 	foreign   skalds.Usage // smoothed
@@ -146,6 +149,24 @@ func (l *Ledger) SetWorkers(nodeID string, workers []skalds.WorkerInfo) {
 	l.index(n, offers(workers))
 }
 
+// SetLabels says which labels people gave to a node.
+func (l *Ledger) SetLabels(nodeID string, given map[string]string) {
+	n := l.node(nodeID)
+	n.given = given
+	n.labels = JoinLabels(n.announced, n.given)
+}
+
+// JoinLabels are the labels that count: what the host announces, and over it what people gave. Neither is changed.
+func JoinLabels(announced, given map[string]string) map[string]string {
+	if len(given) == 0 {
+		return announced
+	}
+	out := make(map[string]string, len(announced)+len(given))
+	maps.Copy(out, announced)
+	maps.Copy(out, given)
+	return out
+}
+
 // index exchanges what a node offers, in the index of classes too.
 func (l *Ledger) index(n *node, now map[string][]offer) {
 	byID := func(a *node, id string) int { return strings.Compare(a.id, id) }
@@ -170,7 +191,8 @@ const foreignWeight = 0.3
 // Observe takes a heartbeat: what the node has, what others use of it, and what each task takes. It learns from it.
 func (l *Ledger) Observe(hb *skalds.Heartbeat, now time.Time) {
 	n := l.node(hb.NodeID)
-	n.labels, n.isolation, n.capacity = hb.Labels, hb.Isolation, hb.Capacity
+	n.announced, n.isolation, n.capacity = hb.Labels, hb.Isolation, hb.Capacity
+	n.labels = JoinLabels(n.announced, n.given)
 	if !n.beaten {
 		n.foreign, n.beaten = hb.Foreign, true
 	} else {

@@ -16,7 +16,8 @@ func (c *commands) node() *cobra.Command {
 		c.nodeChange("drain", "Move the tasks of nodes away; none is cancelled", "is draining", (*client.Client).Drain),
 		c.nodeChange("undrain", "End draining nodes", "is no longer draining", (*client.Client).Undrain),
 		c.nodeChange("cordon", "Give nodes no new task", "gets no new task", (*client.Client).Cordon),
-		c.nodeChange("uncordon", "Give nodes new tasks again", "gets new tasks again", (*client.Client).Uncordon))
+		c.nodeChange("uncordon", "Give nodes new tasks again", "gets new tasks again", (*client.Client).Uncordon),
+		c.nodeLabel(), c.nodeDeclareLost())
 }
 
 func (c *commands) nodeChange(verb, short, now string, do func(*client.Client, context.Context, string) (api.NodeResponse, error)) *cobra.Command {

@@ -168,3 +168,33 @@ func TestANewWorkerBuilds(t *testing.T) {
 	s.env = nil
 	s.run(t, "worker", "new", "x").check(t, 1, "", "…is not found above")
 }
+
+func TestLabelsOfNodes(t *testing.T) {
+	w := start(t)
+	w.run(t, "node", "label", "node-1", "zone=b", "gpu").check(t, 0, "node node-1 has gpu=true, zone=b\n", "")
+	w.run(t, "node", "get", "node-1").check(t, 0, "…gpu=true, zone=b", "")
+	if n := decode[api.NodeResponse](t, w.run(t, "node", "label", "node-1", "zone-", "-o", "json")); len(n.Given) != 1 || n.Given["gpu"] != "true" || n.Labels["zone"] != "" {
+		t.Errorf("given %v, of all %v", n.Given, n.Labels)
+	}
+	w.run(t, "node", "label", "node-1", "--replace").check(t, 0, "node node-1 has no labels\n", "")
+	w.run(t, "node", "label", "node-1").check(t, 2, "", "…say which labels")
+	w.run(t, "node", "label", "node-1", "=b").check(t, 2, "", "…is no label")
+	w.run(t, "node", "label", "node-1", "a", "a-").check(t, 2, "", "…twice")
+	w.run(t, "node", "label", "node-1", "a=").check(t, 3, "", "…labels.a: must have a value")
+	w.run(t, "node", "label", "nope", "a").check(t, 4, "", "…nope")
+}
+
+func TestALivingNodeIsNotDeclaredLost(t *testing.T) {
+	w := start(t)
+	w.run(t, "node", "declare-lost", "node-1").check(t, 5, "", "…node node-1 is alive")
+	w.run(t, "node", "declare-lost", "nope").check(t, 4, "", "…nope")
+	w.Host.Behave = controllertest.ForEver
+	w.run(t, "task", "create", "Demo", "--id", "a").check(t, 0, "task a created\n", "")
+	w.running(t, "a")
+	w.Host.Kill()
+	w.Until(t, "it is declared lost", func() bool {
+		r := w.run(t, "node", "declare-lost", "node-1")
+		return r.code == 0 && strings.Contains(r.out, "node node-1 is lost, 1 task taken back")
+	})
+	w.run(t, "node", "list").check(t, 0, "…offline (lost)", "")
+}

@@ -25,7 +25,7 @@ func TestWrongCommandLines(t *testing.T) {
 	for args, want := range map[string]string{
 		"tsak list":                               "\"tsak\" is no command of skalds: did you mean task? (see `skalds --help`)",
 		"task lsit":                               "\"lsit\" is no command of skalds task: did you mean list or wait? (see `skalds task --help`)",
-		"node":                                    "say what to do: cordon, drain, get, list, uncordon, undrain (see `skalds node --help`)",
+		"node":                                    "say what to do: cordon, declare-lost, drain, get, label, list, uncordon, undrain (see `skalds node --help`)",
 		"task get":                                "name the task by its id: `skalds task list` shows them (see `skalds task get --help`)",
 		"task cancel":                             "name the task by its id: `skalds task list` shows them (see `skalds task cancel --help`)",
 		"task get a b":                            "\"b\" is too much: name one task (see `skalds task get --help`)",

@@ -88,6 +88,23 @@ func (c *Client) Undrain(ctx context.Context, id string) (api.NodeResponse, erro
 	return c.changeNode(ctx, id, "undrain")
 }
 
+// LabelNode changes the labels that a node is given; nil takes one away, so that what its host announces counts again. With replace
+// they are all that it is given.
+func (c *Client) LabelNode(ctx context.Context, id string, labels map[string]*string, replace bool) (out api.NodeResponse, err error) {
+	method := http.MethodPatch
+	if replace {
+		method = http.MethodPut
+	}
+	err = c.call(ctx, method, nodePath(id, "labels"), nil, api.SetLabels{Labels: labels}, &out)
+	return out, err
+}
+
+// DeclareLost takes the tasks of a silent node back before its lease is over; with machineOff also those that are to stay with it.
+func (c *Client) DeclareLost(ctx context.Context, id string, machineOff bool) (out api.NodeLoss, err error) {
+	err = c.call(ctx, http.MethodPost, nodePath(id, "declare-lost"), nil, api.DeclareLost{MachineOff: machineOff}, &out)
+	return out, err
+}
+
 // Workers lists every plugin and the nodes that have it.
 func (c *Client) Workers(ctx context.Context) (out api.WorkerList, err error) {
 	err = c.call(ctx, http.MethodGet, "/api/workers/", nil, nil, &out)

@@ -1,0 +1,103 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// heardLately is how long after its last heartbeat a node counts as alive for those who want to declare it lost.
+const heardLately = 2500 * time.Millisecond
+
+// Loss is what became of a node that somebody has declared lost.
+type Loss struct {
+	Node NodeView
+	// MayRunUntil is when the lease of a host that is only cut off ends, ms since epoch: until then it may still run what has moved,
+	// though nothing that it reports of that is accepted. 0: it is over, or it was said that the machine is off.
+	MayRunUntil int64
+	Moved       []string // tasks that were taken back, to be handed out anew
+	Kept        []string // tasks that stay, because they are to go on with a silent node
+}
+
+// DeclareLost takes the tasks of a silent node back at once, before its lease is over or while controllers are blind. A node that
+// is heard is refused: it is alive, and to be drained. What is to stay with a silent node (onDisconnect: keep) stays, unless
+// machineOff says that nothing can run there any more; tasks of its own workers file stay always. It can be repeated.
+func (s *NodeService) DeclareLost(ctx context.Context, id string, machineOff bool, who string) (Loss, error) {
+	now := s.tasks.clock.Now()
+	v, ok := s.cluster.view(id)
+	switch {
+	case !ok:
+		return Loss{}, unknownNode(id)
+	case v.Online && now.UnixMilli()-v.SeenAt < heardLately.Milliseconds():
+		return Loss{}, skalds.Errorf(skalds.CodeConflict, "node %s is alive: its last heartbeat came %s ago; drain it, or stop its host", id, now.Sub(time.UnixMilli(v.SeenAt)).Round(time.Millisecond))
+	}
+	lostAt := now.UnixMilli()
+	action := "declare lost"
+	if machineOff {
+		action = "declare lost, machine off"
+	}
+	err := s.amend(ctx, id, &AuditEntry{Who: who, Action: action}, func(n *skalds.Node) {
+		if n.LostAt == 0 {
+			n.LostAt = lostAt
+		}
+	})
+	if err != nil {
+		return Loss{}, err
+	}
+	s.cluster.silent(id, s.cluster.nodeRecord(id).LostAt)
+	s.tasks.publishNode(id, skalds.NodeOffline)
+	out := Loss{}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), evictTimeout)
+	defer cancel()
+	why := "was declared lost by " + who
+	out.Moved, out.Kept, err = s.tasks.takeBack(ctx, id, func(t *skalds.Task, now int64) bool {
+		if s.cluster.isHeard(id) {
+			return false // it has come back
+		}
+		return nodeLost(t, why, now) || machineOff && instanceDead(t, id, t.Epoch, false, now)
+	})
+	if err != nil {
+		return Loss{}, err
+	}
+	if end := v.SeenAt + s.cluster.lease().Milliseconds(); !machineOff && v.SeenAt > 0 && end > s.tasks.now() && len(out.Moved) > 0 {
+		out.MayRunUntil = end
+	}
+	out.Node, err = s.Node(ctx, id)
+	return out, err
+}
+
+// takeBack has take decide on every task of a node, and writes down what was lost. A task that is not there any more, or whose
+// epoch is over, is left alone.
+func (s *TaskService) takeBack(ctx context.Context, node string, take func(t *skalds.Task, now int64) bool) (moved, kept []string, err error) {
+	list, err := s.store.OnNode(ctx, node)
+	if err != nil {
+		return nil, nil, err
+	}
+	var errs []error
+	for _, seen := range list {
+		var before *skalds.Task
+		t, err := s.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
+			before = t.Clone()
+			if t.Executor != node || t.Epoch != seen.Epoch || !take(t, now) {
+				return errNoChange
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, skalds.ErrNotFound):
+		case err != nil:
+			errs = append(errs, err)
+		case t.Epoch != before.Epoch:
+			moved = append(moved, t.ID)
+			s.recordLoss(ctx, before, t.LastExit)
+			if t.Quarantined != "" {
+				s.log.Error("task is in quarantine", "task_id", t.ID, "reason", t.Quarantined)
+			}
+		case t.Executor == node && t.LifecycleStatus.OnNode():
+			kept = append(kept, t.ID)
+		}
+	}
+	return moved, kept, errors.Join(errs...)
+}
