@@ -25,7 +25,7 @@ type services struct {
 // joined are the services of a standalone.
 func joined(j embedded.Join) services {
 	return services{
-		kafka: kafka.Config{Brokers: j.KafkaBrokers, User: j.KafkaUser, Password: j.KafkaPassword, Mechanism: j.KafkaMechanism, TLS: j.KafkaTLS},
+		kafka: kafka.Config{Brokers: j.KafkaBrokers, User: j.KafkaUser, Password: j.KafkaPassword, Mechanism: j.KafkaMechanism, TLS: j.KafkaTLS, CAFile: j.KafkaCAFile},
 		redis: redis.Config{Addr: j.RedisAddr, Password: j.RedisPassword},
 	}
 }

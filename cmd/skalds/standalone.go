@@ -58,7 +58,7 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 		at := clusterServices(loaded.Settings)
 		if c.Flags().Changed("kafka") {
 			s.elsewhere.KafkaBrokers, s.elsewhere.KafkaUser, s.elsewhere.KafkaPassword = at.kafka.Brokers, at.kafka.User, at.kafka.Password
-			s.elsewhere.KafkaMechanism, s.elsewhere.KafkaTLS = at.kafka.Mechanism, at.kafka.TLS
+			s.elsewhere.KafkaMechanism, s.elsewhere.KafkaTLS, s.elsewhere.KafkaCAFile = at.kafka.Mechanism, at.kafka.TLS, at.kafka.CAFile
 		}
 		if c.Flags().Changed("redis") {
 			s.elsewhere.RedisAddr, s.elsewhere.RedisPassword = at.redis.Addr, at.redis.Password

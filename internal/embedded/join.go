@@ -23,6 +23,7 @@ type Join struct {
 	// KafkaMechanism and KafkaTLS are of brokers that run elsewhere; empty: PLAIN, without TLS.
 	KafkaMechanism string `json:"kafkaMechanism,omitempty"`
 	KafkaTLS       bool   `json:"kafkaTLS,omitempty"`
+	KafkaCAFile    string `json:"kafkaCAFile,omitempty"`
 	RedisAddr      string `json:"redisAddr"`
 	RedisPassword  string `json:"redisPassword"`
 	Server         string `json:"server,omitempty"` // URL of the controller

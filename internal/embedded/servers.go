@@ -71,7 +71,7 @@ func Start(ctx context.Context, cfg Config) (*Servers, error) {
 	}}
 	if e := cfg.Elsewhere; len(e.KafkaBrokers) > 0 {
 		s.join.KafkaBrokers, s.join.KafkaUser, s.join.KafkaPassword = e.KafkaBrokers, e.KafkaUser, e.KafkaPassword
-		s.join.KafkaMechanism, s.join.KafkaTLS, s.join.KafkaElsewhere = e.KafkaMechanism, e.KafkaTLS, true
+		s.join.KafkaMechanism, s.join.KafkaTLS, s.join.KafkaCAFile, s.join.KafkaElsewhere = e.KafkaMechanism, e.KafkaTLS, e.KafkaCAFile, true
 	} else if err := s.startBus(before, log); err != nil {
 		return nil, err
 	}
