@@ -54,7 +54,8 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 func away(err error) bool {
 	var selection topology.ServerSelectionError
 	var connection topology.ConnectionError
-	return errors.As(err, &selection) || errors.As(err, &connection) || driver.IsTimeout(err) || driver.IsNetworkError(err) ||
+	var pool wire.RetryablePoolError // the connections were given up because another one broke
+	return errors.As(err, &selection) || errors.As(err, &connection) || errors.As(err, &pool) || driver.IsTimeout(err) || driver.IsNetworkError(err) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
 
