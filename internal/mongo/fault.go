@@ -17,7 +17,6 @@ import (
 const (
 	codeUnauthorized         = 13
 	codeAuthenticationFailed = 18
-	codeIllegalOperation     = 20
 	codeWriteConflict        = 112
 	codeNotEnoughSpace       = 14031
 	codeTooLarge             = 10334
@@ -65,8 +64,6 @@ func (s *Store) refused(what string, server driver.ServerError, err error) error
 	case server.HasErrorCode(codeAuthenticationFailed), server.HasErrorCode(codeUnauthorized):
 		return s.away(fmt.Sprintf("%s: MongoDB at %s does not let us in: check user and password of MONGO_HOST, its authSource, and that the user may read and write %q",
 			what, s.addr, s.cfg.Database), err)
-	case server.HasErrorCode(codeIllegalOperation) && server.HasErrorMessage("Transaction numbers"):
-		return s.away(fmt.Sprintf("%s: MongoDB at %s is no replica set: start it with --replSet and run rs.initiate(), be it the only one of the set", what, s.addr), err)
 	case server.HasErrorCode(codeNotEnoughSpace):
 		return s.away(fmt.Sprintf("%s: the disk of MongoDB at %s is full: free some space there", what, s.addr), err)
 	case server.HasErrorCode(codeTooLarge):

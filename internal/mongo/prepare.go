@@ -58,8 +58,25 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.warnOfOne(ctx); err != nil {
+		return err
+	}
 	s.prepared.Store(true)
 	return nil
+}
+
+// warnOfOne says it where the server keeps no second copy and knows no repeated writes. It works, but promises less.
+func (s *Store) warnOfOne(ctx context.Context) error {
+	var hello struct {
+		Set string `bson:"setName"`
+		Msg string `bson:"msg"` // isdbgrid: a router of a sharded cluster
+	}
+	err := s.client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
+	if err == nil && hello.Set == "" && hello.Msg == "" {
+		s.log.Warn("MongoDB is no replica set: when its answer to a write is lost, the write fails though it may have been done; start it with --replSet and run rs.initiate(), be it the only member",
+			"address", s.addr)
+	}
+	return err
 }
 
 // collectionIndexes are the indexes of a collection.
