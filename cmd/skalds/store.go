@@ -17,7 +17,7 @@ const storeFile = "skalds.db"
 // openStore opens MongoDB, or the file of the data folder, which is locked.
 func openStore(s conf.Settings, cluster bool, log hclog.Logger) (controller.Store, error) {
 	if cluster {
-		store, err := mongo.Open(mongo.Config{URI: s.MongoHost, Database: s.DBName}, log)
+		store, err := mongo.Open(mongo.Config{URI: s.MongoHost, Database: s.DBName, WorkerRetry: s.TaskWorkerRetry}, log)
 		return store, wrongSettings(err)
 	}
 	return sqlite.Open(filepath.Join(s.DataDir, storeFile), log)

@@ -12,7 +12,7 @@ import (
 	"github.com/skalds-go/skalds/internal/mongo"
 )
 
-// The numbers are those of the server at MONGO_URI: of what stands in for MongoDB here they say nothing about MongoDB.
+// The numbers are those of the server at SKALDS_TEST_MONGO: of what stands in for MongoDB here they say nothing about MongoDB.
 
 func BenchmarkCreate(b *testing.B) {
 	bench(b, func(ctx context.Context, s *mongo.Store, id string, n int64) error {
