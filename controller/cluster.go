@@ -481,7 +481,15 @@ func (c *cluster) explain(r *dispatch.Request, now time.Time) (dispatch.Needs, [
 	return c.ledger.NeedsOf(r, now), c.ledger.Explain(r, now)
 }
 
-// check asks the failure detector.
+// look asks the failure detector only whether it sees.
+func (c *cluster) look(now time.Time) (blind string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leases.Look(now)
+	return c.leases.Blind()
+}
+
+// check asks it who is lost.
 func (c *cluster) check(now time.Time) (lost []string, blind string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,13 +29,12 @@ type nodeWatch struct {
 	leads   func() bool
 	look    chan struct{} // read the heartbeat store now
 
-	wasBlind string // belongs to judge
-
 	reading, judging pulse
 
-	mu   sync.Mutex // guards gone
-	gone []lostNode // whose tasks are still to be taken back
-	wake chan struct{}
+	mu       sync.Mutex // guards both
+	wasBlind string
+	gone     []lostNode // whose tasks are still to be taken back
+	wake     chan struct{}
 }
 
 type lostNode struct{ id, why string }
@@ -45,8 +44,19 @@ func (w *nodeWatch) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.readStore(ctx) })
 	wg.Go(func() { w.readBus(ctx) })
-	wg.Wait()
-	return nil
+	defer wg.Wait()
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if !w.leads() {
+				w.sayBlind(w.cluster.look(w.clock.Now()))
+			}
+		}
+	}
 }
 
 // Judge declares nodes lost and asks for hellos until ctx ends, as the leader does once it has applied what was reported before.
@@ -170,20 +180,28 @@ func (w *nodeWatch) lookNow() {
 func (w *nodeWatch) judge() {
 	now := w.clock.Now()
 	lost, blind := w.cluster.check(now)
-	if blind != w.wasBlind {
-		if blind != "" {
-			w.log.Warn("blind: no node is declared lost until heartbeats can be read", "reason", blind)
-		} else {
-			w.log.Info("heartbeats can be read: nodes are watched")
-		}
-		w.wasBlind = blind
-	}
+	w.sayBlind(blind)
 	for _, id := range lost {
 		w.lost(id, "was not heard for longer than its lease")
 	}
 	for _, id := range w.cluster.wantsHello(now) {
 		w.outbox.send(id, skalds.NodeMessage{AskHello: true})
 	}
+}
+
+// sayBlind says once why no node can be declared lost, and once that it can again.
+func (w *nodeWatch) sayBlind(blind string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case blind == w.wasBlind:
+		return
+	case blind != "":
+		w.log.Warn("blind: no node is declared lost until heartbeats can be read", "reason", blind)
+	default:
+		w.log.Info("heartbeats can be read: nodes are watched")
+	}
+	w.wasBlind = blind
 }
 
 // lost declares a node lost. What follows in the store is done beside, so that a store that is away delays no judgement.

@@ -261,8 +261,9 @@ func (l *Leases) Blind() string {
 	return l.blind
 }
 
-// Check names the nodes that are lost by now, each once.
-func (l *Leases) Check(now time.Time) (lost []string) {
+// Look settles whether this controller sees, as one that does not decide has to, too: it counts on when it begins to. It returns up
+// to when every heartbeat has been heard; counts is false where counting rests or begins anew.
+func (l *Leases) Look(now time.Time) (heard time.Time, counts bool) {
 	was := l.blind
 	l.blind = ""
 	known := now // up to when every heartbeat has been heard
@@ -282,11 +283,20 @@ func (l *Leases) Check(now time.Time) (lost []string) {
 		l.begun = now
 	}
 	if l.blind != "" {
-		return nil
+		return known, false
 	}
 	l.seen = true
 	if was != "" || stood {
 		l.since = now
+		return known, false
+	}
+	return known, true
+}
+
+// Check names the nodes that are lost by now, each once.
+func (l *Leases) Check(now time.Time) (lost []string) {
+	known, counts := l.Look(now)
+	if !counts {
 		return nil
 	}
 	for id, n := range l.nodes {
