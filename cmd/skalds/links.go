@@ -34,7 +34,7 @@ func joined(j embedded.Join) services {
 func clusterServices(s conf.Settings) services {
 	return services{
 		kafka: kafka.Config{
-			Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(),
+			Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(), CAFile: s.KafkaCAFile,
 			Partitions: s.KafkaTopicPartitions, ReplicationFactor: s.KafkaReplicationFactor,
 		},
 		redis: redis.Config{Addr: s.RedisAddr(), Password: s.RedisPassword, KeyTTL: s.RedisKeyTTL.D()},
