@@ -1,6 +1,6 @@
-# Sourced by start-services.sh: Apache Kafka, one broker that is its own controller. Its jars come from Maven Central.
-# It listens on KAFKA_PORT without encryption, on KAFKA_PORT+1 for itself, and, where it is to be secure, on KAFKA_PORT+2
-# with TLS and a password (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512).
+# Sourced by start-services.sh: Apache Kafka, KAFKA_NODES brokers that are controllers, too. Its jars come from Maven Central.
+# The first listens on KAFKA_PORT without encryption, on KAFKA_PORT+1 for itself, and, where it is to be secure, on KAFKA_PORT+2
+# with TLS and a password (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512); each further one on ports that are 10 higher.
 
 KAFKA_VERSION=${KAFKA_VERSION:-4.3.1}
 kafka_jars=$SERVICES_CACHE/kafka-$KAFKA_VERSION
@@ -19,33 +19,44 @@ fetch_kafka() {
   place "$new" "$kafka_jars"
 }
 
+# start_kafka kafka|kafka-2|…
 start_kafka() {
-  local secure= listeners="PLAINTEXT://127.0.0.1:$KAFKA_PORT" format=() uuid=- p=$SERVICES_RUN/kafka.properties
+  local name=$1 port secure= listeners format=() p=$SERVICES_RUN/$1.properties replicas=$((KAFKA_NODES < 3 ? KAFKA_NODES : 3)) in_sync=1 voters= i
+  port=$(port_of "$name")
+  listeners="PLAINTEXT://127.0.0.1:$port"
+  ((replicas < 3)) || in_sync=2
+  for i in $(instances kafka); do
+    voters+=,$((($(port_of "$i") - KAFKA_PORT) / 10 + 1))@127.0.0.1:$(($(port_of "$i") + 1))
+  done
   if is_secure kafka; then
     secure=1
-    listeners+=",SASL_SSL://127.0.0.1:$((KAFKA_PORT + 2))"
+    listeners+=",SASL_SSL://127.0.0.1:$((port + 2))"
     make_certificates
   fi
   (umask 077; cat >"$p" <<END
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$((KAFKA_PORT + 1))
-listeners=$listeners,CONTROLLER://127.0.0.1:$((KAFKA_PORT + 1))
+node.id=$(((port - KAFKA_PORT) / 10 + 1))
+controller.quorum.voters=${voters#,}
+listeners=$listeners,CONTROLLER://127.0.0.1:$((port + 1))
 advertised.listeners=$listeners
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs=$SERVICES_RUN/kafka
+log.dirs=$SERVICES_RUN/$name
 num.partitions=1
 num.network.threads=2
 num.io.threads=2
-offsets.topic.replication.factor=1
+default.replication.factor=$replicas
+min.insync.replicas=$in_sync
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=4000
+offsets.topic.replication.factor=$replicas
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$replicas
+transaction.state.log.min.isr=$in_sync
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor=$replicas
+share.coordinator.state.topic.min.isr=$in_sync
 group.initial.rebalance.delay.ms=0
 END
   )
@@ -62,18 +73,34 @@ END
     format=(--add-scram "SCRAM-SHA-256=[name=skalds,password=$SERVICES_PASSWORD]"
       --add-scram "SCRAM-SHA-512=[name=skalds,password=$SERVICES_PASSWORD]")
   fi
-  if [[ ! -e $SERVICES_RUN/kafka/meta.properties ]]; then
-    while [[ $uuid == -* ]]; do uuid=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d =); done
-    java "${kafka_java[@]}" -cp "$kafka_jars/*" kafka.tools.StorageTool format -t "$uuid" -c "$p" ${format[@]+"${format[@]}"} \
-      >>"$SERVICES_RUN/kafka.log" 2>&1 || { why kafka "the data folder of Kafka cannot be formatted"; return 1; }
+  if [[ ! -e $SERVICES_RUN/$name/meta.properties ]]; then
+    java "${kafka_java[@]}" -cp "$kafka_jars/*" kafka.tools.StorageTool format -t "$(kafka_id)" -c "$p" ${format[@]+"${format[@]}"} \
+      >>"$SERVICES_RUN/$name.log" 2>&1 || { why "$name" "the data folder of $name cannot be formatted"; return 1; }
   fi
-  launch kafka java -Xms96m -Xmx256m "${kafka_java[@]}" -cp "$kafka_jars/*" kafka.Kafka "$p"
+  launch "$name" java -Xms96m -Xmx256m "${kafka_java[@]}" -cp "$kafka_jars/*" kafka.Kafka "$p"
+}
+
+# kafka_id: that of the cluster, which its brokers share. None begins with a dash: it would be taken for an option.
+kafka_id() {
+  local f=$SERVICES_RUN/kafka.id id=-
+  if [[ ! -s $f ]]; then
+    while [[ $id == -* ]]; do id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d =); done
+    echo "$id" >"$f"
+  fi
+  cat "$f"
+}
+
+# kafka_ports OFFSET: the addresses of all brokers.
+kafka_ports() {
+  local i all=
+  for i in $(instances kafka); do all+=,127.0.0.1:$(($(port_of "$i") + $1)); done
+  echo "${all#,}"
 }
 
 kafka_addresses() {
-  echo "KAFKA_BROKERS=127.0.0.1:$KAFKA_PORT"
+  echo "KAFKA_BROKERS=$(kafka_ports 0)"
   is_secure kafka || return 0
-  echo "KAFKA_SECURE_BROKERS=127.0.0.1:$((KAFKA_PORT + 2))"
+  echo "KAFKA_SECURE_BROKERS=$(kafka_ports 2)"
   echo "KAFKA_USERNAME=skalds"
   echo "KAFKA_PASSWORD=$SERVICES_PASSWORD"
 }
