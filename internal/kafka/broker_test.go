@@ -85,25 +85,32 @@ type real struct {
 	t    testing.TB
 	dir  string // of the scripts
 	env  []string
-	run  string // folder of data and log
-	port int
+	run  string            // folder of data and log
 	said map[string]string // what the script has printed
 }
 
 // startReal needs the folder of start-services.sh in SKALDS_TEST_SERVICES, else it skips the test.
 func startReal(t testing.TB) *real {
 	t.Helper()
+	return startBrokers(t, 1)
+}
+
+// startBrokers is startReal with several brokers, up to nine.
+func startBrokers(t testing.TB, n int) *real {
+	t.Helper()
 	dir := os.Getenv("SKALDS_TEST_SERVICES")
 	if dir == "" {
 		t.Skip("SKALDS_TEST_SERVICES is not set: it names the folder of start-services.sh, to start a Kafka for this test")
 	}
-	r := &real{t: t, dir: dir, run: filepath.Join(t.TempDir(), "services"), port: freePorts(t, 3)}
-	r.env = append(os.Environ(), "SERVICES_RUN="+r.run, "KAFKA_PORT="+strconv.Itoa(r.port), "SERVICES_SECURE=kafka")
+	r := &real{t: t, dir: dir, run: filepath.Join(t.TempDir(), "services")}
+	r.env = append(os.Environ(), "SERVICES_RUN="+r.run, "KAFKA_PORT="+strconv.Itoa(freePorts(t, 10*n)), "KAFKA_NODES="+strconv.Itoa(n), "SERVICES_SECURE=kafka")
 	t.Cleanup(func() {
-		if _, err := os.Stat(filepath.Join(r.run, "kafka.pid")); err == nil {
-			_ = syscall.Kill(r.pid(), syscall.SIGCONT) // what stands still does not end
+		for _, name := range r.names(n) {
+			if _, err := os.Stat(filepath.Join(r.run, name+".pid")); err == nil {
+				_ = syscall.Kill(r.pid(name), syscall.SIGCONT) // what stands still does not end
+			}
 		}
-		r.script("stop-services.sh")
+		r.script("stop-services.sh", "kafka")
 	})
 	r.start()
 	return r
@@ -129,9 +136,18 @@ func freePorts(t testing.TB, n int) int {
 	return 0
 }
 
+// names are those of n brokers, as the scripts call them.
+func (r *real) names(n int) []string {
+	names := []string{"kafka"}
+	for i := 2; i <= n; i++ {
+		names = append(names, fmt.Sprintf("kafka-%d", i))
+	}
+	return names
+}
+
 func (r *real) script(name string, args ...string) string {
 	r.t.Helper()
-	c := exec.Command(filepath.Join(r.dir, name), append(args, "kafka")...)
+	c := exec.Command(filepath.Join(r.dir, name), args...)
 	c.Env = r.env
 	var out, faults strings.Builder
 	c.Stdout, c.Stderr = &out, &faults
@@ -144,18 +160,18 @@ func (r *real) script(name string, args ...string) string {
 func (r *real) start() {
 	r.t.Helper()
 	r.said = map[string]string{}
-	for line := range strings.Lines(r.script("start-services.sh")) {
+	for line := range strings.Lines(r.script("start-services.sh", "kafka")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		r.said[name] = value
 	}
 }
 
-func (r *real) stop() { r.t.Helper(); r.script("stop-services.sh") }
+func (r *real) stop() { r.t.Helper(); r.script("stop-services.sh", "kafka") }
 
-func (r *real) empty() { r.t.Helper(); r.script("stop-services.sh", "--wipe") }
+func (r *real) empty() { r.t.Helper(); r.script("stop-services.sh", "--wipe", "kafka") }
 
 func (r *real) config() kafka.Config {
-	return kafka.Config{Brokers: []string{r.said["KAFKA_BROKERS"]}, ReplicationFactor: 1}
+	return kafka.Config{Brokers: strings.Split(r.said["KAFKA_BROKERS"], ","), ReplicationFactor: 1}
 }
 
 // secure is the way in that asks for a password and is encrypted.
@@ -166,10 +182,10 @@ func (r *real) secure(mechanism string) kafka.Config {
 	}
 }
 
-// pid is the id of the broker's process.
-func (r *real) pid() int {
+// pid is the id of a broker's process.
+func (r *real) pid(name string) int {
 	r.t.Helper()
-	b, err := os.ReadFile(filepath.Join(r.run, "kafka.pid"))
+	b, err := os.ReadFile(filepath.Join(r.run, name+".pid"))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -182,13 +198,13 @@ func (r *real) pid() int {
 }
 
 // freeze stops the broker in the middle of what it does; its connections stay.
-func (r *real) freeze() { r.signal(syscall.SIGSTOP) }
+func (r *real) freeze() { r.signal("kafka", syscall.SIGSTOP) }
 
-func (r *real) thaw() { r.signal(syscall.SIGCONT) }
+func (r *real) thaw() { r.signal("kafka", syscall.SIGCONT) }
 
-func (r *real) signal(s syscall.Signal) {
+func (r *real) signal(name string, s syscall.Signal) {
 	r.t.Helper()
-	if err := syscall.Kill(r.pid(), s); err != nil {
+	if err := syscall.Kill(r.pid(name), s); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -123,7 +123,11 @@ func restart(t *testing.T, s broker) {
 	})
 	p := receive(t, "ready", ready)
 	receive(t, "caught up", caught)
-	for round := range int64(3) {
+	rounds := int64(3)
+	if _, slow := s.(*real); slow {
+		rounds = 1
+	}
+	for round := range rounds {
 		if err := h.Report(t.Context(), skalds.HostMessage{NodeID: "n1", Report: &skalds.Report{Seq: round}}); err != nil {
 			t.Fatal(err)
 		}
