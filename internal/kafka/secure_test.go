@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/skalds-go/skalds"
@@ -115,6 +116,59 @@ func refused(t *testing.T, cfg kafka.Config, advice string) {
 	for what, err := range map[string]error{"a ping": h.Ping(ctx), "a report": h.Report(ctx, skalds.HostMessage{NodeID: "n"})} {
 		if !errors.Is(err, skalds.ErrUnavailable) || !strings.Contains(err.Error(), advice) || strings.Contains(err.Error(), cfg.Password) {
 			t.Errorf("%s: %v, want unavailable and %q", what, err, advice)
+		}
+	}
+}
+
+// TestRights gives a user the rights that the documentation names, and takes one away.
+func TestRights(t *testing.T) {
+	r := startReal(t)
+	admin := kadm.NewClient(client(t, r.config())) // who may do everything
+	rights := func(ops ...kadm.ACLOperation) *kadm.ACLBuilder {
+		return kadm.NewACLs().Topics("skalds.", "task.").ResourcePatternType(kadm.ACLPatternPrefixed).Operations(ops...).Allow("User:skalds").AllowHosts()
+	}
+	// Somebody else's rights on everything: what nobody has rights on is everybody's.
+	others := kadm.NewACLs().Topics("*").Groups("*").Clusters().ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpAll).
+		Allow("User:other").AllowHosts()
+	for _, acls := range []*kadm.ACLBuilder{others, rights(kadm.OpCreate, kadm.OpDescribe, kadm.OpRead, kadm.OpWrite)} {
+		made, err := admin.CreateACLs(t.Context(), acls)
+		if err != nil || len(made) == 0 {
+			t.Fatal("no rights were made", err)
+		}
+		for _, m := range made {
+			if m.Err != nil {
+				t.Fatal(m.Err, m.ErrMessage)
+			}
+		}
+	}
+	c, h := controllerEnd(t, r.secure("PLAIN")), hostEnd(t, r.secure("PLAIN"))
+	reports, commands, ready := make(chan skalds.HostMessage, 10), make(chan skalds.NodeMessage, 10), make(chan int32, 10)
+	reading(t, func(ctx context.Context) error {
+		return c.Reports(ctx, "", nil, func(_ context.Context, m skalds.HostMessage, _ string) { reports <- m })
+	})
+	reading(t, func(ctx context.Context) error {
+		return h.Commands(ctx, "n", func(p int32) { ready <- p }, func(m skalds.NodeMessage) { commands <- m })
+	})
+	partition := receive(t, "ready", ready)
+	if err := errors.Join(h.Report(t.Context(), skalds.HostMessage{NodeID: "n"}), h.Heartbeat(t.Context(), skalds.ShortHeartbeat{NodeID: "n"}),
+		c.Send(t.Context(), partition, skalds.NodeMessage{NodeID: "n"}), c.PublishChange(t.Context(), skalds.Change{TaskID: "t"}),
+		c.PublishEvent(t.Context(), skalds.TopicTaskAssign, "t", skalds.TaskEvent{TaskIDs: []string{"t"}})); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, "the report", reports)
+	receive(t, "the command", commands)
+	if _, err := admin.DeleteACLs(t.Context(), rights(kadm.OpWrite)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); ; { // rights spread by and by
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		err := h.Report(ctx, skalds.HostMessage{NodeID: "n"})
+		cancel()
+		if err != nil && strings.Contains(err.Error(), "refuses us: check our user and password, and what they may do there") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("without the right to write: %v", err)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 # Sourced by start-services.sh: Apache Kafka, KAFKA_NODES brokers that are controllers, too. Its jars come from Maven Central.
 # The first listens on KAFKA_PORT without encryption, on KAFKA_PORT+1 for itself, and, where it is to be secure, on KAFKA_PORT+2
-# with TLS and a password (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512); each further one on ports that are 10 higher.
+# with TLS and a password (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512) and rights, which who comes without a password may change; each further one on ports that are 10 higher.
 
 KAFKA_VERSION=${KAFKA_VERSION:-4.3.1}
 kafka_jars=$SERVICES_CACHE/kafka-$KAFKA_VERSION
@@ -63,6 +63,9 @@ END
   if [[ -n $secure ]]; then
     local l=listener.name.sasl_ssl m=org.apache.kafka.common.security user="username=\"skalds\" password=\"$SERVICES_PASSWORD\""
     cat >>"$p" <<END
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 $l.plain.sasl.jaas.config=$m.plain.PlainLoginModule required $user user_skalds="$SERVICES_PASSWORD";
 $l.scram-sha-256.sasl.jaas.config=$m.scram.ScramLoginModule required;
