@@ -197,20 +197,8 @@ func (x *outage) run(duration time.Duration, fault faultproxy.Fault, wiped bool)
 		}
 	}
 	x.begun = time.Now()
-	ctx, cancel := context.WithTimeout(x.t.Context(), duration)
+	ctx, cancel := context.WithCancel(x.t.Context())
 	defer cancel()
-	if wiped {
-		set(faultproxy.Fault{Refuse: true})
-		if err := x.s.wipe(); err != nil {
-			x.t.Fatal(err)
-		}
-		set(faultproxy.Fault{})
-	} else {
-		set(fault)
-	}
-	if err := os.WriteFile(trigger, nil, 0o600); err != nil {
-		x.t.Fatal(err)
-	}
 	var wg sync.WaitGroup
 	for i := range x.c.clients {
 		wg.Go(func() { x.askReady(ctx, i) })
@@ -218,7 +206,20 @@ func (x *outage) run(duration time.Duration, fault faultproxy.Fault, wiped bool)
 		wg.Go(func() { x.create(ctx, i) })
 		wg.Go(func() { x.change(ctx, i) })
 	}
-	<-ctx.Done()
+	if err := os.WriteFile(trigger, nil, 0o600); err != nil {
+		x.t.Error(err)
+	}
+	if wiped {
+		set(faultproxy.Fault{Refuse: true}) // what starts listens before it is there
+		if err := x.s.wipe(); err != nil {
+			x.t.Error(err)
+		}
+		set(faultproxy.Fault{})
+	} else {
+		set(fault)
+	}
+	wait(x.t.Context(), time.Until(x.begun.Add(duration)))
+	cancel()
 	set(faultproxy.Fault{})
 	over := time.Now()
 	x.c.note("%s is over", x.name)
