@@ -168,6 +168,15 @@ type Store interface {
 	Close() error
 }
 
+// RestoreStore is a Store that a backup can be put into, while no controller uses it.
+type RestoreStore interface {
+	Store
+	// Clear removes everything but the generation and the leader's lease. Where it fails, part of it may be gone.
+	Clear(ctx context.Context) error
+	// RaiseGeneration makes the generation higher than it was and higher than above, durably, and returns it.
+	RaiseGeneration(ctx context.Context, above int64) (int64, error)
+}
+
 // Bus carries commands to hosts and reports back. Sends return after the bus has the message durably (acks from all
 // replicas); they are safe for concurrent use and keep the order of one caller.
 type Bus interface {

@@ -99,9 +99,7 @@ func migrate(db *sql.DB, path string) error {
 		return fmt.Errorf("read the schema version: %w", err)
 	}
 	if have > schemaVersion() {
-		return skalds.Errorf(skalds.CodeConflict,
-			"%s was written by a newer version of skalds (schema %d, this one knows %d): upgrade skalds or choose another --data-dir",
-			path, have, schemaVersion())
+		return newerSchema(path, have)
 	}
 	for v := have; v < schemaVersion(); v++ {
 		if err := step(db, v); err != nil {
@@ -124,4 +122,10 @@ func step(db *sql.DB, from int) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+func newerSchema(path string, have int) error {
+	return skalds.Errorf(skalds.CodeConflict,
+		"%s was written by a newer version of skalds (schema %d, this one knows %d): upgrade skalds or choose another --data-dir",
+		path, have, schemaVersion())
 }
