@@ -120,7 +120,7 @@ Start with "skalds standalone": controller, host and all servers in one program,
 	root.SetOut(out)
 	root.SetErr(errOut)
 	env := cli.Env{In: in, Out: out, Err: errOut, Getenv: os.Getenv, Version: version, Isolation: plugins.ProbeIsolation}
-	root.AddCommand(standaloneCommand(), controllerCommand(), hostCommand(), configCommand(), awaitUnitCommand())
+	root.AddCommand(standaloneCommand(), backupCommand(), restoreCommand(), controllerCommand(), hostCommand(), configCommand(), awaitUnitCommand())
 	root.AddCommand(cli.Commands(env)...)
 	cli.AddFlags(root, env)
 	return root

@@ -77,8 +77,11 @@ func (t *trailer) verify(sum string, counts Counts, rest *bufio.Reader) error {
 	if !maps.Equal(t.Counts, counts) {
 		return skalds.Errorf(skalds.CodeInvalid, "the backup holds %s and should hold %s", counts, t.Counts)
 	}
-	if _, err := rest.ReadByte(); !errors.Is(err, io.EOF) {
+	switch _, err := rest.ReadByte(); {
+	case err == nil:
 		return skalds.Errorf(skalds.CodeInvalid, "the backup goes on behind its end")
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("read the end of the backup: %w", err)
 	}
 	return nil
 }

@@ -192,6 +192,17 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// OneFile asks for exactly one file: the Args of commands that read or write one.
+func OneFile(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return usage(cmd, errors.New("name the file"))
+	case len(args) > 1:
+		return usage(cmd, fmt.Errorf("%q is too much: name one file", args[1]))
+	}
+	return nil
+}
+
 // oneID asks for exactly one id of a thing.
 func oneID(thing string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
