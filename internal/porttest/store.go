@@ -30,6 +30,7 @@ func RunStore(t *testing.T, open func(t testing.TB) controller.Store) {
 		{"prune spares what has been retried", storePruneRetried},
 		{"nodes and workers", storeNodes},
 		{"offsets and generation", storeOffsets},
+		{"what a restore needs", storeRestore},
 		{"usage", storeUsage},
 		{"profiles", storeProfiles},
 		{"cancelled context", storeCancelled},
