@@ -134,6 +134,10 @@ dist: needs ## make dist/*.tar.gz for linux, and SHA256SUMS; ARCHS="amd64 arm64"
 deb: needs $(NFPM) ## make dist/*.deb for this machine; DEB_ARCH="amd64 arm64"
 	scripts/make-deb.sh $(NFPM) '$(VERSION)' $(DEB_ARCH)
 
+.PHONY: lint-packages
+lint-packages: ## check the Dockerfile and the Kubernetes files
+	scripts/lint-packaging.sh
+
 .PHONY: test-packages
 test-packages: deb ## look into the package, check the units, install and run it under a systemd of its own
 	scripts/test-packages.sh "$$(ls -t dist/*_$$(dpkg --print-architecture).deb | head -n 1)"
