@@ -87,6 +87,17 @@ func originalEnded(t *skalds.Task, a originals.Action, workerRetry int, now int6
 	if exit == nil {
 		return false
 	}
+	if t.Mode == skalds.ModeActive { // its node runs it again, if anybody does
+		t.LastExit, t.Exception = exit, ""
+		state := skalds.Finished
+		if exit.Kind != skalds.ExitCompleted {
+			state, t.Exception = skalds.Failed, exitLine(exit)
+		}
+		become(t, skalds.Running)
+		end(t, state, now)
+		t.AckedRevision = t.DesiredRevision
+		return true
+	}
 	t.Attempt = max(t.Attempt, 1)
 	t.LastExit, t.Exception = exit, exitLine(exit)
 	switch {

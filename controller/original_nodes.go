@@ -200,9 +200,9 @@ func (o *originalNodes) comes(taskID string, origin originals.Origin, do func() 
 	return err
 }
 
-// drives reports whether a task is one of such a node. Those of its own workers file are its own.
+// drives reports whether a task is one of such a node.
 func (o *originalNodes) drives(t *skalds.Task) bool {
-	return t.Executor != "" && t.LifecycleStatus.OnNode() && t.Mode != skalds.ModeActive && o.cluster.isOriginal(t.Executor)
+	return t.Executor != "" && t.LifecycleStatus.OnNode() && o.cluster.isOriginal(t.Executor)
 }
 
 // sweep compares the picture with the store: what was there before, and what other controllers and scripts have written.
@@ -257,7 +257,7 @@ func (o *originalNodes) look(ctx context.Context, taskID, nodeID string) error {
 	switch {
 	case t != nil && t.Executor == nodeID && o.drives(t):
 		o.bridge.Hold(t, originals.Loaded, now)
-	case t != nil && t.Executor == nodeID: // of its own file
+	case t != nil && t.Executor == nodeID: // of its own file, and has ended
 	case t == nil:
 		o.bridge.Release(taskID, true, now)
 	default:

@@ -81,6 +81,7 @@ type task struct {
 	epoch    int64
 	origin   Origin
 	running  bool      // by the store
+	own      bool      // of its node's own file, which decides about it: only its last word and updates are of interest
 	gone     bool      // it is to leave its node: drained
 	settling time.Time // since when its run has ended, and is to be handed out again when nothing of it is left there; zero: it has not
 	heldAt   time.Time
@@ -134,6 +135,7 @@ func (b *Bridge) Hold(t *skalds.Task, origin Origin, now time.Time) {
 		delete(b.leavers, t.ID) // nobody is told to end what is wanted
 	}
 	k.running = t.LifecycleStatus != skalds.Assigning
+	k.own = t.Mode == skalds.ModeActive
 	k.shown = k.shown || k.running
 	k.gone = t.Desired == skalds.DesiredGone
 	switch {

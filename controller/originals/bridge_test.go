@@ -488,6 +488,28 @@ func TestABridge(t *testing.T) {
 			w.pass(12)
 			w.expect("other online=true, t stranger", "")
 		},
+		"a task of the node's own file": func(w *world) {
+			own := func(change ...func(*skalds.Task)) *skalds.Task {
+				t := doc("t", "py", running, func(t *skalds.Task) { t.Mode = skalds.ModeActive })
+				for _, c := range change {
+					c(t)
+				}
+				return t
+			}
+			w.b.Hold(own(), Loaded, w.now)
+			w.starts("py", "t")
+			w.pass(20)
+			w.expect("", "")
+			w.b.Hold(own(func(t *skalds.Task) { t.DesiredRevision, t.Desired = 2, skalds.DesiredGone }), Loaded, w.now)
+			w.pass(2)
+			w.expect("", update+" t")
+			w.nodes["py"].runs["t"].mute = true
+			w.pass(40) // it starts it again when it likes
+			w.expect("", "")
+			w.ends("py", "t", -1, "no such camera")
+			w.pass(1)
+			w.expect("t failed", "")
+		},
 		"another leader knows nothing": func(w *world) {
 			w.b.Hold(doc("t", "py"), Handed, w.now)
 			w.b.Clear()

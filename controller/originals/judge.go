@@ -86,7 +86,7 @@ func (b *Bridge) judge(k *task, s skalds.OriginalTask, now time.Time) (Action, b
 	if !k.settling.IsZero() {
 		return Action{Kind: Free}, b.left(k, s) || b.overdue(k, s, now)
 	}
-	if end := s.End(); end != "" {
+	if end := s.End(); end != "" && !(k.own && end == skalds.Cancelled) {
 		return b.ended(k, s, end, now)
 	}
 	k.stopAt = time.Time{}
@@ -94,6 +94,8 @@ func (b *Bridge) judge(k *task, s skalds.OriginalTask, now time.Time) (Action, b
 		return Action{Kind: Runs, Revision: k.base}, !k.running
 	}
 	switch {
+	case k.own:
+		return Action{}, false
 	case n.online && n.listed[k.id]:
 		return b.listedOnly(k, now)
 	case n.lost:

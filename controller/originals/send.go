@@ -26,7 +26,8 @@ func (b *Bridge) Sends(now time.Time) []Send {
 	for _, k := range b.tasks {
 		n := b.nodes[k.node]
 		switch {
-		case k.gone || k.expel || !k.settling.IsZero() && now.Sub(k.settling) > b.cfg.Leave:
+		case k.own && k.desired <= k.acked:
+		case !k.own && (k.gone || k.expel || !k.settling.IsZero() && now.Sub(k.settling) > b.cfg.Leave):
 			if k.shown && b.cancelDue(k.cancelledAt, n, k.id, now) {
 				add(skalds.TopicTaskCancel, k)
 			}
