@@ -63,6 +63,10 @@ test: needs ## run all tests of all modules, with the race detector where a C co
 test-cluster: needs ## run the tests that need a real Kafka, Redis and MongoDB, and start these (needs java 17, mvn, python3)
 	scripts/test-cluster.sh
 
+.PHONY: test-python
+test-python: needs ## test nodes of the Python original (skalds 0.3.8) beside ours, over Kafka 3.9
+	scripts/test-python-nodes.sh
+
 .PHONY: check
 check: fmt-check vet staticcheck archtest verify test simulate ## everything that must hold before a commit
 
