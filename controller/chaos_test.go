@@ -414,7 +414,7 @@ func (c *chaos) incident() {
 		case 0:
 			c.wish(func(s *controller.TaskService, id string) error { _, err := s.Retry(ctx, id, "chaos"); return err })
 		case 1:
-			_, err := c.w.Nodes().Drain(ctx, h.ID, true, "chaos")
+			_, err := c.w.Nodes().Drain(ctx, h.ID, nil, "chaos")
 			if err != nil && !errors.Is(err, controllertest.ErrDown) && skalds.CodeOf(err) != skalds.CodeNotFound {
 				c.t.Errorf("drain %s: %v", h.ID, err)
 			}
@@ -444,7 +444,7 @@ func (c *chaos) incident() {
 
 func (c *chaos) undrain(node string) {
 	for {
-		_, err := c.w.Nodes().Drain(c.t.Context(), node, false, "chaos")
+		_, err := c.w.Nodes().Undrain(c.t.Context(), node, "chaos")
 		if !errors.Is(err, controllertest.ErrDown) {
 			return
 		}

@@ -142,7 +142,7 @@ func TestDrainMovesAllThoughItsClientLeaves(t *testing.T) {
 	inLeavingWorld(t, func(t *testing.T, w *world, s *leavingStore, h *controllertest.Host) {
 		w.create("a")
 		w.awaitState("a", skalds.Running)
-		_, _ = w.Nodes().Drain(s.leaver(t), "n1", true, "test") // nobody hears the answer
+		_, _ = w.Nodes().Drain(s.leaver(t), "n1", new(time.Duration), "test") // nobody hears the answer
 		w.await("the end of a's process", func() bool { return !h.Runs("a") })
 	})
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
+// evictTimeout bounds the moving of all tasks of a node.
+const evictTimeout = time.Minute
+
 // heardLately is how long after its last heartbeat a node counts as alive for those who want to declare it lost.
 const heardLately = 2500 * time.Millisecond
 

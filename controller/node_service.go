@@ -2,11 +2,9 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -51,47 +49,6 @@ func (s *NodeService) Cordon(ctx context.Context, id string, cordoned bool, who 
 		return NodeView{}, err
 	}
 	return s.Node(ctx, id)
-}
-
-// Drain moves a node's tasks elsewhere and keeps new ones away, or lets them come again. It never cancels a task; those of
-// the node's own workers file stay.
-func (s *NodeService) Drain(ctx context.Context, id string, draining bool, who string) (NodeView, error) {
-	action := map[bool]string{true: "drain", false: "undrain"}[draining]
-	if err := s.amend(ctx, id, &AuditEntry{Who: who, Action: action}, func(n *skalds.Node) { n.Draining = draining }); err != nil {
-		return NodeView{}, err
-	}
-	if draining {
-		if err := s.evict(ctx, id); err != nil {
-			return NodeView{}, err
-		}
-	}
-	return s.Node(ctx, id)
-}
-
-// evictTimeout bounds the moving of all tasks of a node.
-const evictTimeout = time.Minute
-
-// evict takes the tasks of a node away, all of them even where the client leaves.
-func (s *NodeService) evict(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), evictTimeout)
-	defer cancel()
-	list, err := s.store.OnNode(ctx, id)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, seen := range list {
-		_, err := s.tasks.change(ctx, seen.ID, func(t *skalds.Task, _ int64) error {
-			if t.Executor != id || !drain(t) {
-				return errNoChange
-			}
-			return nil
-		})
-		if !errors.Is(err, skalds.ErrNotFound) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func unknownNode(id string) error {

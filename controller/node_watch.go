@@ -59,13 +59,15 @@ func (w *nodeWatch) Run(ctx context.Context) error {
 	}
 }
 
-// Judge declares nodes lost and asks for hellos until ctx ends, as the leader does once it has applied what was reported before.
+// Judge declares nodes lost, asks for hellos and moves the tasks of draining nodes until ctx ends, as the leader does once it has applied what was reported before.
 func (w *nodeWatch) Judge(ctx context.Context) error {
 	w.mu.Lock()
 	w.gone = nil // of an earlier term: what was not taken back then has a lease again
 	w.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { w.clear(ctx) })
+	moves := &drains{store: w.store, cluster: w.cluster, tasks: w.tasks, clock: w.clock, log: w.log.Named("drain")}
+	wg.Go(func() { moves.Run(ctx) })
 	defer wg.Wait()
 	defer w.judging.end()
 	tick := time.NewTicker(watchTick)

@@ -130,7 +130,7 @@ func TestDrainMovesAndNeverCancels(t *testing.T) {
 		b := w.startHost(w.host("b"))
 		b.Behave = forever
 		w.create("comes with it") // decided on before the drain is stored, or after
-		if _, err := w.Nodes().Drain(t.Context(), "a", true, "test"); err != nil {
+		if _, err := w.Nodes().Drain(t.Context(), "a", nil, "test"); err != nil {
 			t.Fatal(err)
 		}
 		w.await("all on b", func() bool {

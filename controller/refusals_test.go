@@ -113,7 +113,7 @@ func TestAMoveOfTheInfrastructureWaitsForNoRefusal(t *testing.T) {
 				}
 				if way == "lost" {
 					hosts[0].Kill()
-				} else if _, err := w.Nodes().Drain(t.Context(), "n1", true, "test"); err != nil {
+				} else if _, err := w.Nodes().Drain(t.Context(), "n1", nil, "test"); err != nil {
 					t.Fatal(err)
 				}
 				w.await("it is taken back", func() bool { return w.task("t").Executor != "n1" })

@@ -15,6 +15,7 @@ type waiting struct {
 	mu    sync.Mutex // guards all below
 	lines map[string]*line
 	where map[string]*entry // by task id
+	kept  map[string]string // by task id: the node on which room is kept for it
 }
 
 // line is the queue of tasks of one shape, the most urgent first.
@@ -44,7 +45,18 @@ type entry struct {
 	answer   answer            // where something was said
 }
 
-func newWaiting() *waiting { return &waiting{lines: map[string]*line{}, where: map[string]*entry{}} }
+func newWaiting() *waiting {
+	return &waiting{lines: map[string]*line{}, where: map[string]*entry{}, kept: map[string]string{}}
+}
+
+// promise notes that room is kept for a task on a node, so that it stands in no line with others; empty: no more.
+func (w *waiting) promise(taskID, node string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.kept[taskID] = node; node == "" {
+		delete(w.kept, taskID)
+	}
+}
 
 // ageing is how much waiting outweighs one step of priority, so that urgent tasks that keep coming starve nobody.
 const ageing = time.Minute
@@ -97,6 +109,7 @@ func (w *waiting) add(t *skalds.Task, bound string, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.removeLocked(t.ID)
+	r.Promised = w.kept[t.ID]
 	shape := r.Shape()
 	l := w.lines[shape]
 	if l == nil {
@@ -113,7 +126,7 @@ func (w *waiting) add(t *skalds.Task, bound string, now int64) {
 func (w *waiting) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lines, w.where = map[string]*line{}, map[string]*entry{}
+	w.lines, w.where, w.kept = map[string]*line{}, map[string]*entry{}, map[string]string{}
 }
 
 func (w *waiting) remove(taskID string) {

@@ -299,8 +299,22 @@ func (f *fake) Cordon(_ context.Context, id string, cordoned bool, _ string) (co
 	return f.mark(id, func(v *controller.NodeView) { v.Cordoned = cordoned })
 }
 
-func (f *fake) Drain(_ context.Context, id string, draining bool, _ string) (controller.NodeView, error) {
-	return f.mark(id, func(v *controller.NodeView) { v.Draining = draining })
+func (f *fake) Drain(_ context.Context, id string, deadline *time.Duration, _ string) (controller.NodeView, error) {
+	return f.mark(id, func(v *controller.NodeView) {
+		v.Draining, v.DrainBegan, v.DrainDeadline = true, 1000, 0
+		if deadline != nil {
+			v.DrainDeadline = 1000 + deadline.Milliseconds()
+		}
+	})
+}
+
+func (f *fake) Undrain(_ context.Context, id, _ string) (controller.NodeView, error) {
+	return f.mark(id, func(v *controller.NodeView) { v.Draining, v.DrainBegan, v.DrainDeadline = false, 0, 0 })
+}
+
+func (f *fake) DrainForecast(ctx context.Context, id string) (controller.NodeView, controller.DrainForecast, error) {
+	v, err := f.Node(ctx, id)
+	return v, controller.DrainForecast{Left: 3, Moving: 1, Stay: 2, Room: 1, NoRoom: []controller.NoRoom{{TaskID: "big", ClassName: "Echo", Why: "too big"}}}, err
 }
 
 func (f *fake) SetLabels(_ context.Context, id string, labels map[string]*string, replace bool, _ string) (controller.NodeView, error) {

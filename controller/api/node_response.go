@@ -35,6 +35,7 @@ type NodeResponse struct {
 	Greeted     bool                 `json:"greeted" doc:"its hello was answered: it gets tasks, unless it is cordoned or draining"`
 	Cordoned    bool                 `json:"cordoned" doc:"gets no new task"`
 	Draining    bool                 `json:"draining" doc:"its tasks move away"`
+	Drain       *NodeDrain           `json:"drain,omitempty" doc:"how far that is"`
 	Incarnation int64                `json:"incarnation"`
 	Hostname    string               `json:"hostname,omitempty"`
 	PID         int                  `json:"pid,omitempty"`
@@ -58,6 +59,38 @@ type NodeInstance struct {
 	Progress  skalds.Progress `json:"progress"`
 }
 
+// NodeDrain is how far a drain is, or what one would do to a node that is not draining.
+type NodeDrain struct {
+	Began      int64 `json:"began,omitempty" doc:"ms since epoch; 0: it is not draining"`
+	DeadlineAt int64 `json:"deadlineAt,omitempty" doc:"ms since epoch: when the rest is taken back, whether or not there is room elsewhere; 0: never"`
+	Left       int   `json:"left" doc:"tasks that are still there and are to leave"`
+	Moving     int   `json:"moving" doc:"of those: told to leave"`
+	Stay       int   `json:"stay" doc:"tasks of its own workers file, which do not move"`
+	Room       *int  `json:"room,omitempty" doc:"of those left that are not moving yet: how many find room elsewhere now; in lists of nodes it is left out"`
+	// NoRoom is empty in lists of nodes.
+	NoRoom []NodeNoRoom `json:"noRoom,omitempty" doc:"tasks that find none: they go on here until there is room, or the deadline is over"`
+}
+
+// NodeNoRoom is a task that no other node can take now.
+type NodeNoRoom struct {
+	TaskID    string `json:"taskId"`
+	ClassName string `json:"className"`
+	Why       string `json:"why" doc:"what other nodes say"`
+}
+
+func nodeDrain(v controller.NodeView, f controller.DrainForecast) *NodeDrain {
+	return &NodeDrain{Began: v.DrainBegan, DeadlineAt: v.DrainDeadline, Left: f.Left, Moving: f.Moving, Stay: f.Stay}
+}
+
+func nodeForecast(v controller.NodeView, f controller.DrainForecast) *NodeDrain {
+	d := nodeDrain(v, f)
+	d.Room = &f.Room
+	for _, n := range f.NoRoom {
+		d.NoRoom = append(d.NoRoom, NodeNoRoom(n))
+	}
+	return d
+}
+
 // NodeList is all nodes, sorted by id.
 type NodeList struct {
 	Items []NodeResponse `json:"items"`
@@ -79,6 +112,9 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 	}
 	for _, t := range v.Tasks {
 		r.CurrentTasks = append(r.CurrentTasks, t.ID)
+	}
+	if v.Draining {
+		r.Drain = nodeDrain(v, controller.DrainCounts(v.Tasks))
 	}
 	maps.Copy(r.Given, v.Labels)
 	maps.Copy(r.Labels, v.Labels)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
@@ -28,9 +29,9 @@ type (
 	nodeOutput     struct{ Body NodeResponse }
 )
 
-// DrainNode is the body of POST /api/skalds/{skald_id}/drain; it may be left out.
+// DrainNode is the body of POST /api/skalds/{skald_id}/drain, and an empty one of cordon and the like; it may be left out.
 type DrainNode struct {
-	Deadline skalds.Duration `json:"deadline,omitempty" doc:"not supported yet"`
+	Deadline *skalds.Duration `json:"deadline,omitempty" doc:"when tasks that find no room elsewhere are taken back too, from now; 0s: all at once; left out: never"`
 }
 
 type drainInput struct {
@@ -41,13 +42,7 @@ type drainInput struct {
 func (r *routes) nodeRoutes() {
 	handle(r, http.MethodGet, "/api/skalds/", "List nodes", r.listNodes)
 	handle(r, http.MethodGet, "/api/skalds/summary/statistics", "Count nodes and their tasks", r.nodeStatistics)
-	handle(r, http.MethodGet, "/api/skalds/{skald_id}", "Read one node", func(ctx context.Context, in *NodePath) (*nodeOutput, error) {
-		v, err := r.node(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		return &nodeOutput{nodeResponse(v)}, nil
-	})
+	handle(r, http.MethodGet, "/api/skalds/{skald_id}", "Read one node", r.readNode)
 	r.nodeOriginalRoutes()
 	handle(r, http.MethodPut, "/api/skalds/{skald_id}/labels", "Say which labels a node is given, beside those that its host announces", r.labels(true),
 		status(http.StatusAccepted), body[SetLabels](r))
@@ -55,41 +50,71 @@ func (r *routes) nodeRoutes() {
 		status(http.StatusAccepted), body[SetLabels](r))
 	handle(r, http.MethodPost, "/api/skalds/{skald_id}/declare-lost", "Take the tasks of a silent node back before its lease is over", r.declareLost,
 		status(http.StatusAccepted), body[DeclareLost](r))
-	change := func(verb, summary string, do func(ctx context.Context, id string) (controller.NodeView, error)) {
+	change := func(verb, summary string, do func(ctx context.Context, id string, b DrainNode) (controller.NodeView, error)) {
 		handle(r, http.MethodPost, "/api/skalds/{skald_id}/"+verb, summary, func(ctx context.Context, in *drainInput) (*nodeOutput, error) {
 			if err := in.check(); err != nil {
 				return nil, err
 			}
+			var b DrainNode
 			if len(in.RawBody) > 0 {
-				b, err := decodeBody[DrainNode](r, in.RawBody)
-				if err != nil {
+				var err error
+				if b, err = decodeBody[DrainNode](r, in.RawBody); err != nil {
 					return nil, err
 				}
-				if b.Deadline != 0 {
-					return nil, &skalds.Error{Code: skalds.CodeNotSupported, Message: "the request asks for something that is not supported yet", Fields: []skalds.FieldError{
-						{Field: "deadline", Message: "is not supported yet: leave it out"},
-					}}
-				}
 			}
-			v, err := do(ctx, in.ID)
+			if b.Deadline != nil && verb != "drain" {
+				return nil, skalds.Invalid("the body does not fit", skalds.Field("deadline", "belongs to drain only: leave it out"))
+			}
+			v, err := do(ctx, in.ID, b)
 			if err != nil {
 				return nil, err
 			}
 			return &nodeOutput{nodeResponse(v)}, nil
 		}, status(http.StatusAccepted), body[DrainNode](r))
 	}
-	change("cordon", "Give a node no new task", func(ctx context.Context, id string) (controller.NodeView, error) {
+	change("cordon", "Give a node no new task", func(ctx context.Context, id string, _ DrainNode) (controller.NodeView, error) {
 		return r.nodes.Cordon(ctx, id, true, who(ctx))
 	})
-	change("uncordon", "Give a node new tasks again", func(ctx context.Context, id string) (controller.NodeView, error) {
+	change("uncordon", "Give a node new tasks again", func(ctx context.Context, id string, _ DrainNode) (controller.NodeView, error) {
 		return r.nodes.Cordon(ctx, id, false, who(ctx))
 	})
-	change("drain", "Move a node's tasks away; none is cancelled", func(ctx context.Context, id string) (controller.NodeView, error) {
-		return r.nodes.Drain(ctx, id, true, who(ctx))
+	change("drain", "Move a node's tasks away as others have room, and all of them at the deadline; none is cancelled", func(ctx context.Context, id string, b DrainNode) (controller.NodeView, error) {
+		return r.nodes.Drain(ctx, id, (*time.Duration)(b.Deadline), who(ctx))
 	})
-	change("undrain", "End draining a node", func(ctx context.Context, id string) (controller.NodeView, error) {
-		return r.nodes.Drain(ctx, id, false, who(ctx))
+	change("undrain", "End draining a node", func(ctx context.Context, id string, _ DrainNode) (controller.NodeView, error) {
+		return r.nodes.Undrain(ctx, id, who(ctx))
 	})
+	handle(r, http.MethodGet, "/api/skalds/{skald_id}/drain", "See how far a drain is, or what one would do", func(ctx context.Context, in *NodePath) (*forecastOutput, error) {
+		if err := in.check(); err != nil {
+			return nil, err
+		}
+		v, f, err := r.nodes.DrainForecast(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &forecastOutput{*nodeForecast(v, f)}, nil
+	})
+}
+
+type forecastOutput struct{ Body NodeDrain }
+
+// readNode is one node; how far it is drained is told with a forecast.
+func (r *routes) readNode(ctx context.Context, in *NodePath) (*nodeOutput, error) {
+	v, err := r.node(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	out := &nodeOutput{nodeResponse(v)}
+	if v.Draining {
+		v, f, err := r.nodes.DrainForecast(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		if out.Body = nodeResponse(v); v.Draining {
+			out.Body.Drain = nodeForecast(v, f)
+		}
+	}
+	return out, nil
 }
 
 // SetLabels is the body of PUT and PATCH /api/skalds/{skald_id}/labels.

@@ -188,6 +188,40 @@ func TestNodesAreCordonedAndDrained(t *testing.T) {
 	}
 }
 
+func TestADrainIsShown(t *testing.T) {
+	f := newFake()
+	s := serve(t, f)
+	var d api.NodeDrain
+	call(t, s, "GET", "/api/skalds/node-1/drain", "").decode(t, &d)
+	if d.Began != 0 || d.Left != 3 || d.Moving != 1 || d.Stay != 2 || *d.Room != 1 || len(d.NoRoom) != 1 || d.NoRoom[0].Why != "too big" {
+		t.Errorf("forecast %+v", d)
+	}
+	var n api.NodeResponse
+	if a := call(t, s, "POST", "/api/skalds/node-1/drain", `{"deadline":"5m"}`); a.status != 202 {
+		t.Fatalf("answered %d %s", a.status, a.body)
+	}
+	call(t, s, "GET", "/api/skalds/node-1", "").decode(t, &n)
+	if n.Drain == nil || n.Drain.Began != 1000 || n.Drain.DeadlineAt != 301_000 || n.Drain.Left != 3 || len(n.Drain.NoRoom) != 1 {
+		t.Errorf("shown %+v", n.Drain)
+	}
+}
+
+func TestLabelsAreShownByWhoGaveThem(t *testing.T) {
+	f := newFake()
+	f.nodes[0].Heartbeat.Labels = map[string]string{"zone": "a", "arch": "amd64"}
+	s := serve(t, f)
+	for _, step := range []struct{ method, body, zone string }{
+		{"PUT", `{"labels":{"zone":"b"}}`, "b"}, {"PATCH", `{"labels":{"gpu":"true"}}`, "b"}, {"PATCH", `{"labels":{"zone":null}}`, "a"},
+	} {
+		a := call(t, s, step.method, "/api/skalds/node-1/labels", step.body)
+		var n api.NodeResponse
+		a.decode(t, &n)
+		if a.status != 202 || n.Labels["zone"] != step.zone || n.Labels["arch"] != "amd64" || n.Announced["zone"] != "a" {
+			t.Errorf("%s %s answered %d %s", step.method, step.body, a.status, a.body)
+		}
+	}
+}
+
 func TestWhoMayAsk(t *testing.T) {
 	f := newFake()
 	s := serve(t, f, func(c *api.Config) { c.Token, c.AllowedHosts = "geheim", []string{"skalds.example"} })

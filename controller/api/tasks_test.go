@@ -314,7 +314,9 @@ func TestWrongInput(t *testing.T) {
 		{"attachments null", "PUT", "/api/tasks/there/attachments", `{"attachments":null}`, nil, 422, "attachments", "object"},
 		{"bad If-Match", "PUT", "/api/tasks/there/attachments", `{"attachments":{}}`, []string{"If-Match", "abc"}, 422, "If-Match", "ETag"},
 		{"hours", "GET", "/api/system/analytics/recent-activity?hours=200", "", nil, 422, "hours", "168"},
-		{"drain deadline", "POST", "/api/skalds/node-1/drain", `{"deadline":"5m"}`, nil, 422, "deadline", "not supported yet"},
+		{"drain deadline", "POST", "/api/skalds/node-1/drain", `{"deadline":"5"}`, nil, 422, "body", "has no unit"},
+		{"cordon with a deadline", "POST", "/api/skalds/node-1/cordon", `{"deadline":"5m"}`, nil, 422, "deadline", "belongs to drain only"},
+		{"labels that are none", "PUT", "/api/skalds/node-1/labels", `{"labels":["a"]}`, nil, 422, "labels", "object"},
 		{"tail", "GET", "/api/tasks/there/logs?tail=-1", "", nil, 422, "tail", ">= 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

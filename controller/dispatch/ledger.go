@@ -97,6 +97,7 @@ type held struct {
 	seen      bool             // a heartbeat has shown it
 	missing   int              // heartbeats since that have not
 	number    uint64           // of the store's word that it is here; 0: reserved only
+	promise   bool             // room is kept for a task that is somewhere else still
 }
 
 // NewLedger makes an empty one.
@@ -246,6 +247,9 @@ func (l *Ledger) Missing(nodeID string) bool {
 	found := false
 	if n := l.nodes[nodeID]; n != nil {
 		for _, h := range n.tasks {
+			if h.promise {
+				continue
+			}
 			if h.missing >= undeliveredBeats || h.seen && h.missing >= missingBeats {
 				found, h.missing = true, 0
 			}

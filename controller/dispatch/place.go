@@ -23,6 +23,7 @@ type Verdict struct {
 // Place finds a node for a request and reserves what it needs there. Of at most Config.MaxScored nodes that could take it
 // the best is chosen. It reports false where none can; Explain says why.
 func (l *Ledger) Place(r *Request, now time.Time) (Verdict, bool) {
+	l.Unpromise(r.TaskID)
 	best, found := l.choose(r, now)
 	if found {
 		l.Release(r.TaskID)

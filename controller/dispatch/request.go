@@ -23,6 +23,7 @@ type Request struct {
 	Held        bool             // no node is, for now
 	// HostOnly is what the task asks for that nodes of the Python original cannot do; empty: nothing.
 	HostOnly string
+	Promised string // room was kept for it on this node: it waits behind nobody
 	// Said is why those to avoid refused the task, by node. It is there for Explain, and placing does not ask for it.
 	Said map[string]string
 }
@@ -65,6 +66,9 @@ func (r *Request) Shape() string {
 	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%v\x00%d\x00%v\x00%s\x00%q\x00%v\x00%v\x00%s", r.ClassName, r.Versions.text, r.Resources, r.Limits, r.Raised, r.Isolation, r.Bound, r.Avoid, r.AvoidWholly, r.Held, r.HostOnly)
 	for _, c := range r.Constraints {
 		b.WriteString("\x00" + c.String())
+	}
+	if r.Promised != "" {
+		b.WriteString("\x00\x00" + r.Promised)
 	}
 	return b.String()
 }

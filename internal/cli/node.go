@@ -13,7 +13,7 @@ import (
 func (c *commands) node() *cobra.Command {
 	return group("node", "Watch nodes, and take them out of service",
 		c.nodeList(), c.nodeGet(),
-		c.nodeChange("drain", "Move the tasks of nodes away; none is cancelled", "is draining", (*client.Client).Drain),
+		c.nodeDrain(),
 		c.nodeChange("undrain", "End draining nodes", "is no longer draining", (*client.Client).Undrain),
 		c.nodeChange("cordon", "Give nodes no new task", "gets no new task", (*client.Client).Cordon),
 		c.nodeChange("uncordon", "Give nodes new tasks again", "gets new tasks again", (*client.Client).Uncordon),

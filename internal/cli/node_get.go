@@ -31,6 +31,9 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 	tab.fact("Node", n.ID)
 	tab.fact("Mode", string(n.Type))
 	tab.fact("Status", nodeStatusText(n))
+	if d := n.Drain; d != nil {
+		tab.fact("Drain", c.drainText(*d))
+	}
 	tab.fact("Seen", c.timeText(seenAt(n)))
 	tab.fact("Lost", c.timeText(n.LostAt))
 	tab.fact("Machine", n.Hostname)
@@ -56,6 +59,10 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 		tab.fact("Isolation", "not known to its host, which is older")
 	}
 	tab.fact("Labels", pairsText(n.Labels))
+	if len(n.Given) > 0 {
+		tab.fact("Given", pairsText(n.Given))
+		tab.fact("Announced", pairsText(n.Announced))
+	}
 	tab.fact("Workers", strings.Join(n.Workers, ", "))
 	tab.fact("Classes", strings.Join(n.SupportedTasks, ", "))
 	tab.fact("Tasks", fmt.Sprint(n.TaskCount))
@@ -71,6 +78,10 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 		for _, p := range n.Problems {
 			fmt.Fprintf(c.Out, "  %s: %s\n", clean(p.Path), clean(p.Reason))
 		}
+	}
+	if d := n.Drain; d != nil && len(d.NoRoom) > 0 {
+		fmt.Fprintln(c.Out, "\nFind no room elsewhere")
+		c.noRoomText(c.Out, d.NoRoom)
 	}
 	if len(n.Instances) == 0 {
 		return
@@ -89,4 +100,19 @@ func (c *commands) nodeDetail(n api.NodeResponse) {
 			sizeText(i.Peak.MemoryBytes), progressText(i.Progress), c.ageText(i.StartedAt))
 	}
 	tab.flush()
+}
+
+// drainText is "12 tasks left, 3 moving, until 2026-03-01 12:00:00".
+func (c *commands) drainText(d api.NodeDrain) string {
+	text := plural(d.Left, "task") + " left"
+	if d.Left > 0 {
+		text += fmt.Sprintf(", %d moving", d.Moving)
+	}
+	if d.DeadlineAt > 0 {
+		text += ", until " + c.timeText(d.DeadlineAt)
+	}
+	if d.Stay > 0 {
+		text += fmt.Sprintf("; %d of its own workers file", d.Stay)
+	}
+	return text
 }

@@ -23,7 +23,7 @@ func TestNodes(t *testing.T) {
 	w.run(t, "node", "cordon", "node-1").check(t, 0, "node node-1 gets no new task\n", "")
 	w.run(t, "node", "list").check(t, 0, "…online (cordoned)", "")
 	w.run(t, "node", "uncordon", "node-1").check(t, 0, "node node-1 gets new tasks again\n", "")
-	w.run(t, "node", "drain", "node-1", "nope").check(t, 4, "node node-1 is draining\n", "…nope")
+	w.run(t, "node", "drain", "node-1", "nope").check(t, 4, "node node-1 is drained\n", "…nope")
 	if n := decode[api.NodeResponse](t, w.run(t, "node", "undrain", "node-1", "-o", "json")); n.ID != "node-1" || n.Draining {
 		t.Errorf("undrain shows %+v", n)
 	}
@@ -197,4 +197,23 @@ func TestALivingNodeIsNotDeclaredLost(t *testing.T) {
 		return r.code == 0 && strings.Contains(r.out, "node node-1 is lost, 1 task taken back")
 	})
 	w.run(t, "node", "list").check(t, 0, "…offline (lost)", "")
+}
+
+func TestDrain(t *testing.T) {
+	w := start(t)
+	w.Host.Behave = controllertest.ForEver
+	w.run(t, "task", "create", "Demo", "--id", "a").check(t, 0, "task a created\n", "")
+	w.running(t, "a")
+	w.run(t, "node", "drain", "node-1").check(t, 0, "node node-1 is draining, 1 task left\n",
+		"node node-1: 1 task to move, 0 with room elsewhere\nwithout room elsewhere, and go on here until there is room:\n  a (Demo): no node can take it: node node-1 is draining\n")
+	w.run(t, "node", "get", "node-1").check(t, 0, "…\nFind no room elsewhere\n  a (Demo): no node can take it", "")
+	w.run(t, "node", "drain", "node-1", "--wait", "--timeout", "1s").check(t, 7, "", "…node node-1 is still draining, 1 task left")
+	w.run(t, "node", "drain", "node-1", "--deadline", "0s", "--wait").check(t, 0, "node node-1 is drained\n", "…and will wait in the queue:\n  a (Demo)")
+	if n := decode[api.NodeResponse](t, w.run(t, "node", "get", "node-1", "-o", "json")); !n.Draining || n.Drain == nil || n.Drain.Left != 0 || n.Drain.DeadlineAt == 0 {
+		t.Errorf("shown %+v", n.Drain)
+	}
+	w.run(t, "node", "undrain", "node-1").check(t, 0, "node node-1 is no longer draining\n", "")
+	w.running(t, "a")
+	w.run(t, "node", "drain", "node-1", "--deadline", "-1s").check(t, 2, "", "…must not be negative")
+	w.run(t, "node", "drain", "node-1", "--timeout", "1s").check(t, 2, "", "…belongs to --wait")
 }

@@ -210,7 +210,7 @@ func TestNodesAndTheSystem(t *testing.T) {
 	if n, err := w.Uncordon(ctx, "node-1"); err != nil || n.Cordoned {
 		t.Errorf("uncordon %+v, %v", n, err)
 	}
-	if n, err := w.Drain(ctx, "node-1"); err != nil || !n.Draining {
+	if n, err := w.Drain(ctx, "node-1", nil); err != nil || !n.Draining {
 		t.Errorf("drain %+v, %v", n, err)
 	}
 	if n, err := w.Undrain(ctx, "node-1"); err != nil || n.Draining {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
@@ -63,29 +64,35 @@ func (c *Client) NodeStatistics(ctx context.Context) (out api.NodeStatistics, er
 	return out, err
 }
 
-func (c *Client) changeNode(ctx context.Context, id, verb string) (out api.NodeResponse, err error) {
-	err = c.call(ctx, http.MethodPost, nodePath(id, verb), nil, nil, &out)
+func (c *Client) changeNode(ctx context.Context, id, verb string, in any) (out api.NodeResponse, err error) {
+	err = c.call(ctx, http.MethodPost, nodePath(id, verb), nil, in, &out)
 	return out, err
 }
 
 // Cordon gives a node no new task.
 func (c *Client) Cordon(ctx context.Context, id string) (api.NodeResponse, error) {
-	return c.changeNode(ctx, id, "cordon")
+	return c.changeNode(ctx, id, "cordon", nil)
 }
 
 // Uncordon gives a node new tasks again.
 func (c *Client) Uncordon(ctx context.Context, id string) (api.NodeResponse, error) {
-	return c.changeNode(ctx, id, "uncordon")
+	return c.changeNode(ctx, id, "uncordon", nil)
 }
 
-// Drain moves a node's tasks away.
-func (c *Client) Drain(ctx context.Context, id string) (api.NodeResponse, error) {
-	return c.changeNode(ctx, id, "drain")
+// Drain moves a node's tasks away as others have room for them. After the deadline the rest is taken back too; nil: never, zero: now.
+func (c *Client) Drain(ctx context.Context, id string, deadline *time.Duration) (api.NodeResponse, error) {
+	return c.changeNode(ctx, id, "drain", api.DrainNode{Deadline: (*skalds.Duration)(deadline)})
+}
+
+// DrainForecast says how far a drain is, or what one would do.
+func (c *Client) DrainForecast(ctx context.Context, id string) (out api.NodeDrain, err error) {
+	err = c.call(ctx, http.MethodGet, nodePath(id, "drain"), nil, nil, &out)
+	return out, err
 }
 
 // Undrain ends draining a node.
 func (c *Client) Undrain(ctx context.Context, id string) (api.NodeResponse, error) {
-	return c.changeNode(ctx, id, "undrain")
+	return c.changeNode(ctx, id, "undrain", nil)
 }
 
 // LabelNode changes the labels that a node is given; nil takes one away, so that what its host announces counts again. With replace
