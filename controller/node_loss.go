@@ -8,6 +8,9 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
+// maxUnacked bounds how many commands without an answer are gone through.
+const maxUnacked = 10_000
+
 // evictTimeout bounds the moving of all tasks of a node.
 const evictTimeout = time.Minute
 
@@ -61,6 +64,9 @@ func (s *NodeService) DeclareLost(ctx context.Context, id string, machineOff boo
 		}
 		return nodeLost(t, why, now) || machineOff && instanceDead(t, id, t.Epoch, false, now)
 	})
+	if err == nil && machineOff {
+		err = s.unbind(ctx, id)
+	}
 	if err != nil {
 		return Loss{}, err
 	}
@@ -69,6 +75,53 @@ func (s *NodeService) DeclareLost(ctx context.Context, id string, machineOff boo
 	}
 	out.Node, err = s.Node(ctx, id)
 	return out, err
+}
+
+// unbind frees what waits for a node whose machine is off: tasks that users run again, and those that have ended and whose node has
+// not said yet that it has let go of them.
+func (s *NodeService) unbind(ctx context.Context, id string) error {
+	var waiting []*skalds.Task
+	f := TaskFilter{States: []skalds.State{skalds.Created, skalds.Paused}, Limit: loadPage}
+	for {
+		page, err := s.store.Tasks(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, t := range page.Items {
+			if t.BoundTo == id && t.Executor == "" {
+				waiting = append(waiting, t)
+			}
+		}
+		if f.Cursor = page.Next; page.Next == "" {
+			break
+		}
+	}
+	open, err := s.store.Unacked(ctx, maxUnacked)
+	if err != nil {
+		return err
+	}
+	for _, t := range open {
+		if t.Executor == id && t.LifecycleStatus.Final() {
+			waiting = append(waiting, t)
+		}
+	}
+	var errs []error
+	for _, seen := range waiting {
+		_, err := s.tasks.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
+			epoch := t.Epoch
+			if t.Executor == "" {
+				epoch-- // that of the process that it waits for
+			}
+			if t.Epoch != seen.Epoch || t.Mode == skalds.ModeActive || t.LifecycleStatus.OnNode() && t.Executor != "" || !instanceDead(t, id, epoch, false, now) {
+				return errNoChange
+			}
+			return nil
+		})
+		if !errors.Is(err, skalds.ErrNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // takeBack has take decide on every task of a node, and writes down what was lost. A task that is not there any more, or whose

@@ -87,6 +87,44 @@ func TestAMachineThatIsOff(t *testing.T) {
 	})
 }
 
+// A task that a user runs again waits for the node that may still run it, until that machine is said to be off.
+func TestARetryWaitsForAMachineUntilItIsOff(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.startHost(w.host("a"))
+		a.Behave = forever
+		for _, id := range []string{"now", "later"} {
+			w.create(id, func(s *skalds.Spec) { s.OnDisconnect = skalds.OnDisconnectKeep })
+			w.awaitState(id, skalds.Running)
+		}
+		b := w.startHost(w.host("b"))
+		a.Kill()
+		w.await("a is lost", func() bool { return !w.online("a") })
+		for _, id := range []string{"now", "later"} {
+			if _, err := w.Tasks().Cancel(t.Context(), id, "test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Tasks().Retry(t.Context(), "now", "test"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if task := w.task("now"); task.LifecycleStatus != skalds.Created || !strings.Contains(task.Waiting, "node a is lost") || b.Starts("now") != 0 {
+			t.Fatalf("it is %s: %s", task.LifecycleStatus, task.Waiting)
+		}
+		if _, err := w.Nodes().DeclareLost(t.Context(), "a", true, "anna"); err != nil {
+			t.Fatal(err)
+		}
+		w.awaitState("now", skalds.Finished)
+		if _, err := w.Tasks().Retry(t.Context(), "later", "test"); err != nil {
+			t.Fatal(err)
+		}
+		if task := w.awaitState("later", skalds.Finished); task.Executor != "b" {
+			t.Errorf("it finished on %s", task.Executor)
+		}
+	})
+}
+
 // Any controller can do it; the one that leads gives the node nothing before it has said hello again.
 func TestANodeIsDeclaredLostByAnyController(t *testing.T) {
 	inSeveral(t, 2, func(t *testing.T, s *several) {

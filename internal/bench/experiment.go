@@ -43,6 +43,7 @@ func experiments() []experiment {
 		{[]promise{{key: "frozen_cpu"}}, frozenCPU},
 		{[]promise{{key: "crash_to_next_attempt_p95_ms", bound: 200}}, crashToNextAttempt},
 		{[]promise{{key: "host_killed_to_running_s", bound: 3}}, hostKilled},
+		{[]promise{{key: "machine_lost_to_running_s", bound: 9}}, machineLost},
 		{[]promise{{key: "orphans_after_host_kill"}}, orphans},
 	}
 }

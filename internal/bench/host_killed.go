@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,8 +16,12 @@ import (
 
 // hostKilled kills a host that has joined a standalone, and does not come back, and sees when its task's Main begins on the
 // standalone's own node. The worst counts.
-func hostKilled(ctx context.Context, l *lab) (out []value, err error) {
-	n := l.times(20, 2)
+func hostKilled(ctx context.Context, l *lab) ([]value, error) {
+	return l.loseHosts(ctx, "host_killed_to_running_s", l.times(20, 2), func(host *os.Process) error { return host.Kill() })
+}
+
+// loseHosts is one experiment: a new host each time, which lose ends.
+func (l *lab) loseHosts(ctx context.Context, key string, n int, lose func(host *os.Process) error, flags ...string) (out []value, err error) {
 	err = l.withStandalone(ctx, func(s *standalone) error {
 		own, err := ownNode(ctx, s)
 		if err != nil {
@@ -24,30 +29,32 @@ func hostKilled(ctx context.Context, l *lab) (out []value, err error) {
 		}
 		var gaps []time.Duration
 		for i := range n {
-			gap, err := l.killHost(ctx, s, own, i)
+			gap, err := l.loseHost(ctx, s, own, i, lose, flags)
 			if err != nil {
 				return err
 			}
 			gaps = append(gaps, gap)
 		}
-		fmt.Fprintf(l.notes, "host_killed_to_running_s: median %.3g s\n", median(gaps).Seconds())
+		fmt.Fprintf(l.notes, "%s: median %.3g s\n", key, median(gaps).Seconds())
 		out = []value{{value: quantile(gaps, 1).Seconds(), n: n}}
 		return nil
-	})
+	}, flags...)
 	return out, err
 }
 
-// killHost is one round: another host joins, gets a task, and dies.
-func (l *lab) killHost(ctx context.Context, s *standalone, own string, round int) (gap time.Duration, err error) {
-	node, id := fmt.Sprintf("killed-%d", round), fmt.Sprintf("moves-%d", round)
+// loseHost is one round: another host joins, gets a task, and is lost.
+func (l *lab) loseHost(ctx context.Context, s *standalone, own string, round int, lose func(*os.Process) error, flags []string) (gap time.Duration, err error) {
+	node, id := fmt.Sprintf("lost-%d", round), fmt.Sprintf("moves-%d", round)
 	room, err := l.room()
 	if err != nil {
 		return 0, err
 	}
 	dir := filepath.Join(room, "data")
 	defer func() { err = errors.Join(err, clearAfter(ctx, dir)) }()
-	c := exec.Command(l.program, "host", "--mode", "node", "--join", filepath.Join(s.dir, "join.json"), "--data-dir", dir,
-		"--plugins", l.plugins(), "--node-id", node, "--log-level", "WARNING")
+	c := exec.Command(l.program, append([]string{
+		"host", "--mode", "node", "--join", filepath.Join(s.dir, "join.json"), "--data-dir", dir,
+		"--plugins", l.plugins(), "--node-id", node, "--log-level", "WARNING",
+	}, flags...)...)
 	var said bytes.Buffer
 	c.Dir, c.Stdout, c.Stderr, c.SysProcAttr = room, &said, &said, tied()
 	if err := l.start(c); err != nil {
@@ -89,16 +96,16 @@ func (l *lab) killHost(ctx context.Context, s *standalone, own string, round int
 	if _, err := s.Uncordon(ctx, own); err != nil {
 		return 0, err
 	}
-	killed := time.Now().Round(0) // by the wall clock, as the worker notes it
-	if err := c.Process.Kill(); err != nil {
-		return 0, fmt.Errorf("kill host %d: %w", c.Process.Pid, err)
+	lost := time.Now().Round(0) // by the wall clock, as the worker notes it
+	if err := lose(c.Process); err != nil {
+		return 0, fmt.Errorf("lose host %d: %w", c.Process.Pid, err)
 	}
 	b, err := s.began(ctx, id, 1)
 	if err != nil {
 		return 0, err
 	}
 	_, err = s.Cancel(ctx, id)
-	return b.at.Sub(killed), err
+	return b.at.Sub(lost), err
 }
 
 // ownNode is the name of a standalone's own node, as soon as it has been heard.

@@ -13,13 +13,16 @@ import (
 )
 
 // ownShim is the shim of the only launcher in this process.
-func ownShim() (pid int, err error) {
+func ownShim() (pid int, err error) { return shimOf(os.Getpid()) }
+
+// shimOf is the shim of the only launcher in a process.
+func shimOf(host int) (pid int, err error) {
 	list, err := procstats.List()
 	if err != nil {
 		return 0, err
 	}
 	for _, p := range list {
-		if p.PPID != os.Getpid() || p.State == 'Z' {
+		if p.PPID != host || p.State == 'Z' {
 			continue
 		}
 		args, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID), "cmdline"))
@@ -32,7 +35,7 @@ func ownShim() (pid int, err error) {
 		pid = p.PID
 	}
 	if pid == 0 {
-		return 0, errors.New("find the shim: no child of this process is one")
+		return 0, errors.New("find the shim: no child of the process is one")
 	}
 	return pid, nil
 }

@@ -327,3 +327,29 @@ func TestStarvedClusterLosesNoNode(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// TestMachineLost stops a host and its shim, so that nobody says farewell: the tasks run elsewhere soon after the lease. Promised
+// are 9 s with a lease of 6 s.
+func TestMachineLost(t *testing.T) {
+	t.Setenv("SKALDS_LEASE", "6s")
+	p := standalone(t, t.TempDir())
+	a := join(t, p, "n1")
+	p.create(task("moves", "wait", on("zone=b")))
+	p.runs("moves")
+	join(t, p, "n2")
+	host := a.cmd.Process.Pid
+	shims := childrenOf(t, host)
+	if len(shims) != 1 {
+		t.Fatalf("the host has %d children, want its shim", len(shims))
+	}
+	freeze(t, append(shims, host))
+	began := time.Now()
+	r := p.becomes("moves", "runs on n2", func(r api.TaskResponse) bool {
+		return r.LifecycleStatus == skalds.Running && *r.Executor == "n2" && r.Instance != nil
+	})
+	took := time.Since(began)
+	t.Logf("runs elsewhere after %s", took.Round(10*time.Millisecond))
+	if took < 4*time.Second || took > 5*9*time.Second || r.BudgetUsed != 0 {
+		t.Errorf("after %s, with %d attempts counted", took, r.BudgetUsed)
+	}
+}
