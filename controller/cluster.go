@@ -78,6 +78,7 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 	c.workers = workers
 	for _, n := range nodes {
 		m := c.member(n.ID)
+		was := m.record.LostAt
 		m.record = n
 		if c.loadOriginal(m) {
 			continue
@@ -85,7 +86,7 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 		switch {
 		case n.LostAt == 0:
 			c.leases.Watch(n.ID, now)
-		case m.seenAt.UnixMilli() < n.LostAt: // somebody has declared it lost
+		case n.LostAt != was || m.seenAt.UnixMilli() < n.LostAt: // declared lost by another, whose clock may be another
 			m.online, m.greeted, m.asked = false, 0, 0
 		}
 		if !c.leads {

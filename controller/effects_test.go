@@ -227,3 +227,25 @@ func TestBoundTasksAreFreeWhenTheirNodeIsGone(t *testing.T) {
 		}
 	}
 }
+
+// A controller whose clock is behind or ahead declares a node lost: the others take it off line all the same, and it says hello again.
+func TestANodeIsDeclaredLostByAnotherClock(t *testing.T) {
+	at := time.UnixMilli(now)
+	for _, skew := range []time.Duration{-time.Hour, 0, time.Hour} {
+		c := newCluster(DefaultConfig())
+		c.lead(true)
+		c.heard("n1", 4, 1, at)
+		greet(c, 4, at)
+		lost := c.nodeRecord("n1")
+		lost.LostAt = at.Add(skew).UnixMilli()
+		c.load([]skalds.Node{lost}, nil, at)
+		if v, _ := c.view("n1"); v.Online || v.Greeted {
+			t.Errorf("%s: online %v, greeted %v", skew, v.Online, v.Greeted)
+		}
+		c.heard("n1", 4, 2, at.Add(time.Second))
+		c.load([]skalds.Node{lost}, nil, at.Add(time.Second))
+		if v, _ := c.view("n1"); v.Greeted || skew <= 0 && !v.Online {
+			t.Errorf("%s: heard again: online %v, greeted %v", skew, v.Online, v.Greeted)
+		}
+	}
+}

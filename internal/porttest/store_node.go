@@ -11,7 +11,7 @@ import (
 
 func storeNodes(t *testing.T, s controller.Store) {
 	ctx := t.Context()
-	n1 := skalds.Node{ID: "n1", Mode: skalds.NodeModeNode, Incarnation: 3, Partition: 7, LastHelloAt: 5, Workers: []string{"w@1.0.0@sha256:a"}, Revision: 1}
+	n1 := skalds.Node{ID: "n1", Mode: skalds.NodeModeNode, Incarnation: 3, Partition: 7, LastHelloAt: 5, Workers: []string{"w@1.0.0@sha256:a"}, Revision: 1, Labels: map[string]string{"a.b/c": "$d", "$e": "f"}}
 	for _, n := range []skalds.Node{{ID: "n2", Mode: skalds.NodeModeEdge}, {ID: "n1"}, n1} {
 		if err := s.SaveNode(ctx, n); err != nil {
 			t.Fatal(err)
