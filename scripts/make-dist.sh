@@ -19,4 +19,6 @@ for arch in "$@"; do
   rm -rf "${work:?}/$name" "$work/$name.tar"
   echo "made dist/$name.tar.gz"
 done
-(cd dist && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs -d '\n' sha256sum >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
+(cd dist && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs -d '\n' sha256sum) >"$work/SHA256SUMS"
+mv "$work/SHA256SUMS" dist/
+chmod 0644 dist/*

@@ -10,7 +10,7 @@ fi
 if [[ $described =~ ^v?([0-9]+\.[0-9]+\.[0-9]+)(-([0-9A-Za-z.]*[A-Za-z][0-9A-Za-z.]*))?(-([0-9]+)-(g[0-9a-f]+))?$ ]]; then
   version=${BASH_REMATCH[1]}${BASH_REMATCH[3]:+~${BASH_REMATCH[3]}}${BASH_REMATCH[5]:++${BASH_REMATCH[5]}.${BASH_REMATCH[6]}}
 elif [[ $described =~ ^[0-9a-f]{7,40}$ ]]; then
-  version=0.0.0+$(git rev-list --count HEAD).g$described
+  version=0.0.0+$(git rev-list --count "$described").g$described
 elif [[ $described == dev ]]; then
   version=0.0.0~dev
 else
