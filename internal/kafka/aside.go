@@ -27,9 +27,10 @@ const (
 
 // aside sets messages that cannot be used aside in skalds.rejected, beside the reading, which goes on at once.
 type aside struct {
-	send func(context.Context, ...message) error
-	log  hclog.Logger
-	by   string
+	send   func(context.Context, ...message) error
+	create func(context.Context) error // makes the topic, where it is missing
+	log    hclog.Logger
+	by     string
 
 	queue   chan skalds.Rejected
 	running sync.Once
@@ -37,13 +38,17 @@ type aside struct {
 	closed  <-chan struct{}
 
 	count atomic.Int64 // of all
+	made  bool         // the topic; run alone uses it
 
 	mu     sync.Mutex // guards below
 	logged time.Time
 }
 
 func newAside(c *conn) *aside {
-	return &aside{send: c.send, log: c.log, by: c.cfg.ClientID, queue: make(chan skalds.Rejected, asideQueue), closed: c.closed}
+	return &aside{
+		send: c.send, create: func(ctx context.Context) error { return c.fault("make the topic", c.create(ctx, rejectedTopic())) },
+		log: c.log, by: c.cfg.ClientID, queue: make(chan skalds.Rejected, asideQueue), closed: c.closed,
+	}
 }
 
 // Rejected is how many messages this end could not use since it was set up. Safe for concurrent use.
@@ -122,12 +127,21 @@ func (a *aside) keep(ctx context.Context, m skalds.Rejected) {
 	defer cancel()
 	key := m.Topic + "/" + strconv.Itoa(int(m.Partition)) + "/" + strconv.FormatInt(m.Offset, 10)
 	for tries := 1; ; tries++ {
-		err := a.send(ctx, message{skalds.TopicRejected, 0, key, &m})
-		if err == nil {
-			return
+		var err error
+		if !a.made {
+			err = a.create(ctx)
 		}
-		if skalds.CodeOf(err) != skalds.CodeUnavailable || ctx.Err() != nil {
-			a.log.Debug("a message could not be set aside", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "err", err)
+		if err == nil {
+			err = a.send(ctx, message{skalds.TopicRejected, 0, key, &m})
+		}
+		a.made = err == nil
+		switch {
+		case err == nil:
+			return
+		case refusesUs(err) || skalds.CodeOf(err) != skalds.CodeUnavailable || ctx.Err() != nil:
+			if !errors.Is(err, errClosed) && a.speaks() {
+				a.log.Warn("a message could not be set aside: it is left where it is", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "err", err)
+			}
 			return
 		}
 		select {

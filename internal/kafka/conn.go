@@ -189,11 +189,15 @@ func advice(err error) string {
 	return "runs, but does not do it: its log says more"
 }
 
-func refusesUs(answer *kerr.Error) bool {
-	switch answer {
-	case kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
-		kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.SecurityDisabled:
-		return true
+// refusesUs reports whether a broker has answered that we may not do it.
+func refusesUs(err error) bool {
+	for _, e := range []error{
+		kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
+		kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.SecurityDisabled,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
 	}
 	return false
 }

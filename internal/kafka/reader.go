@@ -43,6 +43,7 @@ func (c *conn) follow(ctx context.Context, r reading) error {
 		case <-ctx.Done():
 		}
 	}()
+	said := false
 	for tries := 1; ; tries++ {
 		began := time.Now()
 		err := c.session(ctx, r)
@@ -52,12 +53,18 @@ func (c *conn) follow(ctx context.Context, r reading) error {
 			}
 			return nil
 		}
-		c.log.Debug("reading starts anew", "topics", r.topics, "err", err)
+		switch {
+		case refusesUs(err) && !said:
+			c.log.Warn("the bus does not let us read: trying again until it does", "topics", r.topics, "err", err)
+			said = true
+		default:
+			c.log.Debug("reading starts anew", "topics", r.topics, "err", err)
+		}
 		if gone(err) {
 			c.forget(ctx)
 		}
 		if time.Since(began) > maxBackoff {
-			tries = 1
+			tries, said = 1, false
 		}
 		select {
 		case <-ctx.Done():

@@ -29,7 +29,7 @@ type topic struct {
 // legacyPartitions is the original's KAFKA_TOPIC_PARTITIONS.
 const legacyPartitions = 6
 
-// topics lists all that the bus uses. Retention is short where messages are only worth something to who listens now.
+// topics lists all that the bus cannot work without. Retention is short where messages are only worth something to who listens now.
 func topics() []topic {
 	return []topic{
 		{skalds.TopicCommand, 0, time.Hour, 4 << 20, 0},
@@ -39,8 +39,13 @@ func topics() []topic {
 		{skalds.TopicTaskAssign, legacyPartitions, 24 * time.Hour, 4 << 20, 0},
 		{skalds.TopicTaskCancel, legacyPartitions, 24 * time.Hour, 4 << 20, 0},
 		{skalds.TopicTaskUpdate, legacyPartitions, 24 * time.Hour, 4 << 20, 0},
-		{skalds.TopicRejected, 1, 7 * 24 * time.Hour, 4 << 20, 64 << 20},
 	}
+}
+
+// rejectedTopic is made when there is something to put into it. Everything else works without, so a user who has no right to it is
+// no fault.
+func rejectedTopic() topic {
+	return topic{skalds.TopicRejected, 1, 7 * 24 * time.Hour, 4 << 20, 64 << 20}
 }
 
 // originalTopics are those of the Python original that controllers read, and write for its nodes.

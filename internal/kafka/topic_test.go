@@ -52,7 +52,7 @@ func TestNewTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]int{
-		skalds.TopicCommand: partitions, skalds.TopicReport: 1, skalds.TopicHeartbeat: 1, skalds.TopicChanged: 1, skalds.TopicRejected: 1,
+		skalds.TopicCommand: partitions, skalds.TopicReport: 1, skalds.TopicHeartbeat: 1, skalds.TopicChanged: 1,
 		skalds.TopicTaskAssign: 6, skalds.TopicTaskCancel: 6, skalds.TopicTaskUpdate: 6,
 	} {
 		d := have[topic]
