@@ -15,7 +15,7 @@ var _ host.Cache = (*Cache)(nil)
 // Cache is the memory that workers share across nodes.
 type Cache struct {
 	cfg    Config
-	client *redis.Client
+	client redis.UniversalClient
 }
 
 // NewCache connects when it is first used.

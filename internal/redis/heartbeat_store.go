@@ -30,10 +30,11 @@ const beatsKey = "skalds:beats"
 type HeartbeatStore struct {
 	cfg    Config
 	log    hclog.Logger
-	client *redis.Client
+	client redis.UniversalClient
 
 	noFieldTTL atomic.Bool // the server cannot expire fields
 	oldKeysBad atomic.Bool // the original's keys could not be written; said once
+	words      watched     // of controllers
 }
 
 // NewHeartbeatStore connects when it is first used. A nil log is silent.
@@ -55,32 +56,26 @@ func (s *HeartbeatStore) Beat(ctx context.Context, h skalds.Heartbeat, ttl time.
 	}
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	expire := !s.noFieldTTL.Load()
 	pipe := s.client.Pipeline()
-	beat := pipe.HSet(ctx, beatsKey, h.NodeID, doc)
-	var expiry *redis.IntSliceCmd
-	if expire {
-		expiry = pipe.HExpire(ctx, beatsKey, wholeSeconds(ttl), h.NodeID)
-	} else {
-		pipe.Expire(ctx, beatsKey, s.cfg.KeyTTL)
-	}
-	old := originalKeys(ctx, pipe, &h, s.cfg.KeyTTL, expire)
-	var replicas *redis.Cmd
-	if s.cfg.MinReplicas > 0 {
-		replicas = pipe.Do(ctx, "WAIT", s.cfg.MinReplicas, (beatTimeout / 2).Milliseconds())
-	}
-	commands, err := pipe.Exec(ctx)
-	if err := wholly(commands, err); err != nil {
+	own, err := s.beatPipe(ctx, pipe)
+	if err != nil {
 		return fault(s.cfg, "send a heartbeat", err)
 	}
-	if beat.Err() != nil {
-		return fault(s.cfg, "send a heartbeat", beat.Err())
+	e := s.entry(ctx, own, beatsKey, h.NodeID, doc, ttl, s.cfg.KeyTTL)
+	var replicas *redis.Cmd
+	if s.cfg.MinReplicas > 0 {
+		replicas = own.Do(ctx, "WAIT", s.cfg.MinReplicas, (beatTimeout / 2).Milliseconds())
 	}
-	if expiry != nil && isUnknownCommand(expiry.Err()) {
-		s.noFieldTTL.Store(true)
-		s.log.Warn("this server cannot expire fields of a hash: nodes that are gone stay listed until they are forgotten; Redis 7.4, Valkey 9 and newer can", "addr", s.cfg.Addr)
-	} else if expiry != nil && expiry.Err() != nil {
-		return fault(s.cfg, "send a heartbeat", expiry.Err())
+	if own != pipe {
+		_, err = own.Exec(ctx)
+	}
+	old := originalKeys(ctx, pipe, &h, s.cfg.KeyTTL, e.expiry != nil)
+	if _, err2 := pipe.Exec(ctx); own == pipe {
+		err = err2
+	}
+	if err := s.written(e, err); err != nil {
+		s.lookAgain(err)
+		return fault(s.cfg, "send a heartbeat", err)
 	}
 	if replicas != nil {
 		if n, err := replicas.Int64(); err != nil || n < int64(s.cfg.MinReplicas) {
@@ -91,19 +86,25 @@ func (s *HeartbeatStore) Beat(ctx context.Context, h skalds.Heartbeat, ttl time.
 	return nil
 }
 
-// wholly is the error of a pipeline that belongs to no single command: the connection could not be made, was refused, or
-// broke. The commands may then carry no error although nothing was done.
-func wholly(commands []redis.Cmder, err error) error {
-	var reply redis.Error
-	if err == nil || !errors.As(err, &reply) {
-		return err
+// beatPipe is where the heartbeat itself goes: into the pipeline of all. Only where a cluster's replicas must confirm it, it goes
+// to their server directly, because it is the connection that has written which must be asked.
+func (s *HeartbeatStore) beatPipe(ctx context.Context, all redis.Pipeliner) (redis.Pipeliner, error) {
+	cluster, ok := s.client.(*redis.ClusterClient)
+	if !ok || s.cfg.MinReplicas == 0 {
+		return all, nil
 	}
-	for _, c := range commands {
-		if c.Err() != nil {
-			return nil
-		}
+	server, err := cluster.MasterForKey(ctx, beatsKey)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return server.Pipeline(), nil
+}
+
+// lookAgain asks a cluster where keys lie when one has moved that was not looked for by the driver.
+func (s *HeartbeatStore) lookAgain(err error) {
+	if cluster, ok := s.client.(*redis.ClusterClient); ok && redis.HasErrorPrefix(err, "MOVED") {
+		cluster.ReloadState(context.Background())
+	}
 }
 
 // noteOld says once when the keys for the original's programs cannot be written; our own nodes do not need them.
@@ -163,7 +164,9 @@ func (s *HeartbeatStore) Forget(ctx context.Context, nodeID string) error {
 		p.HDel(ctx, beatsKey, nodeID)
 		p.HDel(ctx, activityKey, nodeID)
 		p.HDel(ctx, modeKey, nodeID)
-		p.Del(ctx, nodeKeys(nodeID)...)
+		for _, k := range nodeKeys(nodeID) { // one each: they may lie on several servers of a cluster
+			p.Del(ctx, k)
+		}
 		return nil
 	})
 	return fault(s.cfg, "forget node "+nodeID, err)
@@ -179,11 +182,67 @@ func (s *HeartbeatStore) Ping(ctx context.Context) error {
 // Close drops the connections. Safe to call twice.
 func (s *HeartbeatStore) Close() error { return closeClient(s.client) }
 
-func closeClient(c *redis.Client) error {
-	if err := c.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
-		return fmt.Errorf("close the connections with Redis: %w", err)
+// entry is a field of a hash on its way, and how long it lives.
+type entry struct {
+	set    *redis.IntCmd
+	expiry *redis.IntSliceCmd // nil where the server cannot expire fields
+	whole  *redis.BoolCmd     // then the hash expires, after it has not been written for long
+}
+
+// entry queues a field that lives for ttl. Where fields live for ever, the whole hash goes when it has not been written for idle.
+func (s *HeartbeatStore) entry(ctx context.Context, pipe redis.Pipeliner, hash, field string, doc []byte, ttl, idle time.Duration) entry {
+	e := entry{set: pipe.HSet(ctx, hash, field, doc)}
+	if s.noFieldTTL.Load() {
+		e.whole = pipe.Expire(ctx, hash, idle)
+	} else {
+		e.expiry = pipe.HExpire(ctx, hash, wholeSeconds(ttl), field)
 	}
-	return nil
+	return e
+}
+
+// written reports whether an entry is there, by what the server has answered: a pipeline whose connection is refused may leave its
+// commands without an error of their own, and one of a cluster fails where keys of others cannot be written.
+func (s *HeartbeatStore) written(e entry, err error) error {
+	switch {
+	case e.set.Err() != nil:
+		return e.set.Err()
+	case e.expiry != nil && isUnknownCommand(e.expiry.Err()):
+		if !s.noFieldTTL.Swap(true) {
+			s.log.Warn("this server cannot expire fields of a hash: nodes that are gone stay listed until they are forgotten; Redis 7.4, Valkey 9 and newer can", "addr", s.cfg.Addr)
+		}
+		return nil
+	case e.expiry != nil && e.expiry.Err() != nil:
+		return e.expiry.Err()
+	case e.expiry != nil && len(e.expiry.Val()) == 1 && e.expiry.Val()[0] == 1:
+		return nil
+	case e.whole != nil && e.whole.Val():
+		return nil
+	case e.whole != nil && e.whole.Err() != nil:
+		return e.whole.Err()
+	case err != nil:
+		return err
+	}
+	return errors.New("what was written was not there any more a moment later")
+}
+
+// unread is why commands that only read have no answer: the first fault that is about more than a missing value, or one of another
+// type. Where one value is unknown all are: a missing one would be taken for the end of a task.
+func unread(commands []redis.Cmder, err error) error {
+	faults := 0
+	for _, c := range commands {
+		err := c.Err()
+		if err == nil {
+			continue
+		}
+		faults++
+		if !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return err
+		}
+	}
+	if faults > 0 {
+		return nil
+	}
+	return err
 }
 
 // wholeSeconds rounds up, because fields expire in whole seconds everywhere.

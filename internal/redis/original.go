@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -57,19 +58,29 @@ func originalKeys(ctx context.Context, pipe redis.Pipeliner, h *skalds.Heartbeat
 	if err == nil { // strings and numbers always are
 		add(pipe.Set(ctx, keys[1], all, ttl))
 	}
-	// The list is replaced in one step, so that nobody reads it empty.
-	add(pipe.Do(ctx, "MULTI"))
-	add(pipe.Do(ctx, "DEL", keys[2]))
+	// The list is replaced in one step, so that nobody reads it empty or half.
+	list := keys[2]
+	next := besides(list)
+	add(pipe.Del(ctx, next))
 	if len(h.Classes) > 0 {
-		push := []any{"RPUSH", keys[2]}
-		for _, c := range h.Classes {
-			push = append(push, c)
+		add(pipe.RPush(ctx, next, h.Classes))
+		add(pipe.Expire(ctx, next, wholeSeconds(ttl)))
+		if next != list {
+			add(pipe.Rename(ctx, next, list))
 		}
-		add(pipe.Do(ctx, push...))
-		add(pipe.Do(ctx, "EXPIRE", keys[2], int64(wholeSeconds(ttl)/time.Second)))
+	} else if next != list {
+		add(pipe.Del(ctx, list))
 	}
-	add(pipe.Do(ctx, "EXEC"))
 	return queued
+}
+
+// besides is a key for the next value of another one, which lies on the same server of a cluster: that is chosen by what stands in
+// braces. A key that has braces of its own is replaced in steps.
+func besides(key string) string {
+	if strings.ContainsAny(key, "{}") {
+		return key
+	}
+	return "skalds:next:{" + key + "}"
 }
 
 func taskKey(id string) string { return "task:" + id + ":heartbeat" }

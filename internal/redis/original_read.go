@@ -26,7 +26,7 @@ func (s *HeartbeatStore) OriginalNodes(ctx context.Context) ([]skalds.OriginalNo
 	defer cancel()
 	pipe := s.client.Pipeline()
 	modes, ours := pipe.HGetAll(ctx, modeKey), pipe.HKeys(ctx, beatsKey)
-	if _, err := pipe.Exec(ctx); err != nil {
+	if err := unread(pipe.Exec(ctx)); err != nil {
 		return nil, fault(s.cfg, "look for Python nodes", err)
 	}
 	list := modes.Val()
@@ -50,7 +50,7 @@ func (s *HeartbeatStore) OriginalNodes(ctx context.Context) ([]skalds.OriginalNo
 			skalds.OriginalNode{ID: id, Mode: skalds.NodeMode(mode)}, pipe.PTTL(ctx, keys[0]), pipe.Get(ctx, keys[1]), pipe.LRange(ctx, keys[2], 0, -1),
 		})
 	}
-	if commands, err := pipe.Exec(ctx); wholly(commands, err) != nil {
+	if err := unread(pipe.Exec(ctx)); err != nil {
 		return nil, fault(s.cfg, "read what Python nodes have written", err)
 	}
 	out := make([]skalds.OriginalNode, 0, len(asked))
@@ -102,7 +102,7 @@ func (s *HeartbeatStore) originalTasks(ctx context.Context, ids []string, out ma
 		// heartbeat with the life of an end.
 		asked[i] = answers{pipe.PTTL(ctx, taskKey(id)), pipe.Get(ctx, taskKey(id)), pipe.Get(ctx, exceptionKey(id))}
 	}
-	if commands, err := pipe.Exec(ctx); wholly(commands, err) != nil {
+	if err := unread(pipe.Exec(ctx)); err != nil {
 		return fault(s.cfg, "read the heartbeats of Python workers", err)
 	}
 	for i, a := range asked {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
 )
@@ -19,8 +17,12 @@ var _ controller.ControllerRegistry = (*HeartbeatStore)(nil)
 // controllersKey is a hash from controller id to what it announces, whose fields expire.
 const controllersKey = "skalds:controllers"
 
+// controllerSilence is how long an entry may stay as it is where the server cannot expire fields: each announcement changes it, as it
+// says when it was made.
+const controllerSilence = 30 * time.Second
+
 // Announce writes what a controller says about itself, for as long as ttl. Where the server cannot expire fields, the entry stays
-// until the whole hash has not been written for ttl.
+// until no controller has announced itself for ttl, and readers leave it out when it has not changed for 30 s.
 func (s *HeartbeatStore) Announce(ctx context.Context, c skalds.ControllerInfo, ttl time.Duration) error {
 	doc, err := json.Marshal(&c)
 	if err != nil {
@@ -28,25 +30,10 @@ func (s *HeartbeatStore) Announce(ctx context.Context, c skalds.ControllerInfo, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	expire := !s.noFieldTTL.Load()
-	var expiry *redis.IntSliceCmd
-	commands, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, controllersKey, c.ID, doc)
-		if expire {
-			expiry = p.HExpire(ctx, controllersKey, wholeSeconds(ttl), c.ID)
-		} else {
-			p.Expire(ctx, controllersKey, wholeSeconds(ttl))
-		}
-		return nil
-	})
-	if expiry != nil && isUnknownCommand(expiry.Err()) {
-		s.noFieldTTL.Store(true)
-		return nil
-	}
-	if err := wholly(commands, err); err != nil {
-		return fault(s.cfg, "announce a controller", err)
-	}
-	return fault(s.cfg, "announce a controller", commands[0].Err())
+	pipe := s.client.Pipeline()
+	e := s.entry(ctx, pipe, controllersKey, c.ID, doc, ttl, wholeSeconds(ttl))
+	_, err = pipe.Exec(ctx)
+	return fault(s.cfg, "announce a controller", s.written(e, err))
 }
 
 // Controllers lists those announced, by id.
@@ -57,11 +44,18 @@ func (s *HeartbeatStore) Controllers(ctx context.Context) ([]skalds.ControllerIn
 	if err != nil {
 		return nil, fault(s.cfg, "read where controllers are", err)
 	}
+	var dead map[string]bool
+	if s.noFieldTTL.Load() {
+		dead = s.words.silent(docs, controllerSilence, time.Now())
+	}
 	list := make([]skalds.ControllerInfo, 0, len(docs))
 	for id, doc := range docs {
 		var c skalds.ControllerInfo
 		if err := json.Unmarshal([]byte(doc), &c); err != nil || c.ID != id {
 			s.log.Debug("skipped a controller's word that cannot be read", "id", id, "err", err)
+			continue
+		}
+		if dead[id] {
 			continue
 		}
 		list = append(list, c)
