@@ -60,11 +60,16 @@ type Settings struct {
 	KafkaTopicPartitions   int       `yaml:"kafka_topic_partitions" help:"partitions of skalds.command, which the nodes share, where the topic has to be made"`
 	KafkaReplicationFactor int       `yaml:"kafka_replication_factor" help:"replicas of topics that have to be made; -1: the brokers' own default"`
 
-	RedisHost       string  `yaml:"redis_host" section:"Redis, unless embedded" flag:"--redis" help:"server; one that is named with a port (\"a:6380\") does not get redis_port"`
-	RedisPort       int     `yaml:"redis_port" help:"its port"`
-	RedisPassword   string  `yaml:"redis_password" secret:"yes" help:"its password; empty: no authentication"`
-	RedisSyncPeriod Seconds `yaml:"redis_sync_period" help:"time between two heartbeats of a host; a bare number is seconds; never more than a third of skalds_lease is used"`
-	RedisKeyTTL     Seconds `yaml:"redis_key_ttl" help:"how long the original's slow keys live; a bare number is seconds"`
+	RedisHost        List    `yaml:"redis_host" section:"Redis, unless embedded" flag:"--redis" help:"server; of a cluster some of its members, with commas between them; those that are named with a port (\"a:6380\") do not get redis_port"`
+	RedisPort        int     `yaml:"redis_port" help:"its port"`
+	RedisUsername    string  `yaml:"redis_username" help:"user, where the server has users; empty: its default user"`
+	RedisPassword    string  `yaml:"redis_password" secret:"yes" help:"its password; empty: no authentication"`
+	RedisTLS         bool    `yaml:"redis_tls" help:"encrypt the connections"`
+	RedisCAFile      string  `yaml:"redis_ca_file" help:"file of the certificate authorities (PEM) that may vouch for the server, with redis_tls; empty: those of the system"`
+	RedisCluster     bool    `yaml:"redis_cluster" help:"it is a Redis Cluster"`
+	RedisMinReplicas int     `yaml:"redis_min_replicas" help:"replicas that must have a heartbeat before it counts: 1 where one of them may take the server's place"`
+	RedisSyncPeriod  Seconds `yaml:"redis_sync_period" help:"time between two heartbeats of a host; a bare number is seconds; never more than a third of skalds_lease is used"`
+	RedisKeyTTL      Seconds `yaml:"redis_key_ttl" help:"how long the original's slow keys live; a bare number is seconds"`
 
 	MongoHost string `yaml:"mongo_host" section:"MongoDB" flag:"--mongo" help:"MongoDB that several controllers share, as mongodb://user:password@a,b,c/?replicaSet=rs; without it a controller keeps tasks in skalds_data_dir"`
 	DBName    string `yaml:"db_name" help:"database in MongoDB"`
@@ -106,7 +111,7 @@ func DefaultSettings() Settings {
 		KafkaTopicPartitions:   skalds.CommandPartitions,
 		KafkaReplicationFactor: -1,
 
-		RedisHost:       "localhost",
+		RedisHost:       List{"localhost"},
 		RedisPort:       6379,
 		RedisSyncPeriod: Seconds(time.Second),
 		RedisKeyTTL:     Seconds(time.Hour),
@@ -134,8 +139,14 @@ func (s Settings) KafkaEncrypted() bool {
 	return s.KafkaTLS || strings.Contains(strings.Join(s.KafkaHost, ","), "confluent.cloud")
 }
 
-// RedisAddr is the server's host:port.
-func (s Settings) RedisAddr() string { return withPort(s.RedisHost, s.RedisPort) }
+// RedisAddr is the server's host:port; of a cluster one or more, with commas between them.
+func (s Settings) RedisAddr() string {
+	servers := make(List, len(s.RedisHost))
+	for i, h := range s.RedisHost {
+		servers[i] = withPort(h, s.RedisPort)
+	}
+	return servers.String()
+}
 
 // PluginsDir is the folder of the workers' executables.
 func (s Settings) PluginsDir() string {

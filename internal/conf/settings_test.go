@@ -175,7 +175,8 @@ var other = map[string]string{
 	"dispatcher_strategy": "SPREAD", "dispatcher_interval": "1s", "monitor_skald_interval": "2s", "monitor_task_interval": "4s",
 	"monitor_heartbeat_timeout": "7s", "kafka_host": "a:9092,b", "kafka_port": "9093", "kafka_username": "u", "kafka_password": "p: #1",
 	"kafka_mechanism": "SCRAM-SHA-512", "kafka_tls": "true", "kafka_ca_file": "/etc/kafka/ca.pem", "kafka_topic_partitions": "6", "kafka_replication_factor": "3",
-	"redis_host": "cache", "redis_port": "6380", "redis_password": "0123", "redis_sync_period": "500ms", "redis_key_ttl": "30m0s",
+	"redis_host": "cache,b:1", "redis_port": "6380", "redis_username": "u", "redis_password": "0123", "redis_tls": "true",
+	"redis_ca_file": "/etc/redis/ca.pem", "redis_cluster": "true", "redis_min_replicas": "1", "redis_sync_period": "500ms", "redis_key_ttl": "30m0s",
 	"mongo_host": "mongodb://a,b/?replicaSet=rs", "db_name": "other",
 }
 

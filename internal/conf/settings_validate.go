@@ -119,11 +119,22 @@ func (v *validator) kafka(s Settings) {
 }
 
 func (v *validator) redis(s Settings) {
-	if s.RedisHost == "" {
+	if len(s.RedisHost) == 0 {
 		v.add("redis_host", "is empty: name a server, or leave it out")
-	} else {
-		v.check("redis_host", hostFault(s.RedisHost))
 	}
+	for _, h := range s.RedisHost {
+		v.check("redis_host", hostFault(h))
+	}
+	if len(s.RedisHost) > 1 && !s.RedisCluster {
+		v.add("redis_host", "names %d servers, and only a cluster has several: name one, or set redis_cluster", len(s.RedisHost))
+	}
+	if s.RedisUsername != "" && s.RedisPassword == "" {
+		v.add("redis_username", "has no effect without redis_password")
+	}
+	if s.RedisCAFile != "" && !s.RedisTLS {
+		v.add("redis_ca_file", "has no effect without redis_tls")
+	}
+	v.atLeast("redis_min_replicas", s.RedisMinReplicas, 0)
 	v.port("redis_port", s.RedisPort, 1)
 	if s.RedisSyncPeriod.D() < 100*time.Millisecond {
 		v.add("redis_sync_period", "%s is shorter than 100ms", s.RedisSyncPeriod)
