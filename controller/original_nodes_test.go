@@ -430,7 +430,7 @@ func TestAPythonNodeIsDrained(t *testing.T) {
 		w.awaitState("t", skalds.Running)
 		a := w.startHost(w.host("a"))
 		a.Behave = forever
-		if _, err := w.Nodes().Drain(t.Context(), "py", true, "test"); err != nil {
+		if _, err := w.Nodes().Drain(t.Context(), "py", nil, "test"); err != nil {
 			t.Fatal(err)
 		}
 		w.await("it goes on elsewhere", func() bool { return a.Runs("t") })

@@ -81,6 +81,9 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 	}
 	defer func() { closeLater(store.Close) }()
 	at := clusterServices(o.settings)
+	if err := at.redis.Check(); err != nil {
+		return wrongSettings(err)
+	}
 	at.kafka.ClientID = "skalds-controller"
 	bus, err := kafka.NewControllerBus(at.kafka, o.log)
 	if err != nil {

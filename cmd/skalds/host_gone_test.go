@@ -24,7 +24,9 @@ func TestServicesSurviveTheirJSON(t *testing.T) {
 			Brokers: []string{"one:9092", "two:9092"}, User: "u", Password: "p", Mechanism: "SCRAM-SHA-512", TLS: true, CAFile: "/ca.pem", ClientID: "c",
 			Partitions: 3, ReplicationFactor: 2,
 		},
-		redis: redis.Config{Addr: "three:6379", Password: "q", KeyTTL: time.Minute},
+		redis: redis.Config{
+			Addr: "three:6379,four:6379", Username: "r", Password: "q", TLS: true, CAFile: "/ca.pem", Cluster: true, MinReplicas: 1, KeyTTL: time.Minute,
+		},
 	}
 	b, err := json.Marshal(want)
 	if err != nil {

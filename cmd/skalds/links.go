@@ -26,7 +26,9 @@ type services struct {
 func joined(j embedded.Join) services {
 	return services{
 		kafka: kafka.Config{Brokers: j.KafkaBrokers, User: j.KafkaUser, Password: j.KafkaPassword, Mechanism: j.KafkaMechanism, TLS: j.KafkaTLS, CAFile: j.KafkaCAFile},
-		redis: redis.Config{Addr: j.RedisAddr, Password: j.RedisPassword},
+		redis: redis.Config{
+			Addr: j.RedisAddr, Username: j.RedisUsername, Password: j.RedisPassword, TLS: j.RedisTLS, CAFile: j.RedisCAFile, Cluster: j.RedisCluster,
+		},
 	}
 }
 
@@ -37,7 +39,10 @@ func clusterServices(s conf.Settings) services {
 			Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(), CAFile: s.KafkaCAFile,
 			Partitions: s.KafkaTopicPartitions, ReplicationFactor: s.KafkaReplicationFactor,
 		},
-		redis: redis.Config{Addr: s.RedisAddr(), Password: s.RedisPassword, KeyTTL: s.RedisKeyTTL.D()},
+		redis: redis.Config{
+			Addr: s.RedisAddr(), Username: s.RedisUsername, Password: s.RedisPassword, TLS: s.RedisTLS, CAFile: s.RedisCAFile,
+			Cluster: s.RedisCluster, MinReplicas: s.RedisMinReplicas, KeyTTL: s.RedisKeyTTL.D(),
+		},
 	}
 }
 
@@ -51,6 +56,9 @@ type links struct {
 }
 
 func newLinks(s services, clientID string, log hclog.Logger) (*links, error) {
+	if err := s.redis.Check(); err != nil {
+		return nil, wrongSettings(err)
+	}
 	s.kafka.ClientID = clientID
 	bus, err := kafka.NewHostBus(s.kafka, log)
 	if err != nil {

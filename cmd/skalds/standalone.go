@@ -61,7 +61,8 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 			s.elsewhere.KafkaMechanism, s.elsewhere.KafkaTLS, s.elsewhere.KafkaCAFile = at.kafka.Mechanism, at.kafka.TLS, at.kafka.CAFile
 		}
 		if c.Flags().Changed("redis") {
-			s.elsewhere.RedisAddr, s.elsewhere.RedisPassword = at.redis.Addr, at.redis.Password
+			s.elsewhere.RedisAddr, s.elsewhere.RedisUsername, s.elsewhere.RedisPassword = at.redis.Addr, at.redis.Username, at.redis.Password
+			s.elsewhere.RedisTLS, s.elsewhere.RedisCAFile, s.elsewhere.RedisCluster = at.redis.TLS, at.redis.CAFile, at.redis.Cluster
 		}
 		s.mongo = c.Flags().Changed("mongo")
 		if loaded.From["skalds_lease"] != "default" || c.Flags().Changed("kafka") && c.Flags().Changed("redis") {

@@ -26,8 +26,14 @@ type Join struct {
 	KafkaCAFile    string `json:"kafkaCAFile,omitempty"`
 	RedisAddr      string `json:"redisAddr"`
 	RedisPassword  string `json:"redisPassword"`
-	Server         string `json:"server,omitempty"` // URL of the controller
-	Token          string `json:"token,omitempty"`  // for it
+	// RedisUsername, RedisTLS, RedisCAFile and RedisCluster are of a Redis that runs elsewhere. The file is one of the machine on which
+	// the join file is used.
+	RedisUsername string `json:"redisUsername,omitempty"`
+	RedisTLS      bool   `json:"redisTLS,omitempty"`
+	RedisCAFile   string `json:"redisCAFile,omitempty"`
+	RedisCluster  bool   `json:"redisCluster,omitempty"`
+	Server        string `json:"server,omitempty"` // URL of the controller
+	Token         string `json:"token,omitempty"`  // for it
 	// Lease is how long the controller takes a silent node for alive; a host that joins must count by the same.
 	Lease skalds.Duration `json:"lease,omitempty"`
 }

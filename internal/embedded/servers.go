@@ -76,7 +76,8 @@ func Start(ctx context.Context, cfg Config) (*Servers, error) {
 		return nil, err
 	}
 	if e := cfg.Elsewhere; e.RedisAddr != "" {
-		s.join.RedisAddr, s.join.RedisPassword, s.join.RedisElsewhere = e.RedisAddr, e.RedisPassword, true
+		s.join.RedisAddr, s.join.RedisUsername, s.join.RedisPassword, s.join.RedisElsewhere = e.RedisAddr, e.RedisUsername, e.RedisPassword, true
+		s.join.RedisTLS, s.join.RedisCAFile, s.join.RedisCluster = e.RedisTLS, e.RedisCAFile, e.RedisCluster
 	} else if err := s.startRedis(before, log); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
