@@ -204,6 +204,8 @@ func (s *HeartbeatStore) entry(ctx context.Context, pipe redis.Pipeliner, hash, 
 // commands without an error of their own, and one of a cluster fails where keys of others cannot be written.
 func (s *HeartbeatStore) written(e entry, err error) error {
 	switch {
+	case e.expiry != nil && len(e.expiry.Val()) == 1 && e.expiry.Val()[0] == 1, e.whole != nil && e.whole.Val():
+		return nil // whatever the driver says of it because others have failed
 	case e.set.Err() != nil:
 		return e.set.Err()
 	case e.expiry != nil && isUnknownCommand(e.expiry.Err()):
@@ -213,10 +215,6 @@ func (s *HeartbeatStore) written(e entry, err error) error {
 		return nil
 	case e.expiry != nil && e.expiry.Err() != nil:
 		return e.expiry.Err()
-	case e.expiry != nil && len(e.expiry.Val()) == 1 && e.expiry.Val()[0] == 1:
-		return nil
-	case e.whole != nil && e.whole.Val():
-		return nil
 	case e.whole != nil && e.whole.Err() != nil:
 		return e.whole.Err()
 	case err != nil:
