@@ -138,6 +138,28 @@ func TestCluster(t *testing.T) {
 			t.Errorf("a heartbeat without a replica: %v", err)
 		}
 	})
+	t.Run("a user of its own", func(t *testing.T) {
+		rules := append([]any{"ACL", "SETUSER", "skalds", "on", ">secret"}, append(documentedACL(t), "+command", "+cluster|slots", "+asking", "+wait")...)
+		for _, a := range strings.Split(c.cfg.Addr, ",") {
+			cl := driver.NewClient(&driver.Options{Addr: a})
+			defer func() {
+				log, err := cl.ACLLog(t.Context(), 10).Result()
+				must(t, err)
+				for _, l := range log {
+					t.Errorf("%s has refused %s %s", a, l.Username, l.Object)
+				}
+				_ = cl.Close()
+			}()
+			must(t, cl.Do(t.Context(), rules...).Err())
+		}
+		cfg := c.cfg
+		cfg.Username, cfg.Password = "skalds", "secret"
+		must(t, everything(t, cfg))
+		cfg.MinReplicas = 1
+		if err := openBeats(t, cfg).Beat(t.Context(), heartbeat(), time.Minute); err == nil || !strings.Contains(err.Error(), "0 of 1 replicas") {
+			t.Errorf("a heartbeat without a replica: %v", err)
+		}
+	})
 	t.Run("without saying so", func(t *testing.T) {
 		cfg := c.cfg
 		cfg.Cluster = false

@@ -1,0 +1,141 @@
+package redis_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/internal/porttest"
+	"github.com/skalds-go/skalds/internal/redis"
+	"github.com/skalds-go/skalds/internal/testlog"
+)
+
+// authority makes a certificate for 127.0.0.1 that vouches for itself, and the file of it.
+func authority(t testing.TB) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+// TestSecure reaches servers that know users and speak TLS, and is refused where something is wrong.
+func TestSecure(t *testing.T) {
+	t.Run("in process", func(t *testing.T) {
+		cert, ca := authority(t)
+		m := miniredis.NewMiniRedis()
+		m.ClockTTL(true)
+		must(t, m.StartTLS(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}))
+		t.Cleanup(m.Close)
+		m.RequireUserAuth("me", "secret")
+		secure(t, redis.Config{Addr: m.Addr(), Username: "me", Password: "secret", TLS: true, CAFile: ca}, startMini(t).Addr())
+	})
+	t.Run("real", func(t *testing.T) {
+		r := startReal(t, "REDIS_KIND=redis8", "SERVICES_SECURE=redis") // Valkey's package has no TLS
+		if r.said["REDIS_TLS_ADDR"] == "" {
+			t.Skip("this server has no TLS")
+		}
+		secure(t, redis.Config{
+			Addr: r.said["REDIS_TLS_ADDR"], Username: "skalds", Password: r.said["REDIS_PASSWORD"], TLS: true, CAFile: r.said["SERVICES_CA"],
+		}, r.said["REDIS_ADDR"])
+	})
+}
+
+func secure(t *testing.T, good redis.Config, withoutTLS string) {
+	t.Run("heartbeats", func(t *testing.T) {
+		porttest.RunHeartbeats(t, func(t testing.TB) porttest.Heartbeats { return redis.NewHeartbeatStore(good, testlog.New(t)) })
+	})
+	for name, wrong := range map[string]struct {
+		change func(c *redis.Config)
+		advice string
+	}{
+		"password":                  {func(c *redis.Config) { c.Password = "wrong" }, "check REDIS_USERNAME and REDIS_PASSWORD"},
+		"user":                      {func(c *redis.Config) { c.Username = "nobody" }, "check REDIS_USERNAME and REDIS_PASSWORD"},
+		"no password":               {func(c *redis.Config) { c.Username, c.Password = "", "" }, "set REDIS_PASSWORD"},
+		"unknown authority":         {func(c *redis.Config) { _, c.CAFile = authority(t) }, "shows a certificate that cannot be trusted"},
+		"system's":                  {func(c *redis.Config) { c.CAFile = "" }, "shows a certificate that cannot be trusted"},
+		"no file":                   {func(c *redis.Config) { c.CAFile = "/nowhere/ca.pem" }, "/nowhere/ca.pem: no such file"},
+		"no TLS":                    {func(c *redis.Config) { c.TLS, c.CAFile = false, "" }, "wants no TLS on that port"},
+		"TLS with one who does not": {func(c *redis.Config) { c.Addr = withoutTLS }, "speaks TLS on that port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := good
+			wrong.change(&cfg)
+			s := openBeats(t, cfg)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, reading := s.Heartbeats(ctx)
+			for what, err := range map[string]error{"a beat": s.Beat(ctx, heartbeat(), time.Minute), "reading": reading, "a ping": s.Ping(ctx)} {
+				if !errors.Is(err, skalds.ErrUnavailable) || !strings.Contains(err.Error(), wrong.advice) || strings.Contains(err.Error(), "secret") {
+					t.Errorf("%s: %v\nwant unavailable and %q", what, err, wrong.advice)
+				}
+			}
+		})
+	}
+}
+
+// TestNewAuthority has a server that gets a certificate of another authority, and a file that follows: nothing is started again.
+func TestNewAuthority(t *testing.T) {
+	cert, ca := authority(t)
+	newCert, newCA := authority(t)
+	serve := func(addr string, cert tls.Certificate) *miniredis.Miniredis {
+		m := miniredis.NewMiniRedis()
+		must(t, m.StartAddrTLS(addr, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}))
+		t.Cleanup(m.Close)
+		return m
+	}
+	m := serve("127.0.0.1:0", cert)
+	s := openBeats(t, redis.Config{Addr: m.Addr(), TLS: true, CAFile: ca})
+	must(t, s.Ping(t.Context()))
+	addr := m.Addr()
+	m.Close()
+	serve(addr, newCert)
+	if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be trusted") {
+		t.Errorf("a server with a certificate of another authority: %v", err)
+	}
+	pem, err := os.ReadFile(newCA)
+	must(t, err)
+	must(t, os.WriteFile(ca, pem, 0o600))
+	eventually(t, "the new authority is trusted", func() bool { return s.Ping(t.Context()) == nil })
+}
+
+func TestCheck(t *testing.T) {
+	for want, cfg := range map[string]redis.Config{
+		"":                         {Addr: "a:1,b:2", Cluster: true},
+		`"a" is not of the form`:   {Addr: "a"},
+		"set REDIS_CLUSTER=true":   {Addr: "a:1,b:2"},
+		"has no database 2":        {Addr: "a:1", Cluster: true, DB: 2},
+		"set REDIS_TLS=true":       {Addr: "a:1", CAFile: "ca.pem"},
+		"/nowhere: no such file":   {Addr: "a:1", TLS: true, CAFile: "/nowhere"},
+		"has no certificate in it": {Addr: "a:1", TLS: true, CAFile: "secure_test.go"},
+	} {
+		err := cfg.Check()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%+v: %v, want %q", cfg, err, want)
+		}
+	}
+}
