@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,13 +67,13 @@ func (s *HeartbeatStore) Beat(ctx context.Context, h skalds.Heartbeat, ttl time.
 	if s.cfg.MinReplicas > 0 {
 		replicas = own.Do(ctx, "WAIT", s.cfg.MinReplicas, (beatTimeout / 2).Milliseconds())
 	}
-	if own != pipe {
-		_, err = own.Exec(ctx)
-	}
 	old := originalKeys(ctx, pipe, &h, s.cfg.KeyTTL, e.expiry != nil)
-	if _, err2 := pipe.Exec(ctx); own == pipe {
-		err = err2
+	var others sync.WaitGroup
+	if own != pipe {
+		others.Go(func() { _, _ = pipe.Exec(ctx) }) // noteOld looks at each command
 	}
+	_, err = own.Exec(ctx)
+	others.Wait()
 	if err := s.written(e, err); err != nil {
 		s.lookAgain(err)
 		return fault(s.cfg, "send a heartbeat", err)
@@ -86,12 +87,16 @@ func (s *HeartbeatStore) Beat(ctx context.Context, h skalds.Heartbeat, ttl time.
 	return nil
 }
 
-// beatPipe is where the heartbeat itself goes: into the pipeline of all. Only where a cluster's replicas must confirm it, it goes
-// to their server directly, because it is the connection that has written which must be asked.
+// beatPipe is where the heartbeat itself goes: into the pipeline of all. To a cluster it goes by one of its own, because the driver
+// takes all commands of a pipeline for failed when one server has not answered in time; and where replicas must confirm it, directly
+// to their server, because it is the connection that has written which must be asked.
 func (s *HeartbeatStore) beatPipe(ctx context.Context, all redis.Pipeliner) (redis.Pipeliner, error) {
 	cluster, ok := s.client.(*redis.ClusterClient)
-	if !ok || s.cfg.MinReplicas == 0 {
+	switch {
+	case !ok:
 		return all, nil
+	case s.cfg.MinReplicas == 0:
+		return cluster.Pipeline(), nil
 	}
 	server, err := cluster.MasterForKey(ctx, beatsKey)
 	if err != nil {
@@ -200,14 +205,12 @@ func (s *HeartbeatStore) entry(ctx context.Context, pipe redis.Pipeliner, hash, 
 	return e
 }
 
-// written reports whether an entry is there, by what the server has answered: a pipeline whose connection is refused may leave its
-// commands without an error of their own, and one of a cluster fails where keys of others cannot be written.
+// written is why an entry is not there, by what the server has answered: a pipeline whose connection is refused may leave its commands
+// without an error of their own.
 func (s *HeartbeatStore) written(e entry, err error) error {
 	switch {
-	case e.expiry != nil && len(e.expiry.Val()) == 1 && e.expiry.Val()[0] == 1, e.whole != nil && e.whole.Val():
-		return nil // whatever the driver says of it because others have failed
 	case e.set.Err() != nil:
-		return e.set.Err()
+		return e.set.Err() // the expiry may have been set all the same, of what was there before
 	case e.expiry != nil && isUnknownCommand(e.expiry.Err()):
 		if !s.noFieldTTL.Swap(true) {
 			s.log.Warn("this server cannot expire fields of a hash: nodes that are gone stay listed until they are forgotten; Redis 7.4, Valkey 9 and newer can", "addr", s.cfg.Addr)
@@ -217,6 +220,8 @@ func (s *HeartbeatStore) written(e entry, err error) error {
 		return e.expiry.Err()
 	case e.whole != nil && e.whole.Err() != nil:
 		return e.whole.Err()
+	case e.expiry != nil && slices.Equal(e.expiry.Val(), []int64{1}), e.whole != nil && e.whole.Val():
+		return nil
 	case err != nil:
 		return err
 	}
