@@ -86,10 +86,18 @@ func secure(t *testing.T, good redis.Config, withoutTLS string) {
 			cfg := good
 			wrong.change(&cfg)
 			s := openBeats(t, cfg)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			_, reading := s.Heartbeats(ctx)
-			for what, err := range map[string]error{"a beat": s.Beat(ctx, heartbeat(), time.Minute), "reading": reading, "a ping": s.Ping(ctx)} {
+			for what, do := range map[string]func() error{
+				"a beat":  func() error { return s.Beat(t.Context(), heartbeat(), time.Minute) },
+				"reading": func() error { _, err := s.Heartbeats(t.Context()); return err },
+				"a ping":  func() error { return s.Ping(t.Context()) },
+			} {
+				err := do()
+				for range 20 { // on a busy machine the time may be over before anything was said
+					if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), wrong.advice) {
+						break
+					}
+					err = do()
+				}
 				if !errors.Is(err, skalds.ErrUnavailable) || !strings.Contains(err.Error(), wrong.advice) || strings.Contains(err.Error(), "secret") {
 					t.Errorf("%s: %v\nwant unavailable and %q", what, err, wrong.advice)
 				}
