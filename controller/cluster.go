@@ -80,6 +80,7 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 		m := c.member(n.ID)
 		was := m.record.LostAt
 		m.record = n
+		c.ledger.SetLabels(n.ID, n.Labels)
 		if c.loadOriginal(m) {
 			continue
 		}
@@ -93,7 +94,6 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 			m.greeted = n.Incarnation
 		}
 		c.ledger.SetWorkers(n.ID, workersOn(workers, n.ID))
-		c.ledger.SetLabels(n.ID, n.Labels)
 		c.judge(n.ID)
 	}
 }

@@ -69,6 +69,25 @@ func (c *cluster) setOriginal(n originals.NodeChange) (was, ok bool) {
 	return was, true
 }
 
+// sawOriginals takes that heartbeats of such nodes live; it reports whether one that somebody had declared lost does. What is new
+// of a node is told beside.
+func (c *cluster) sawOriginals(ids []string, now time.Time) (back bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		m := c.nodes[id]
+		if m == nil || !m.original || m.seenAt.IsZero() {
+			continue
+		}
+		m.seenAt = now
+		if !m.online {
+			m.online, back = true, true
+			c.judge(id)
+		}
+	}
+	return back
+}
+
 // isOurs reports whether one of our hosts is known under the id. The mutex is held.
 func (c *cluster) isOurs(m *member) bool {
 	return !m.original && (m.record.Incarnation != 0 || c.leases.Incarnation(m.record.ID) != 0)

@@ -108,13 +108,14 @@ func (o *originalNodes) hear(nodes []skalds.OriginalNode) {
 	}
 	changes := o.bridge.Hear(nodes, now)
 	o.read = true
+	beating := o.bridge.Beating()
 	for _, id := range o.bridge.Nodes() {
 		if o.cluster.runsOurs(id) {
 			o.bridge.Forget(id)
 		}
 	}
 	o.mu.Unlock()
-	freed := false
+	freed := o.cluster.sawOriginals(beating, now)
 	for _, n := range changes {
 		was, ok := o.cluster.setOriginal(n)
 		switch {

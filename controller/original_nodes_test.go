@@ -442,6 +442,51 @@ func TestAPythonNodeIsDrained(t *testing.T) {
 	})
 }
 
+func TestAPythonNodeIsDeclaredLost(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.create("t")
+		w.awaitState("t", skalds.Running)
+		a := w.startHost(w.host("a"))
+		a.Behave = forever
+		time.Sleep(30 * time.Second)
+		if _, err := w.Nodes().DeclareLost(t.Context(), "py", false, "test"); !errors.Is(err, skalds.ErrConflict) {
+			t.Errorf("one that is alive: %v", err)
+		}
+		py.locked(func() { py.dead = true })
+		time.Sleep(12 * time.Second) // its heartbeat has expired, its lease has not
+		loss, err := w.Nodes().DeclareLost(t.Context(), "py", false, "test")
+		if err != nil || len(loss.Moved) != 1 {
+			t.Fatalf("%+v, %v", loss, err)
+		}
+		w.await("it goes on elsewhere", func() bool { return a.Runs("t") })
+		time.Sleep(time.Minute)
+		if v, err := w.Nodes().Node(t.Context(), "py"); err != nil || v.Online || v.LostAt == 0 {
+			t.Errorf("the node is shown as %+v, %v", v, err)
+		}
+		py.locked(func() { py.dead, py.runs = false, map[string]*pythonRun{} })
+		w.await("it is back", func() bool {
+			v, err := w.Nodes().Node(t.Context(), "py")
+			return err == nil && v.Online && v.LostAt == 0
+		})
+	})
+}
+
+func TestLabelsOfAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		b := "b"
+		if _, err := w.Nodes().SetLabels(t.Context(), "py", map[string]*string{"zone": &b}, false, "test"); err != nil {
+			t.Fatal(err)
+		}
+		w.create("t", count, func(s *skalds.Spec) { s.Constraints = []string{"zone=b"} })
+		w.awaitState("t", skalds.Running)
+		w.create("u", count, func(s *skalds.Spec) { s.Constraints = []string{"zone=c"} })
+		time.Sleep(time.Minute)
+		if task := w.task("u"); task.LifecycleStatus != skalds.Created {
+			t.Errorf("placed on %q", task.Executor)
+		}
+	})
+}
+
 func TestAHostTakesTheIDOfAPythonNode(t *testing.T) {
 	withPython(t, func(t *testing.T, w *world, py *pythons) {
 		w.create("t")

@@ -521,6 +521,15 @@ func TestABridge(t *testing.T) {
 	}
 }
 
+func TestWhichNodesBeat(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	w.nodes["a"].dead = true
+	w.pass(9)
+	if got := w.b.Beating(); !slices.Equal(got, []string{"b"}) || !w.b.Online("a") {
+		t.Errorf("beating %v, a is online: %v", got, w.b.Online("a"))
+	}
+}
+
 func TestNodesThatDiedBeforeAreNoNews(t *testing.T) {
 	b := New(DefaultConfig())
 	for i := range 30 {

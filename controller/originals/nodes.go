@@ -13,6 +13,7 @@ type node struct {
 	id        string
 	mode      skalds.NodeMode
 	beatAt    time.Time
+	beats     bool // its heartbeat lived at the last reading
 	online    bool
 	lost      bool
 	classes   []string
@@ -52,6 +53,9 @@ func (b *Bridge) Hear(nodes []skalds.OriginalNode, now time.Time) []NodeChange {
 	}
 	b.read = now
 	changed := map[string]bool{}
+	for _, n := range b.nodes {
+		n.beats = false
+	}
 	for i := range nodes {
 		o := &nodes[i]
 		if o.Left <= 0 && b.nodes[o.ID] == nil {
@@ -80,7 +84,7 @@ func (b *Bridge) Hear(nodes []skalds.OriginalNode, now time.Time) []NodeChange {
 
 // hear takes what one node has written.
 func (b *Bridge) hear(n *node, o *skalds.OriginalNode, now time.Time) (changed bool) {
-	if o.Left > 0 {
+	if n.beats = o.Left > 0; n.beats {
 		n.beatAt = lastBeat(o.Left, now)
 		changed = !n.online
 		n.online, n.lost = true, false
@@ -142,6 +146,17 @@ func (b *Bridge) anew(now time.Time) {
 func (b *Bridge) Online(id string) bool {
 	n := b.nodes[id]
 	return n != nil && n.online
+}
+
+// Beating lists the nodes whose heartbeats lived at the last reading.
+func (b *Bridge) Beating() []string {
+	var out []string
+	for id, n := range b.nodes {
+		if n.beats {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // Nodes lists the ids of all that are known.
