@@ -487,6 +487,60 @@ func TestLabelsOfAPythonNode(t *testing.T) {
 	})
 }
 
+// TestSeveralControllersAndAPythonNode has one lead and the other asked, until that one leads.
+func TestSeveralControllersAndAPythonNode(t *testing.T) {
+	withPython(t, func(t *testing.T, w *world, py *pythons) {
+		w.stop()
+		w.cfg.Alone = false
+		w.start()
+		cfg := w.cfg
+		cfg.ID = "second"
+		second, err := controller.New(cfg, w.store, py, pythonBeats{w.bus.Beats(), py}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- second.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("run: %v", err)
+			}
+		}()
+		w.create("a", count)
+		w.create("b", count)
+		w.awaitState("a", skalds.Running)
+		w.awaitState("b", skalds.Running)
+		time.Sleep(time.Minute)
+		if v, err := second.Nodes().Node(t.Context(), "py"); err != nil || !v.Online {
+			t.Errorf("who does not lead shows %+v, %v", v, err)
+		}
+		if _, err := second.Tasks().Pause(t.Context(), "a", "test"); !errors.Is(err, skalds.ErrConflict) {
+			t.Errorf("pause: %v", err)
+		}
+		if v, err := second.Tasks().Cancel(t.Context(), "a", "test"); err != nil || v.Executor != "" {
+			t.Errorf("cancelled as %+v, %v", v.Task, err)
+		}
+		begun := time.Now()
+		w.await("the one that leads has it ended", func() bool { return py.sent("task.cancel a") > 0 })
+		if took := time.Since(begun); took > 4*time.Second {
+			t.Errorf("told after %s", took)
+		}
+		w.stop()
+		defer w.start() // for the end of this world
+		time.Sleep(time.Minute)
+		v, err := second.Tasks().UpdateAttachments(t.Context(), controller.AttachmentsUpdate{TaskID: "b", Attachments: []byte(`{"a":1}`), Who: "test"})
+		if err != nil || v.Epoch != 1 || v.LifecycleStatus != skalds.Running {
+			t.Fatalf("%+v, %v", v.Task, err)
+		}
+		w.await("the next one tells it", func() bool { return py.sent("task.update.attachment b") > 0 })
+		if n := py.sent("task.assign b"); n != 1 || py.starts["b"] != 1 {
+			t.Errorf("assigned %d times, started %d times", n, py.starts["b"])
+		}
+	})
+}
+
 func TestAHostTakesTheIDOfAPythonNode(t *testing.T) {
 	withPython(t, func(t *testing.T, w *world, py *pythons) {
 		w.create("t")
