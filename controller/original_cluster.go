@@ -119,6 +119,15 @@ func (c *cluster) runsOurs(id string) bool {
 	return m != nil && c.isOurs(m)
 }
 
+// onlyNamed reports whether a node is known by the tasks that the store gives it, and by nothing else: one that writes the keys of
+// the original died before this controller came, and processes of it may have outlived it.
+func (c *cluster) onlyNamed(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.nodes[id]
+	return m != nil && !m.original && !c.isOurs(m) && m.seenAt.IsZero()
+}
+
 // originalNode is what is known of such a node, and what of it the store should have.
 type originalNode struct {
 	record  skalds.Node

@@ -106,6 +106,11 @@ func (o *originalNodes) hear(nodes []skalds.OriginalNode) {
 			o.bridge.Expect(n.record.ID, now)
 		}
 	}
+	for i := range nodes {
+		if o.cluster.onlyNamed(nodes[i].ID) {
+			o.bridge.Expect(nodes[i].ID, now)
+		}
+	}
 	changes := o.bridge.Hear(nodes, now)
 	o.read = true
 	beating := o.bridge.Beating()

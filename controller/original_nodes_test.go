@@ -442,6 +442,35 @@ func TestAPythonNodeIsDrained(t *testing.T) {
 	})
 }
 
+// TestAWorkerHasOutlivedItsPythonNode has both before the first controller comes.
+func TestAWorkerHasOutlivedItsPythonNode(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stop()
+		py := &pythons{
+			Bus: w.bus, store: w.store, dead: true, runs: map[string]*pythonRun{}, starts: map[string]int{},
+			keys: map[string]skalds.OriginalTask{"t": {Found: true, Value: 99, Left: 5 * time.Second}},
+		}
+		w.python, w.cfg.Originals = py, true
+		now := time.Now().UnixMilli()
+		_, _, err := w.store.Create(t.Context(), &skalds.Task{
+			Spec:            skalds.Spec{ID: "t", ClassName: "Demo", Source: "script", Mode: skalds.ModePassive, CreateDateTime: now},
+			LifecycleStatus: skalds.Running, Executor: "py", UpdateDateTime: now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		a := w.startHost(w.host("a"))
+		a.Behave = forever
+		time.Sleep(time.Minute)
+		if task := w.task("t"); task.LifecycleStatus != skalds.Running || task.Executor != "py" || a.Runs("t") {
+			t.Fatalf("while its worker beats it is %s on %q", task.LifecycleStatus, task.Executor)
+		}
+		py.locked(func() { delete(py.keys, "t") })
+		w.await("it runs on our node", func() bool { return a.Runs("t") })
+	})
+}
+
 func TestAPythonNodeIsDeclaredLost(t *testing.T) {
 	withPython(t, func(t *testing.T, w *world, py *pythons) {
 		w.create("t")
