@@ -177,6 +177,9 @@ func TestATaskOnAPythonNode(t *testing.T) {
 		if task.Executor != "py" || task.Epoch != 1 || task.AckedRevision != task.DesiredRevision || task.WorkerVersion != "python@0.3.8" || py.sent("task.assign t") != 1 {
 			t.Errorf("runs as %+v after %v", task, py.events)
 		}
+		if v, err := w.Tasks().Task(t.Context(), "t"); err != nil || !v.Beats || v.Live != nil {
+			t.Errorf("shown as %+v, %v", v, err)
+		}
 		if _, err := w.Tasks().Pause(t.Context(), "t", "test"); !errors.Is(err, skalds.ErrConflict) || !strings.Contains(err.Error(), "cannot pause") {
 			t.Errorf("pause: %v", err)
 		}

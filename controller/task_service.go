@@ -165,7 +165,11 @@ func (s *TaskService) view(t *skalds.Task) TaskView {
 			t.Waiting = s.dispatcher.why(t)
 		}
 	}
-	return TaskView{Task: t, Live: s.cluster.instance(t)}
+	v := TaskView{Task: t, Live: s.cluster.instance(t)}
+	if v.Live == nil && t.LifecycleStatus == skalds.Running && t.Phase == skalds.PhaseNone {
+		v.Beats = s.cluster.isOriginal(t.Executor)
+	}
+	return v
 }
 
 // Task reads one task.

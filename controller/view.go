@@ -10,6 +10,8 @@ import (
 type TaskView struct {
 	*skalds.Task
 	Live *skalds.InstanceStatus // nil: no node reports it now
+	// Beats: it runs on a node of the Python original, by its heartbeat, which is all that is known of it.
+	Beats bool
 }
 
 // NodeView is a node as the controller sees it: its record and its latest heartbeat.

@@ -37,6 +37,7 @@ type fake struct {
 	changes    []skalds.Change
 	logs       func(ctx context.Context, id string, tail int, follow bool) (io.ReadCloser, error)
 	deliver    func(id, token string, body io.Reader) error
+	beats      map[string]bool
 	fail       error
 	down       map[string]string
 	who        string
@@ -44,7 +45,7 @@ type fake struct {
 
 func newFake() *fake {
 	return &fake{
-		tasks: map[string]*skalds.Task{}, keys: map[string]string{}, live: map[string]*skalds.InstanceStatus{},
+		tasks: map[string]*skalds.Task{}, keys: map[string]string{}, live: map[string]*skalds.InstanceStatus{}, beats: map[string]bool{},
 		attempts: map[string][]skalds.Attempt{}, subs: map[int]func(string, skalds.Change){}, down: map[string]string{"store": ""},
 		nodes: []controller.NodeView{{
 			Node: skalds.Node{ID: "node-1", Mode: skalds.NodeModeNode, Incarnation: 3}, Online: true, Greeted: true, SeenAt: 1000,
@@ -57,7 +58,7 @@ func newFake() *fake {
 }
 
 func (f *fake) view(t *skalds.Task) controller.TaskView {
-	return controller.TaskView{Task: t.Clone(), Live: f.live[t.ID]}
+	return controller.TaskView{Task: t.Clone(), Live: f.live[t.ID], Beats: f.beats[t.ID]}
 }
 
 func (f *fake) publish(t *skalds.Task) {

@@ -149,7 +149,7 @@ func (r *routes) taskHeartbeat(ctx context.Context, in *TaskPath) (*taskHeartbea
 		last = r.cfg.Now().UnixMilli()
 	}
 	return &taskHeartbeatOutput{TaskHeartbeat{
-		TaskID: t.ID, Heartbeat: t.Heartbeat, Status: t.LifecycleStatus, IsAlive: v.Live != nil,
+		TaskID: t.ID, Heartbeat: t.Heartbeat, Status: t.LifecycleStatus, IsAlive: v.Live != nil || v.Beats,
 		IsAssigning: t.LifecycleStatus == skalds.Assigning, Error: t.Error, Exception: t.Exception, LastUpdate: last,
 		HeartbeatHistory: []int{t.Heartbeat},
 	}}, nil

@@ -123,7 +123,7 @@ func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
 			}
 		}
 	}
-	r.Heartbeat = heartbeat(t.LifecycleStatus, v.Live != nil, now)
+	r.Heartbeat = heartbeat(t.LifecycleStatus, v.Live != nil || v.Beats, now)
 	return r
 }
 
