@@ -17,11 +17,11 @@ import (
 // hostKilled kills a host that has joined a standalone, and does not come back, and sees when its task's Main begins on the
 // standalone's own node. The worst counts.
 func hostKilled(ctx context.Context, l *lab) ([]value, error) {
-	return l.loseHosts(ctx, "host_killed_to_running_s", l.times(20, 2), func(host *os.Process) error { return host.Kill() })
+	return l.loseHosts(ctx, "host_killed_to_running_s", l.times(20, 2), func(host *os.Process) (func(), error) { return func() {}, host.Kill() })
 }
 
-// loseHosts is one experiment: a new host each time, which lose ends.
-func (l *lab) loseHosts(ctx context.Context, key string, n int, lose func(host *os.Process) error, flags ...string) (out []value, err error) {
+// loseHosts is one experiment: a new host each time. lose ends it, and returns what clears away after it.
+func (l *lab) loseHosts(ctx context.Context, key string, n int, lose func(host *os.Process) (after func(), err error), flags ...string) (out []value, err error) {
 	err = l.withStandalone(ctx, func(s *standalone) error {
 		own, err := ownNode(ctx, s)
 		if err != nil {
@@ -43,7 +43,7 @@ func (l *lab) loseHosts(ctx context.Context, key string, n int, lose func(host *
 }
 
 // loseHost is one round: another host joins, gets a task, and is lost.
-func (l *lab) loseHost(ctx context.Context, s *standalone, own string, round int, lose func(*os.Process) error, flags []string) (gap time.Duration, err error) {
+func (l *lab) loseHost(ctx context.Context, s *standalone, own string, round int, lose func(*os.Process) (func(), error), flags []string) (gap time.Duration, err error) {
 	node, id := fmt.Sprintf("lost-%d", round), fmt.Sprintf("moves-%d", round)
 	room, err := l.room()
 	if err != nil {
@@ -97,7 +97,9 @@ func (l *lab) loseHost(ctx context.Context, s *standalone, own string, round int
 		return 0, err
 	}
 	lost := time.Now().Round(0) // by the wall clock, as the worker notes it
-	if err := lose(c.Process); err != nil {
+	after, err := lose(c.Process)
+	defer after() // before the host is killed, and what is left of it
+	if err != nil {
 		return 0, fmt.Errorf("lose host %d: %w", c.Process.Pid, err)
 	}
 	b, err := s.began(ctx, id, 1)
