@@ -15,7 +15,7 @@ func (c *cluster) draining() []skalds.Node {
 	defer c.mu.Unlock()
 	var out []skalds.Node
 	for _, m := range c.nodes {
-		if m.record.Draining && m.online && m.greeted != 0 {
+		if m.record.Draining && m.online && (m.greeted != 0 || m.original) {
 			out = append(out, m.record)
 		}
 	}
