@@ -28,7 +28,6 @@ type load struct {
 	mu       sync.Mutex // guards the rest
 	ids      []string   // that were accepted or may have been
 	accepted int
-	unsure   int
 	answers  map[string]int // how often a create was answered how
 	slowest  time.Duration  // answer to a create
 }

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/testlog"
@@ -144,19 +143,4 @@ func freePorts(t testing.TB, n int) int {
 	}
 	t.Fatalf("no %d ports in a row are free", n)
 	return 0
-}
-
-// answers waits until it takes connections.
-func (s *service) answers(t testing.TB) {
-	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		c, err := net.DialTimeout("tcp", s.target, time.Second)
-		if err == nil {
-			_ = c.Close()
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s does not answer: %v", s.name, err)
-		}
-	}
 }
