@@ -103,8 +103,13 @@ func (a *applier) Run(ctx context.Context) error {
 				more = false
 			}
 		}
+		begun := a.clock.Now()
+		a.tasks.cluster.reportsWait(begun)
 		if !a.apply(ctx, batch) {
 			return nil
+		}
+		if len(a.inbox) == 0 || a.clock.Now().Sub(begun) < maxBehind/4 {
+			a.tasks.cluster.reportsWait(time.Time{})
 		}
 		for i := len(batch) - 1; i >= 0; i-- {
 			if batch[i].next != "" {

@@ -27,6 +27,8 @@ type cluster struct {
 	workers []WorkerOnNodes     // every plugin that a node offers, or offered last
 	retired []skalds.WorkerInfo // those that none offers any more, though processes of them run
 	leads   bool                // this controller answers hellos
+
+	waitingSince time.Time // since when reports have been waiting to be applied; zero: none do
 }
 
 // member is a node.
@@ -186,7 +188,7 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 		m.heartbeat = hb
 		if fresh {
 			c.ledger.Observe(hb, now)
-			if m.greeted == hb.Incarnation && c.ledger.Missing(hb.NodeID) {
+			if m.greeted == hb.Incarnation && !c.behind(now) && c.ledger.Missing(hb.NodeID) {
 				m.greeted = 0 // the word of an end has been lost: it says hello, and the answer settles that
 				c.judge(hb.NodeID)
 			}
@@ -198,6 +200,23 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 			}
 		}
 	}
+}
+
+// maxBehind is how long reports may wait to be applied before a task that its node shows no more is taken for one whose end is among
+// them. A hello would have to wait behind them, and its answer asks the store for every task of the node.
+const maxBehind = 2 * time.Second
+
+// reportsWait says since when reports have been waiting to be applied; the zero time: none do.
+func (c *cluster) reportsWait(since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waitingSince.IsZero() || since.IsZero() {
+		c.waitingSince = since
+	}
+}
+
+func (c *cluster) behind(now time.Time) bool {
+	return !c.waitingSince.IsZero() && now.Sub(c.waitingSince) > maxBehind
 }
 
 // silent takes a node off that is lost or has left.
