@@ -114,12 +114,13 @@ simulate: needs ## play lives of a cluster in fake time, without the race detect
 	SKALDS_TEST_SEEDS=$(or $(SEEDS),200) go test -count=1 -run TestChaos ./controller
 
 .PHONY: chaos
-chaos: needs ## kill, freeze and cut off parts of a cluster at random while tasks run; CHAOS_DURATION=1h SKALDS_SEED=n CHAOS_DIR=folder
-	CHAOS_DURATION=$(or $(CHAOS_DURATION),1h) go test -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos
+chaos: needs ## kill, freeze and cut off parts of a cluster at random while tasks run; CHAOS_DURATION=1h CHAOS_SERVICES=real|embedded
+	CHAOS_SERVICES=$(or $(CHAOS_SERVICES),real) CHAOS_DURATION=$(or $(CHAOS_DURATION),1h) \
+	  go test -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos
 
 .PHONY: outages
-outages: needs ## take each service away in each way and measure what becomes of it; OUTAGE_DURATION=30s OUTAGE_BACKLOG=1000
-	OUTAGE_DURATION=$(or $(OUTAGE_DURATION),30s) OUTAGE_BACKLOG=$(or $(OUTAGE_BACKLOG),1000) \
+outages: needs ## take each service away in each way, and measure; OUTAGE_DURATION=30s OUTAGE_BACKLOG=1000 CHAOS_SERVICES=real|embedded
+	CHAOS_SERVICES=$(or $(CHAOS_SERVICES),real) OUTAGE_DURATION=$(or $(OUTAGE_DURATION),30s) OUTAGE_BACKLOG=$(or $(OUTAGE_BACKLOG),1000) \
 	  go test -count=1 -v -timeout 1h -run '^TestOutages$$' ./internal/chaos
 
 .PHONY: bench
