@@ -186,8 +186,8 @@ func (c *cluster) conclude(l *load) {
 	}
 }
 
-// judge holds the history against what is promised.
-func (c *cluster) judge() {
+// violations holds the history, of which it returns how much of what there is, against what is promised.
+func (c *cluster) violations() ([]history.Violation, map[history.Kind]int) {
 	c.t.Helper()
 	events, err := history.ReadFile(filepath.Join(c.dir, "history.jsonl"))
 	if err != nil {
@@ -197,8 +197,15 @@ func (c *cluster) judge() {
 	for _, e := range events {
 		count[e.Kind]++
 	}
+	return history.Check(events, history.Bounds{Linger: c.lease + lingerBeyondLease}), count
+}
+
+// judge fails the test where a promise was broken.
+func (c *cluster) judge() {
+	c.t.Helper()
+	list, count := c.violations()
 	c.t.Logf("history: %v", count)
-	for _, v := range history.Check(events, history.Bounds{Linger: c.lease + lingerBeyondLease}) {
+	for _, v := range list {
 		c.t.Errorf("%s\n\t%v", v, v.Events)
 	}
 	for _, text := range c.strange {

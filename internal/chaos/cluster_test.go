@@ -141,9 +141,15 @@ func standalone(t testing.TB, dir string, hosts int, lease time.Duration) *clust
 // distributed starts a cluster of controllers and hosts over services.
 func distributed(t testing.TB, dir string, services []*service, controllers, hosts int, lease time.Duration) *cluster {
 	t.Helper()
+	return misled(t, dir, services, controllers, hosts, lease, lease)
+}
+
+// misled is distributed where hosts may be told another lease than controllers are.
+func misled(t testing.TB, dir string, services []*service, controllers, hosts int, lease, leaseOfHosts time.Duration) *cluster {
+	t.Helper()
 	c := newCluster(t, dir, lease)
 	c.services = services
-	env := func(name string) []string {
+	env := func(name string, lease time.Duration) []string {
 		out := []string{"SKALDS_LEASE=" + lease.String()}
 		for _, s := range services {
 			out = append(out, s.env(c.way(name, s.name, s.target))...)
@@ -152,14 +158,14 @@ func distributed(t testing.TB, dir string, services []*service, controllers, hos
 	}
 	for i := range controllers {
 		name, addr := fmt.Sprintf("controller-%d", i+1), freePort(t)
-		m := c.add(name, env(name), "controller", "--listen", addr, "--data-dir", filepath.Join(dir, name))
+		m := c.add(name, env(name, lease), "controller", "--listen", addr, "--data-dir", filepath.Join(dir, name))
 		c.controllers, c.clients = append(c.controllers, m), append(c.clients, client.New(addr, ""))
 		c.start(m)
 	}
 	share := strconv.FormatFloat(1/float64(hosts), 'g', 3, 64)
 	for i := range hosts {
 		name := fmt.Sprintf("host-%d", i+1)
-		m := c.add(name, env(name), "host", "--mode", "node", "--data-dir", filepath.Join(dir, name), "--node-id", name, "--capacity-share", share)
+		m := c.add(name, env(name, leaseOfHosts), "host", "--mode", "node", "--data-dir", filepath.Join(dir, name), "--node-id", name, "--capacity-share", share)
 		c.hosts = append(c.hosts, m)
 		c.start(m)
 	}

@@ -27,6 +27,7 @@ type monkey struct {
 type harm struct {
 	name string
 	do   func(m *monkey) (undo func())
+	long bool // it lasts longer than a lease
 }
 
 // run does harm until ctx ends, and undoes the last.
@@ -36,7 +37,7 @@ func (m *monkey) run(ctx context.Context) {
 		h := m.harms[m.rng.IntN(len(m.harms))]
 		if undo := h.do(m); undo != nil {
 			m.done[h.name]++
-			wait(ctx, m.while())
+			wait(ctx, m.while(h.long))
 			undo()
 		}
 		wait(ctx, m.upTo(m.pause))
@@ -48,8 +49,11 @@ func (m *monkey) upTo(d time.Duration) time.Duration {
 }
 
 // while is how long a harm lasts: mostly a moment, sometimes longer than a lease.
-func (m *monkey) while() time.Duration {
-	if m.rng.IntN(4) == 0 {
+func (m *monkey) while(long bool) time.Duration {
+	switch {
+	case long:
+		return m.c.lease + time.Second + m.upTo(4*time.Second)
+	case m.rng.IntN(4) == 0:
 		return m.upTo(m.c.lease + 5*time.Second)
 	}
 	return m.upTo(2 * time.Second)
@@ -79,7 +83,7 @@ func (m *monkey) again(x *member) {
 
 // killed ends a member of a list by a signal, and starts it again.
 func killed(name string, of func(*cluster) []*member, s syscall.Signal) harm {
-	return harm{name, func(m *monkey) func() {
+	return harm{name: name, do: func(m *monkey) func() {
 		x := m.pick(of(m.c))
 		if x == nil {
 			return nil
@@ -94,7 +98,7 @@ func killed(name string, of func(*cluster) []*member, s syscall.Signal) harm {
 
 // frozen stops a member of a list for a while.
 func frozen(name string, of func(*cluster) []*member) harm {
-	return harm{name, func(m *monkey) func() {
+	return harm{name: name, do: func(m *monkey) func() {
 		x := m.pick(of(m.c))
 		if x == nil {
 			return nil
@@ -111,7 +115,7 @@ func frozen(name string, of func(*cluster) []*member) harm {
 
 // watcher sends a signal to the process that watches over a host, and to the host as well where both is true.
 func watcher(name string, s syscall.Signal, both bool) harm {
-	return harm{name, func(m *monkey) func() {
+	return harm{name: name, do: func(m *monkey) func() {
 		x := m.pick(m.c.hosts)
 		if x == nil {
 			return nil
@@ -150,7 +154,7 @@ func thaw(p process) {
 
 // worker sends a signal to some processes of tasks.
 func worker(name string, s syscall.Signal) harm {
-	return harm{name, func(m *monkey) func() {
+	return harm{name: name, do: func(m *monkey) func() {
 		list := workers()
 		if len(list) == 0 {
 			return nil
@@ -182,13 +186,19 @@ func harmsToProcesses() []harm {
 	}
 }
 
-// bad is a way that something is wrong with.
-func (m *monkey) bad() (string, faultproxy.Fault) {
-	switch m.rng.IntN(4) {
-	case 0:
+// shut is a way on which nothing passes.
+func shut(m *monkey) (string, faultproxy.Fault) {
+	if m.rng.IntN(2) == 0 {
 		return "refuse", faultproxy.Fault{Refuse: true}
-	case 1:
-		return "stall", faultproxy.Fault{Stall: true}
+	}
+	return "stall", faultproxy.Fault{Stall: true}
+}
+
+// bad is a way that something is wrong with.
+func bad(m *monkey) (string, faultproxy.Fault) {
+	switch m.rng.IntN(4) {
+	case 0, 1:
+		return shut(m)
 	case 2:
 		d := m.upTo(300 * time.Millisecond)
 		return "delay by " + d.String(), faultproxy.Fault{Delay: d}
@@ -197,15 +207,15 @@ func (m *monkey) bad() (string, faultproxy.Fault) {
 	return fmt.Sprintf("cut after %d bytes", n), faultproxy.Fault{CutAfter: n}
 }
 
-// ways does harm to all ways that a choice takes.
-func ways(name string, choose func(m *monkey, all []string) []string) harm {
-	return harm{name, func(m *monkey) func() {
+// ways does one harm to all ways that a choice takes.
+func ways(name string, choose func(m *monkey, all []string) []string, bad func(m *monkey) (string, faultproxy.Fault)) harm {
+	return harm{name: name, do: func(m *monkey) func() {
 		all := slices.Sorted(maps.Keys(m.c.ways))
 		if len(all) == 0 {
 			return nil
 		}
 		chosen := choose(m, all)
-		what, fault := m.bad()
+		what, fault := bad(m)
 		m.c.note("%s: %s: %v", name, what, chosen)
 		set := func(f faultproxy.Fault) {
 			for _, w := range chosen {
@@ -230,11 +240,17 @@ func harmsToWays() []harm {
 			return slices.DeleteFunc(slices.Clone(all), func(w string) bool { return of(w) != want })
 		}
 	}
+	cutOff := ways("cut a host off", func(m *monkey, all []string) []string {
+		host := m.c.hosts[m.rng.IntN(len(m.c.hosts))].name
+		return slices.DeleteFunc(slices.Clone(all), func(w string) bool { return memberOf(w) != host })
+	}, shut)
+	cutOff.long = true
 	return []harm{
-		ways("one way", part(func(way string) string { return way })),
-		ways("all ways of a program", part(memberOf)),
-		ways("all ways to a service", part(serviceOf)),
-		{"reset all connections", func(m *monkey) func() {
+		cutOff,
+		ways("one way", part(func(way string) string { return way }), bad),
+		ways("all ways of a program", part(memberOf), bad),
+		ways("all ways to a service", part(serviceOf), bad),
+		{name: "reset all connections", do: func(m *monkey) func() {
 			m.c.note("reset all connections")
 			for _, p := range m.c.ways {
 				p.Reset()
@@ -247,7 +263,7 @@ func harmsToWays() []harm {
 // harmsToServices are what befalls services that are processes.
 func harmsToServices() []harm {
 	of := func(name string, do func(m *monkey, s *service, pid int) (undo func())) harm {
-		return harm{name, func(m *monkey) func() {
+		return harm{name: name, do: func(m *monkey) func() {
 			var alive []*service
 			for _, s := range m.c.services {
 				if s.pid != nil && s.pid() != 0 {
