@@ -15,7 +15,8 @@ import (
 const (
 	applyBatch    = 512
 	applyWriters  = 16
-	applyTries    = 5 // of one task's reports, before the whole batch waits for the store
+	deskTimeout   = time.Minute // of a hello, which may ask a slow store for hundreds of tasks
+	applyTries    = 5           // of one task's reports, before the whole batch waits for the store
 	offsetEvery   = time.Second
 	reportsStream = "skalds.report"
 )
@@ -165,6 +166,7 @@ func (a *applier) read(ctx context.Context) {
 type taskWork struct {
 	taskID string
 	items  []skalds.HostMessage
+	kept   int  // how many of the items need no more of the store than the change of the document
 	over   bool // by the store the task has ended, or is not there: no word of an end can change it
 }
 
@@ -204,7 +206,7 @@ func (a *applier) apply(ctx context.Context, batch []delivery) bool {
 			a.caught()
 			continue
 		}
-		switch a.until(ctx, "a message of node "+m.NodeID, func(c context.Context) error { return a.desk.take(c, m) }) {
+		switch a.until(ctx, "a message of node "+m.NodeID, deskTimeout, func(c context.Context) error { return a.desk.take(c, m) }) {
 		case interrupted:
 			return false
 		case givenUp:
@@ -227,7 +229,7 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 	for range min(applyWriters, len(list)) {
 		wg.Go(func() {
 			for w := range work {
-				done := a.until(ctx, "reports of task "+w.taskID, func(c context.Context) error { return a.applyTask(c, w) })
+				done := a.until(ctx, "reports of task "+w.taskID, storeTimeout, func(c context.Context) error { return a.applyTask(c, w) })
 				owed := a.owes(w, done)
 				mu.Lock()
 				if done == interrupted {
@@ -291,12 +293,12 @@ const (
 	interrupted        // ctx has ended
 )
 
-// until does something until the store takes it: nothing that a host reported may be skipped because the store is away.
+// until does something until the store takes it, each time for as long as bound: nothing that a host reported may be skipped because the store is away.
 // What the store refuses though it works is given up after a while, with a word; on a full disk some writes still fit, so
 // that an answer proves nothing there.
-func (a *applier) until(ctx context.Context, what string, do func(context.Context) error) ending {
+func (a *applier) until(ctx context.Context, what string, bound time.Duration, do func(context.Context) error) ending {
 	for try := 1; ; try++ {
-		c, cancel := context.WithTimeout(ctx, storeTimeout)
+		c, cancel := context.WithTimeout(ctx, bound)
 		err := do(c)
 		cancel()
 		switch {
@@ -323,10 +325,13 @@ func (a *applier) storeAnswers(ctx context.Context) bool {
 // applyTask brings everything about one task into the store: its records first, then one change of its document.
 func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
 	needed := false
-	for _, m := range w.items {
+	for i, m := range w.items {
 		if m.Outcome != nil {
-			if err := a.store.PutOutcome(ctx, *m.Outcome); err != nil {
-				return err
+			if i >= w.kept { // else by a try before, which a slow store has not let come to its end
+				if err := a.store.PutOutcome(ctx, *m.Outcome); err != nil {
+					return err
+				}
+				w.kept = i + 1
 			}
 			needed = true
 		}
