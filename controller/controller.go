@@ -96,7 +96,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 		log: log.Named("monitor"), leads: leads, look: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	c.nodes = &NodeService{store: store, cluster: c.cluster, tasks: c.tasks, log: log.Named("nodes")}
-	c.events = newEvents(bus, c.hearing.change, log.Named("events"))
+	c.events = newEvents(bus, c.hearing.change, c.hearing.missed, log.Named("events"))
 	c.leader = leader{
 		store: fenced, tasks: &deciding, dispatcher: d, unanswered: open, waiting: queue,
 		requests: &requests{bus: bus, tasks: &deciding, log: log.Named("requests")},

@@ -18,9 +18,10 @@ const (
 
 // Events is the stream of changes: one reader of the bus, shared by everybody who watches.
 type Events struct {
-	bus  Bus
-	hear func(skalds.Change) // every change, before those who watch get it
-	log  hclog.Logger
+	bus    Bus
+	hear   func(skalds.Change) // every change, before those who watch get it
+	missed func()              // some may be missing
+	log    hclog.Logger
 
 	mu      sync.Mutex // guards all below
 	kept    []event    // the latest, oldest first
@@ -38,15 +39,15 @@ type eventReader struct {
 	lost  bool // it was too slow; guarded by Events.mu
 }
 
-func newEvents(bus Bus, hear func(skalds.Change), log hclog.Logger) *Events {
-	return &Events{bus: bus, hear: hear, log: log, readers: map[*eventReader]struct{}{}}
+func newEvents(bus Bus, hear func(skalds.Change), missed func(), log hclog.Logger) *Events {
+	return &Events{bus: bus, hear: hear, missed: missed, log: log, readers: map[*eventReader]struct{}{}}
 }
 
 // Run reads the bus until ctx ends.
 func (e *Events) Run(ctx context.Context) error {
 	last, failing := "", false
 	for ctx.Err() == nil {
-		err := e.bus.Changes(ctx, last, e.reset, func(id string, c skalds.Change) {
+		err := e.bus.Changes(ctx, last, func() { e.missed(); e.reset() }, func(id string, c skalds.Change) {
 			if failing {
 				failing = false
 				e.log.Info("changes can be read again")

@@ -14,6 +14,7 @@ import (
 const (
 	maxHeard      = 10_000                 // tasks waiting to be read; the sweeps find what is beyond them
 	nodesTogether = 100 * time.Millisecond // changes of nodes within it cost one reading
+	nodesAtLeast  = 5 * time.Second        // a controller that does not lead reads them so often: an announcement may be lost
 )
 
 // hearing takes what other controllers announce. Who leads carries out what follows from changes that the others stored; who
@@ -65,13 +66,31 @@ func (h *hearing) change(c skalds.Change) {
 	}
 }
 
+// missed hears that announcements may be missing.
+func (h *hearing) missed() {
+	h.mu.Lock()
+	h.nodes = true
+	h.mu.Unlock()
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Run carries out what was heard until ctx ends.
 func (h *hearing) Run(ctx context.Context) error {
+	look := time.NewTicker(nodesAtLeast)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-h.wake:
+		case <-look.C:
+			if h.id == "" || h.leadership.decides() { // it is the one who announces
+				continue
+			}
+			h.missed()
 		}
 		h.mu.Lock()
 		heard, nodes := h.heard, h.nodes

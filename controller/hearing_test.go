@@ -1,0 +1,39 @@
+package controller_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller"
+)
+
+// silentBus loses what is announced of nodes.
+type silentBus struct{ controller.Bus }
+
+func (b silentBus) PublishChange(ctx context.Context, c skalds.Change) error {
+	if c.Type == skalds.ChangeNode {
+		return nil
+	}
+	return b.Bus.PublishChange(ctx, c)
+}
+
+// TestALostWordOfANode: a controller that does not lead knows a node and its workers soon, though nothing that was announced of it
+// came through.
+func TestALostWordOfANode(t *testing.T) {
+	inSeveral(t, 1, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		leader.bus.Bus = silentBus{leader.bus.Bus}
+		other := s.add("other")
+		h := s.startHost(s.host("n1"))
+		h.Behave = forever
+		begun := time.Now()
+		s.await("it knows the class", func() bool { w, err := other.Nodes().Workers(t.Context()); return err == nil && len(w) == 1 })
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("it knows the class after %v", took)
+		}
+		other.create(t, "t1")
+		s.awaitState("t1", skalds.Running)
+	})
+}
