@@ -104,7 +104,7 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 func (c *cluster) lead(leads bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leads = leads
+	c.leads, c.waitingSince = leads, time.Time{}
 	for id, m := range c.nodes {
 		if leads {
 			m.greeted, m.asked = 0, 0
@@ -122,7 +122,7 @@ func (c *cluster) leftTo(id string) {
 		return // whether it lives is seen here
 	}
 	m.online, m.greeted = false, 0
-	c.leases.Forget(id)
+	c.leases.Left(id)
 	c.judge(id)
 }
 
@@ -188,7 +188,7 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 		m.heartbeat = hb
 		if fresh {
 			c.ledger.Observe(hb, now)
-			if m.greeted == hb.Incarnation && !c.behind(now) && c.ledger.Missing(hb.NodeID) {
+			if c.leads && m.greeted == hb.Incarnation && !c.behind(now) && c.ledger.Missing(hb.NodeID) {
 				m.greeted = 0 // the word of an end has been lost: it says hello, and the answer settles that
 				c.judge(hb.NodeID)
 			}
@@ -582,6 +582,13 @@ func (c *cluster) expect(id string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.member(id).original {
-		c.leases.Watch(id, now)
+		c.leases.Expect(id, now)
 	}
+}
+
+// isOutdated reports whether a node lives under a later incarnation.
+func (c *cluster) isOutdated(id string, incarnation int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return incarnation < c.leases.Incarnation(id) && c.leases.Alive(id)
 }

@@ -34,7 +34,6 @@ type Controller struct {
 	originals  *originalNodes // nil: there can be none
 	leader     leader
 
-	term   atomic.Int64  // of the lease that this controller has, or had
 	caught atomic.Bool   // reports of before the present term are applied
 	loaded chan struct{} // closed when the picture is complete
 }
@@ -113,7 +112,7 @@ func (c *Controller) termNow() int64 {
 	if !c.leadership.decides() {
 		return 0
 	}
-	return c.term.Load()
+	return c.leadership.term.Load()
 }
 
 // Tasks is what users can do with tasks.
@@ -181,8 +180,7 @@ func (c *Controller) announceFree() {
 }
 
 // lead decides until ctx ends: first everything that hosts have reported so far is applied, then tasks are handed out.
-func (c *Controller) lead(ctx context.Context, term int64, afterCrash bool) error {
-	c.term.Store(term)
+func (c *Controller) lead(ctx context.Context) error {
 	c.caught.Store(false)
 	l := c.leader
 	l.waiting.reset()
@@ -192,7 +190,7 @@ func (c *Controller) lead(ctx context.Context, term int64, afterCrash bool) erro
 	if err := c.picture.load(ctx); err != nil {
 		return fmt.Errorf("lead: %w", err)
 	}
-	if afterCrash {
+	if !c.cfg.Alone { // the leader before may have stored changes that it did not announce any more
 		c.publisher.publish(skalds.Change{Type: skalds.ChangeLeader, Status: skalds.LeaderTaken, At: c.clock.Now().UnixMilli()})
 	}
 	caught := make(chan struct{})

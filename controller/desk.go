@@ -45,6 +45,10 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
 		if !whole {
 			return nil
 		}
+		if d.cluster.isOutdated(m.NodeID, m.Incarnation) {
+			delete(d.partial, m.NodeID)
+			return nil // of a former self: the hello of the present one settles everything
+		}
 		if err := d.hello(ctx, origin{m.NodeID, m.Incarnation}, h); err != nil {
 			return err
 		}

@@ -111,7 +111,7 @@ func (d *dispatcher) fill(ctx context.Context) {
 func (d *dispatcher) overdue(ctx context.Context) {
 	timedOut, again := d.waiting.due(d.clock.Now().UnixMilli())
 	for _, id := range timedOut {
-		why := d.whyQueued(id)
+		why := d.whyIn(d.waiting, id)
 		_, err := d.tasks.change(ctx, id, func(t *skalds.Task, now int64) error {
 			if !queueTimedOut(t, why, now) {
 				return errNoChange
@@ -275,16 +275,17 @@ func (d *dispatcher) why(t *skalds.Task) string {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 		defer cancel()
 		d.picture.noOlder(ctx, followersLook)
-		d.waiting.add(t, d.cluster.boundTo(t), d.clock.Now().UnixMilli())
-		defer d.waiting.remove(t.ID)
+		alone := newWaiting()
+		alone.add(t, d.cluster.boundTo(t), d.clock.Now().UnixMilli())
+		return d.whyIn(alone, t.ID)
 	}
-	return d.whyQueued(t.ID)
+	return d.whyIn(d.waiting, t.ID)
 }
 
-// whyQueued says it for a task of the queue.
-func (d *dispatcher) whyQueued(taskID string) string {
+// whyIn says it for a task of a queue.
+func (d *dispatcher) whyIn(queue *waiting, taskID string) string {
 	now := d.clock.Now()
-	return d.waiting.why(taskID, now, func(r *dispatch.Request) string {
+	return queue.why(taskID, now, func(r *dispatch.Request) string {
 		_, verdicts := d.cluster.explain(r, now)
 		return dispatch.Why(verdicts)
 	})

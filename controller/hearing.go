@@ -39,7 +39,7 @@ func newHearing(id string, log hclog.Logger) *hearing {
 // change hears of an announced change; it does not wait.
 func (h *hearing) change(c skalds.Change) {
 	switch {
-	case c.By == h.id || c.By == "":
+	case c.By == "" || c.By == h.id && c.Term != 0: // one that was stored while it did not lead, for a moment, nobody has followed
 		return
 	case c.Type == skalds.ChangeLeader:
 		if c.Status == skalds.LeaderFree {
@@ -87,30 +87,41 @@ func (h *hearing) Run(ctx context.Context) error {
 			return nil
 		case <-h.wake:
 		case <-look.C:
-			if h.id == "" || h.leadership.decides() { // it is the one who announces
+			if h.leadership.alone {
 				continue
 			}
-			h.missed()
+			h.mu.Lock()
+			h.nodes = true
+			h.mu.Unlock()
 		}
 		h.mu.Lock()
 		heard, nodes := h.heard, h.nodes
 		h.heard, h.nodes = map[string]bool{}, false
 		h.mu.Unlock()
+		if nodes {
+			if !h.one(ctx, "what another controller stored about nodes", h.picture.nodes) {
+				h.mu.Lock()
+				h.nodes = true // with the next look
+				h.mu.Unlock()
+			}
+			h.tasks.dispatcher.freed()
+		}
 		for id := range heard {
 			h.one(ctx, "a change that another controller stored", func(c context.Context) error { return h.tasks.heard(c, id) })
 		}
 		if nodes {
-			h.one(ctx, "what another controller stored about nodes", h.picture.nodes)
-			h.tasks.dispatcher.freed()
 			rest(ctx, nodesTogether)
 		}
 	}
 }
 
-func (h *hearing) one(ctx context.Context, what string, do func(ctx context.Context) error) {
+// one reports whether it could be done.
+func (h *hearing) one(ctx context.Context, what string, do func(ctx context.Context) error) bool {
 	c, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := do(c); err != nil && ctx.Err() == nil {
-		h.log.Debug("cannot read "+what+": the next sweep finds it", "err", err)
+	err := do(c)
+	if err != nil && ctx.Err() == nil {
+		h.log.Debug("cannot read "+what+": a later look finds it", "err", err)
 	}
+	return err == nil
 }

@@ -25,15 +25,17 @@ func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) error {
 	if err != nil {
 		return err
 	}
-	if err := d.store.SaveWorkers(ctx, from.node, h.Workers); err != nil {
-		return err
-	}
-	all, err := d.store.Workers(ctx)
-	if err != nil {
-		return err
-	}
-	d.cluster.setWorkers(all, from.node, h.Workers)
-	return nil
+	return d.cluster.storing(ctx, func() error {
+		if err := d.store.SaveWorkers(ctx, from.node, h.Workers); err != nil {
+			return err
+		}
+		all, err := d.store.Workers(ctx)
+		if err != nil {
+			return err
+		}
+		d.cluster.setWorkers(all, from.node, h.Workers)
+		return nil
+	})
 }
 
 // step is what a hello means for one task.

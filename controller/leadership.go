@@ -32,6 +32,7 @@ type leadership struct {
 	log    hclog.Logger
 	wake   chan struct{} // the lease was given back: look now
 
+	term  atomic.Int64 // of the lease that this controller has, had, or is about to take
 	until atomic.Int64 // of clock.Elapsed, ns: decide before that only
 
 	mu     sync.Mutex // guards both
@@ -79,10 +80,9 @@ func (l *leadership) look(ctx context.Context) (lease LeaderLease, free bool, er
 	return lease, l.alone || lease.Owner == "" || lease.Owner == l.id || now-l.seenAt >= lease.Length, nil
 }
 
-// Run leads whenever it can, until ctx ends. lead runs while this controller has the lease; its ctx ends when the lease does. It
-// is told the number of the term, and whether the leader before may have left something half done. free is told after the
-// lease was given back.
-func (l *leadership) Run(ctx context.Context, lead func(ctx context.Context, term int64, afterCrash bool) error, free func()) error {
+// Run leads whenever it can, until ctx ends. lead runs while this controller has the lease; its ctx ends when the lease does. free is told
+// after the lease was given back.
+func (l *leadership) Run(ctx context.Context, lead func(ctx context.Context) error, free func()) error {
 	failing := false
 	for {
 		lease, mine, err := l.look(ctx)
@@ -135,11 +135,12 @@ func (l *leadership) rest(ctx context.Context, d time.Duration) {
 }
 
 // take tries to make the lease this controller's, and leads for as long as it is.
-func (l *leadership) take(ctx context.Context, prev LeaderLease, lead func(ctx context.Context, term int64, afterCrash bool) error, free func()) error {
+func (l *leadership) take(ctx context.Context, prev LeaderLease, lead func(ctx context.Context) error, free func()) error {
 	lease := LeaderLease{
 		Owner: l.id, Term: max(prev.Term+1, l.clock.Now().UnixMilli()), // also above those of a store that was set back
 		Renewal: prev.Renewal + 1, Length: l.length,
 	}
+	l.term.Store(lease.Term)
 	if err := l.write(ctx, prev, lease); err != nil {
 		if !errors.Is(err, skalds.ErrRevision) && ctx.Err() == nil {
 			l.log.Debug("cannot take the leader's lease", "err", err)
@@ -150,7 +151,7 @@ func (l *leadership) take(ctx context.Context, prev LeaderLease, lead func(ctx c
 	term, end := context.WithCancelCause(ctx)
 	led := make(chan error, 1)
 	go func() {
-		err := lead(term, lease.Term, prev.Owner != "")
+		err := lead(term)
 		end(err)
 		led <- err
 	}()

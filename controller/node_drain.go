@@ -190,7 +190,7 @@ func (d *drains) look(ctx context.Context) error {
 			m = &drainingNode{left: -1}
 			d.nodes[n.ID] = m
 		}
-		due := n.DrainDeadline != 0 && now.UnixMilli() >= n.DrainDeadline
+		due := m.left != 0 && n.DrainDeadline != 0 && now.UnixMilli() >= n.DrainDeadline
 		if now.Before(m.next) && !due {
 			continue
 		}

@@ -37,7 +37,10 @@ type nodeWatch struct {
 	wake     chan struct{}
 }
 
-type lostNode struct{ id, why string }
+type lostNode struct {
+	id, why string
+	at      int64 // ms since epoch
+}
 
 // Run observes until ctx ends, as every controller does.
 func (w *nodeWatch) Run(ctx context.Context) error {
@@ -180,6 +183,9 @@ func (w *nodeWatch) lookNow() {
 
 // judge acts on the failure detector's word, and asks for hellos.
 func (w *nodeWatch) judge() {
+	if !w.leads() {
+		return // what would follow could not be stored
+	}
 	now := w.clock.Now()
 	lost, blind := w.cluster.check(now)
 	w.sayBlind(blind)
@@ -208,11 +214,12 @@ func (w *nodeWatch) sayBlind(blind string) {
 
 // lost declares a node lost. What follows in the store is done beside, so that a store that is away delays no judgement.
 func (w *nodeWatch) lost(id, why string) {
-	w.cluster.silent(id, w.clock.Now().UnixMilli())
+	at := w.clock.Now().UnixMilli()
+	w.cluster.silent(id, at)
 	w.log.Warn("node is lost", "node_id", id, "reason", why)
 	w.tasks.publishNode(id, skalds.NodeOffline)
 	w.mu.Lock()
-	w.gone = append(w.gone, lostNode{id, why})
+	w.gone = append(w.gone, lostNode{id, why, at})
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -248,7 +255,7 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 		if w.cluster.isAlive(n.id) {
 			continue
 		}
-		err := errors.Join(w.saveLost(ctx, n.id), w.takeBack(ctx, n.id, n.why))
+		err := errors.Join(w.saveLost(ctx, n), w.takeBack(ctx, n.id, n.why))
 		if err == nil {
 			continue
 		}
@@ -265,11 +272,14 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 }
 
 // saveLost stores that a node is lost, unless it has come back meanwhile.
-func (w *nodeWatch) saveLost(ctx context.Context, id string) error {
+func (w *nodeWatch) saveLost(ctx context.Context, lost lostNode) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	lostAt := w.cluster.nodeRecord(id).LostAt
-	_, err := w.tasks.picture.saveNode(ctx, w.store, id, func(n *skalds.Node) { n.LostAt = lostAt })
+	_, err := w.tasks.picture.saveNode(ctx, w.store, lost.id, func(n *skalds.Node) {
+		if !w.cluster.isAlive(lost.id) {
+			n.LostAt = lost.at
+		}
+	})
 	return err
 }
 

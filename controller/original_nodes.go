@@ -393,7 +393,7 @@ func (o *originalNodes) send(ctx context.Context) {
 	due := o.bridge.Sends(o.clock.Now())
 	o.mu.Unlock()
 	for _, s := range due {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !o.tasks.leads() {
 			return
 		}
 		now := o.clock.Now().UnixMilli()
@@ -435,6 +435,9 @@ func (o *originalNodes) updated(ctx context.Context, s originals.Send) {
 // handOut stores, by do, that a task is such a node's. Before that it removes what former runs have left, so that whatever is found
 // later is of this one.
 func (o *originalNodes) handOut(ctx context.Context, taskID string, do func() error) error {
+	if !o.tasks.leads() {
+		return errNotLeader
+	}
 	c, cancel := context.WithTimeout(ctx, originalTimeout)
 	err := o.keys.ForgetOriginalTasks(c, taskID)
 	cancel()

@@ -28,8 +28,8 @@ type picture struct {
 	log        hclog.Logger
 	generation atomic.Int64
 
-	mu   sync.Mutex    // guards read, and is held while the store is read
-	read time.Duration // of clock.Elapsed: when the store was read last; 0: never
+	mu    sync.Mutex    // guards tried, and is held while the store is read
+	tried time.Duration // of clock.Elapsed: when the store was asked last; 0: never
 }
 
 // load reads the store, waiting for it where it is away. It returns an error where waiting does not help.
@@ -49,15 +49,16 @@ func (p *picture) load(ctx context.Context) error {
 	}
 }
 
-// noOlder reads the store if that was not done for a while.
+// noOlder reads the store if that was not tried for a while and nobody is at it.
 func (p *picture) noOlder(ctx context.Context, age time.Duration) {
-	p.mu.Lock()
-	fresh := p.read > 0 && p.clock.Elapsed()-p.read < age
-	p.mu.Unlock()
-	if fresh {
+	if !p.mu.TryLock() {
 		return
 	}
-	if err := p.once(ctx); err != nil && ctx.Err() == nil {
+	defer p.mu.Unlock()
+	if p.tried > 0 && p.clock.Elapsed()-p.tried < age {
+		return
+	}
+	if err := p.readAll(ctx); err != nil && ctx.Err() == nil {
 		p.log.Debug("cannot read what runs where: the picture is older than it should be", "err", err)
 	}
 }
@@ -65,6 +66,12 @@ func (p *picture) noOlder(ctx context.Context, age time.Duration) {
 func (p *picture) once(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.readAll(ctx)
+}
+
+// readAll brings everything in line. The mutex is held.
+func (p *picture) readAll(ctx context.Context) error {
+	defer func() { p.tried = max(p.clock.Elapsed(), 1) }()
 	if err := p.nodes(ctx); err != nil {
 		return err
 	}
@@ -92,7 +99,6 @@ func (p *picture) once(ctx context.Context) error {
 		f.Cursor = page.Next
 	}
 	p.cluster.releaseEntries(old)
-	p.read = max(p.clock.Elapsed(), 1)
 	return nil
 }
 

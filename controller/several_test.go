@@ -315,3 +315,38 @@ func TestEventsGoOnAtAnotherController(t *testing.T) {
 		}
 	})
 }
+
+// A node is declared lost, and before its tasks are taken back the store is away for longer than the leader's lease.
+func TestWhatWasNotTakenBackIsInTheNextTerm(t *testing.T) {
+	inSeveral(t, 1, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		a := s.startHost(s.host("a"))
+		a.Behave = forever
+		leader.create(t, "t1")
+		s.awaitState("t1", skalds.Running)
+		b := s.startHost(s.host("b"))
+		b.Behave = forever
+		s.store.SetFault(func(op string) error {
+			if op == "onNode" {
+				return controllertest.ErrDown
+			}
+			return nil
+		})
+		a.SetCut(true)
+		events := make(chan skalds.Change, 100)
+		watching, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() {
+			_ = leader.Events().Subscribe(watching, "", func() {}, func() {}, func(_ string, c skalds.Change) { events <- c })
+		}()
+		for c := range events {
+			if c.NodeID == "a" && c.Status == skalds.NodeOffline {
+				break
+			}
+		}
+		s.store.SetFault(func(string) error { return controllertest.ErrDown })
+		time.Sleep(8 * time.Second)
+		s.store.SetFault(nil)
+		s.await("it runs elsewhere", func() bool { return b.Runs("t1") })
+	})
+}

@@ -109,6 +109,24 @@ func (l *Leases) Watch(nodeID string, now time.Time) {
 	}
 }
 
+// Expect counts a node from now on that has tasks by the store, though it was lost or has said goodbye: what was not taken back from
+// it then is taken back when it stays silent.
+func (l *Leases) Expect(nodeID string, now time.Time) {
+	n := l.nodes[nodeID]
+	if n == nil {
+		l.Watch(nodeID, now)
+	} else if n.lost || n.silent {
+		n.lost, n.silent, n.heardAt = false, false, now
+	}
+}
+
+// Left says that a node is not there any more: it is not counted, and heartbeats that were heard before mean nothing.
+func (l *Leases) Left(nodeID string) {
+	if n := l.nodes[nodeID]; n != nil {
+		n.silent = true
+	}
+}
+
 // Greeted counts a node anew whose hello is answered now: what the answer tells it to run must not be handed elsewhere
 // because its heartbeats come later than its hello. One that is lost stays so until it is heard.
 func (l *Leases) Greeted(nodeID string, incarnation int64, now time.Time) {
