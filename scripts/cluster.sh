@@ -5,6 +5,8 @@
 #   KAFKA_HOST REDIS_HOST MONGO_HOST   where all three are named, those services are used instead of starting some
 set -euo pipefail
 cd "$(dirname "$0")/.."
+root=$PWD
+command -v curl >/dev/null || { echo "cluster: curl is missing" >&2; exit 1; }
 
 listen=${LISTEN:-127.0.0.1:8000}
 dir=${CLUSTER_DIR:-./skalds-cluster}
@@ -42,7 +44,7 @@ export KAFKA_HOST REDIS_HOST MONGO_HOST
 run() {
   local name=$1
   shift
-  bin/skalds "$@" >>"$dir/$name.log" 2>&1 &
+  (cd "$dir" && exec "$root/bin/skalds" "$@") >>"$dir/$name.log" 2>&1 & # no .env or skalds.yml of the checkout holds here
   pids+=($!)
 }
 run controller-1 controller --listen "$listen"
@@ -51,12 +53,16 @@ run controller-2 controller --listen "$second"
 for i in 1 2 3; do
   extra=()
   ((i > 1)) || extra=(--workers "$dir/workers.yml")
-  run "host-$i" host --mode node --data-dir "$dir/host-$i" --node-id "host-$i" --plugins bin/plugins --capacity-share 0.333 "${extra[@]}"
+  run "host-$i" host --mode node --data-dir "$dir/host-$i" --node-id "host-$i" --plugins "$root/bin/plugins" --capacity-share 0.333 "${extra[@]}"
 done
 
+up=no
 ready() { curl -fsS -o /dev/null "http://$1/readyz" 2>/dev/null; }
 for ((i = 0; i < 300; i++)); do
-  ! { ready "$listen" && ready "$second"; } || break
+  if ready "$listen" && ready "$second"; then
+    up=yes
+    break
+  fi
   for p in "${pids[@]}"; do
     kill -0 "$p" 2>/dev/null || {
       echo "cluster: a part has ended; the last lines of the logs in $dir:" >&2
@@ -66,13 +72,19 @@ for ((i = 0; i < 300; i++)); do
   done
   sleep 0.2
 done
+if [[ $up == no ]]; then
+  echo "cluster: not ready after a minute; the last lines of the logs in $dir:" >&2
+  tail -n 5 "$dir"/controller-*.log >&2
+  exit 1
+fi
 cat <<TEXT
 cluster: two controllers and three hosts are up; either page shows all:
   http://$listen/dashboard
   http://$second/dashboard
 cluster: logs and all that lasts: $dir
 cluster: try: kill -9 ${pids[0]}   (a controller; the other one leads within three seconds)
-cluster:      kill -9 ${pids[3]}   (host-2; its tasks move)
+cluster:      bin/skalds --server http://$listen task create MyWorker --set rtspUrl=x --set fixFrame=5
+cluster:      kill -9 ${pids[3]}   (host-2: its tasks move; the cameras of a workers file stay with host-1)
 cluster: Ctrl-C stops everything
 TEXT
 while :; do

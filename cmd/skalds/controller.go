@@ -99,6 +99,9 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.settings.ControllerMode != conf.ModeDispatcher {
+		o.log.Warn("this controller never leads: another one must run as DISPATCHER, or nothing is handed out", "system_controller_mode", o.settings.ControllerMode)
+	}
 	o.log.Info("controller is up", "page", f.url+"/dashboard", "api", f.url+"/api/docs", "alone", alone, "version", version)
 	return p.run()
 }

@@ -76,6 +76,10 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 				s.log.Warn("a standalone has this server in itself: the setting is not used; the flag is", "key", key, "from", from, "flag", "--"+flag)
 			}
 		}
+		if s.settings.ControllerMode != conf.ModeDispatcher { // as the original's own file says
+			s.log.Warn("a standalone does everything: this setting is for controllers of a cluster and not used", "key", "system_controller_mode", "value", s.settings.ControllerMode)
+			s.settings.ControllerMode = conf.ModeDispatcher
+		}
 		return s.run(c.Context())
 	}
 	return c
