@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds what must happen in the end, on a machine that does ten other things.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // cluster is controllers and hosts, each a process, with proxies on the way from each to each service.
 type cluster struct {
