@@ -129,7 +129,14 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { closeLater(store.Close) }()
-	at := joined(servers.Join())
+	at, set := joined(servers.Join()), clusterServices(s.settings)
+	at.redis.KeyTTL = set.redis.KeyTTL
+	if len(s.elsewhere.KafkaBrokers) > 0 {
+		at.kafka.Partitions, at.kafka.ReplicationFactor = set.kafka.Partitions, set.kafka.ReplicationFactor
+	}
+	if s.elsewhere.RedisAddr != "" {
+		at.redis.MinReplicas = set.redis.MinReplicas
+	}
 	at.kafka.ClientID = "skalds-controller"
 	bus, err := kafka.NewControllerBus(at.kafka, s.log)
 	if err != nil {
