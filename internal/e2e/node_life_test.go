@@ -176,10 +176,12 @@ func TestRollingRestart(t *testing.T) {
 				if r.LifecycleStatus != skalds.Finished || r.BudgetUsed != 0 {
 					t.Errorf("%s is %s, %d attempts counted: %+v", id, r.LifecycleStatus, r.BudgetUsed, r.LastExit)
 				}
-				attempts, err := p.Attempts(t.Context(), id)
-				if err != nil {
-					t.Fatal(err)
-				}
+				var attempts []skalds.Attempt
+				p.until("the last attempt of "+id+" is on record", func(ctx context.Context) (ok bool) { // it comes after the word of the end
+					list, err := p.Attempts(ctx, id)
+					attempts = list
+					return err == nil && len(list) > 0 && list[len(list)-1].Epoch == r.Epoch && list[len(list)-1].EndedAt != 0
+				})
 				completed, finished := 0, 0
 				for _, a := range attempts {
 					switch a.Exit.Kind {
