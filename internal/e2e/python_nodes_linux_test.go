@@ -231,7 +231,7 @@ func (c *pythonCluster) command(script string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(c.python, append([]string{path}, args...)...)
 	cmd.Dir = c.dir // no .env
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "TMPDIR="+c.dir) // a killed one leaves folders of its shared memory
 	return cmd
 }
 
