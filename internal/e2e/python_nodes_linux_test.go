@@ -230,7 +230,7 @@ func (c *pythonCluster) command(script string, args ...string) *exec.Cmd {
 		c.t.Fatal(err)
 	}
 	cmd := exec.Command(c.python, append([]string{path}, args...)...)
-	cmd.Dir = c.dir // no .env
+	cmd.Dir = c.dir                                                              // no .env
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "TMPDIR="+c.dir) // a killed one leaves folders of its shared memory
 	return cmd
 }
