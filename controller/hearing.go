@@ -49,28 +49,35 @@ func (h *hearing) change(c skalds.Change) {
 	case c.Type == skalds.ChangeNode && c.Term != 0 && c.Status == skalds.NodeOffline && !h.leadership.decides():
 		h.picture.cluster.leftTo(c.NodeID)
 	}
-	h.mu.Lock()
-	switch {
-	case c.Type == skalds.ChangeNode:
-		h.nodes = true
-	case c.Term == 0 && c.TaskID != "" && len(h.heard) < maxHeard && h.leadership.decides():
-		h.heard[c.TaskID] = true
-	default:
-		h.mu.Unlock()
+	if c.Type == skalds.ChangeNode {
+		h.missed()
 		return
 	}
-	h.mu.Unlock()
-	select {
-	case h.wake <- struct{}{}:
-	default:
+	if c.Term != 0 || c.TaskID == "" || !h.leadership.decides() {
+		return
 	}
+	h.mu.Lock()
+	if len(h.heard) < maxHeard {
+		h.heard[c.TaskID] = true
+	}
+	h.mu.Unlock()
+	h.poke()
 }
 
-// missed hears that announcements may be missing.
+// missed hears that what is known of nodes may be old.
 func (h *hearing) missed() {
+	h.readNodes()
+	h.poke()
+}
+
+// readNodes has the nodes read in the next round.
+func (h *hearing) readNodes() {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.nodes = true
-	h.mu.Unlock()
+}
+
+func (h *hearing) poke() {
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -90,9 +97,7 @@ func (h *hearing) Run(ctx context.Context) error {
 			if h.leadership.alone {
 				continue
 			}
-			h.mu.Lock()
-			h.nodes = true
-			h.mu.Unlock()
+			h.readNodes()
 		}
 		h.mu.Lock()
 		heard, nodes := h.heard, h.nodes
@@ -100,9 +105,7 @@ func (h *hearing) Run(ctx context.Context) error {
 		h.mu.Unlock()
 		if nodes {
 			if !h.one(ctx, "what another controller stored about nodes", h.picture.nodes) {
-				h.mu.Lock()
-				h.nodes = true // with the next look
-				h.mu.Unlock()
+				h.readNodes()
 			}
 			h.tasks.dispatcher.freed()
 		}

@@ -36,7 +36,7 @@ type ports struct {
 	store    controller.Store
 	bus      controller.Bus
 	beats    controller.HeartbeatStore
-	registry controller.ControllerRegistry // nil: nobody looks for this controller
+	registry controller.ControllerRegistry
 }
 
 // open puts controller, REST and page together and adds them to the program; ready adds to the services that must answer. The
@@ -56,9 +56,7 @@ func (f *front) open(p *program, l net.Listener, with ports, ready func(api.Heal
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: f.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	p.add(c.Run)
-	if with.registry != nil {
-		p.add(c.Announce(with.registry, version))
-	}
+	p.add(c.Announce(with.registry, version))
 	p.add(func(ctx context.Context) error { return serve(ctx, server, l) })
 	p.add(tellManager(p.ctx, lookAtController(c, health, l.Addr()), f.log))
 	return nil
