@@ -49,6 +49,7 @@ const (
 var (
 	_ controller.Bus            = (*Bus)(nil)
 	_ controller.HeartbeatStore = (*Beats)(nil)
+	_ Line                      = (*Bus)(nil)
 )
 
 // NewBus makes an empty one.
@@ -312,6 +313,9 @@ func (b *Bus) Inbox(node string) <-chan skalds.NodeMessage {
 	b.inboxes[node] = in
 	return in
 }
+
+// Partition is the same for all nodes.
+func (b *Bus) Partition(string) int32 { return 3 }
 
 // Unplug takes a node's inbox away.
 func (b *Bus) Unplug(node string) {

@@ -37,8 +37,9 @@ type Host struct {
 	Enforcement skalds.Enforcement
 	// Watch, where set, hears of every process that begins and ends.
 	Watch func(taskID string, epoch int64, runs bool)
+	Step  time.Duration // how often it looks what has ended, and at its lease; 0: 20ms
 
-	bus *Bus
+	bus Line
 
 	mu          sync.Mutex // guards all below
 	incarnation int64
@@ -86,8 +87,22 @@ type instance struct {
 	dead    bool // killed while the host was frozen, which does not know it yet
 }
 
+// Line is what connects a host with controllers. Its methods are safe for concurrent use.
+type Line interface {
+	// Inbox begins to take what is sent to the node; what was sent before is lost.
+	Inbox(node string) <-chan skalds.NodeMessage
+	// Partition is the one of the bus that the inbox reads.
+	Partition(node string) int32
+	// Unplug takes the inbox away.
+	Unplug(node string)
+	// Report sends messages, all or none, in order.
+	Report(msgs ...skalds.HostMessage) error
+	// Beat sends a heartbeat on all ways there are, and reports whether it has come through on one of them.
+	Beat(h skalds.Heartbeat) bool
+}
+
 // NewHost makes a host that offers workers; Start starts it.
-func NewHost(bus *Bus, id string, workers ...skalds.WorkerInfo) *Host {
+func NewHost(bus Line, id string, workers ...skalds.WorkerInfo) *Host {
 	return &Host{
 		ID: id, Workers: workers, bus: bus, Capacity: skalds.Capacity{CPUCores: 8, MemoryBytes: 8 << 30}, Mode: skalds.NodeModeNode,
 		Behave: func(skalds.Command, int) Plan { return Plan{Runs: 100 * time.Millisecond} },
@@ -304,8 +319,10 @@ func (h *Host) run(inbox <-chan skalds.NodeMessage, first func(), stop, done cha
 	defer close(done)
 	beat := time.NewTicker(time.Second)
 	defer beat.Stop()
-	step := time.NewTicker(20 * time.Millisecond)
+	every := cmp.Or(h.Step, 20*time.Millisecond)
+	step := time.NewTicker(every)
 	defer step.Stop()
+	resend := max(1, int(30*time.Second/every))
 	h.locked(first)
 	for n := 0; ; n++ {
 		select {
@@ -324,7 +341,7 @@ func (h *Host) run(inbox <-chan skalds.NodeMessage, first func(), stop, done cha
 				h.lease()
 				h.insist()
 				h.step()
-				if n%1500 == 0 {
+				if n%resend == 0 {
 					h.resend()
 				}
 			})
@@ -378,7 +395,7 @@ func (h *Host) beat() {
 		return
 	}
 	hb := skalds.Heartbeat{
-		NodeID: h.ID, Incarnation: h.incarnation, Seq: h.beatSeq, At: time.Now().UnixMilli(), Mode: h.Mode, Partition: 3,
+		NodeID: h.ID, Incarnation: h.incarnation, Seq: h.beatSeq, At: time.Now().UnixMilli(), Mode: h.Mode, Partition: h.bus.Partition(h.ID),
 		Capacity: h.Capacity, Enforcement: h.Enforcement, Isolation: h.Isolation, Labels: h.Labels,
 	}
 	for _, w := range h.Workers {
@@ -458,7 +475,7 @@ func (h *Host) hello() {
 		f.Seq = h.reportSeq
 		h.send(skalds.HostMessage{Report: &f})
 	}
-	hello := skalds.Hello{Mode: h.Mode, Partition: 3, Workers: h.Workers, Number: h.said, Part: 1, Parts: 1}
+	hello := skalds.Hello{Mode: h.Mode, Partition: h.bus.Partition(h.ID), Workers: h.Workers, Number: h.said, Part: 1, Parts: 1}
 	for id, m := range h.marks {
 		if m.closed && h.finals[id].TaskID == "" {
 			continue
