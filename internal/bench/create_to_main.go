@@ -12,10 +12,10 @@ import (
 // with a process that was kept ready for each.
 func createToMain(ctx context.Context, l *lab) (out []value, err error) {
 	err = l.withStandalone(ctx, func(s *standalone) error {
-		if _, _, err := l.createOnce(ctx, s, "first"); err != nil { // the pool learns what is asked for
+		if _, _, err := l.createOnce(ctx, &s.site, "first"); err != nil { // the pool learns what is asked for
 			return err
 		}
-		out, err = l.creations(ctx, s, l.poolRests)
+		out, err = l.creations(ctx, &s.site, l.poolRests)
 		return err
 	})
 	return out, err
@@ -24,13 +24,13 @@ func createToMain(ctx context.Context, l *lab) (out []value, err error) {
 // createToMainCold is the same where no process is kept ready.
 func createToMainCold(ctx context.Context, l *lab) (out []value, err error) {
 	err = l.withStandalone(ctx, func(s *standalone) error {
-		out, err = l.creations(ctx, s, func(context.Context) error { return nil })
+		out, err = l.creations(ctx, &s.site, func(context.Context) error { return nil })
 		return err
 	}, "--warm-workers", "0")
 	return out, err
 }
 
-func (l *lab) creations(ctx context.Context, s *standalone, prepare func(context.Context) error) ([]value, error) {
+func (l *lab) creations(ctx context.Context, s *site, prepare func(context.Context) error) ([]value, error) {
 	n := l.times(200, 10)
 	var starts, references []time.Duration
 	for i := range n {
@@ -46,7 +46,7 @@ func (l *lab) creations(ctx context.Context, s *standalone, prepare func(context
 	return []value{ratio(starts, references)}, nil
 }
 
-func (l *lab) createOnce(ctx context.Context, s *standalone, id string) (took, reference time.Duration, err error) {
+func (l *lab) createOnce(ctx context.Context, s *site, id string) (took, reference time.Duration, err error) {
 	if reference, err = l.forkExec(); err != nil {
 		return 0, 0, err
 	}

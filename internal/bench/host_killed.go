@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -51,32 +49,22 @@ func (l *lab) loseHost(ctx context.Context, s *standalone, own string, round int
 	}
 	dir := filepath.Join(room, "data")
 	defer func() { err = errors.Join(err, clearAfter(ctx, dir)) }()
-	c := exec.Command(l.program, append([]string{
+	host, err := l.run(ctx, "host "+node, room, nil, append([]string{
 		"host", "--mode", "node", "--join", filepath.Join(s.dir, "join.json"), "--data-dir", dir,
 		"--plugins", l.plugins(), "--node-id", node, "--log-level", "WARNING",
 	}, flags...)...)
-	var said bytes.Buffer
-	c.Dir, c.Stdout, c.Stderr, c.SysProcAttr = room, &said, &said, tied()
-	if err := l.start(c); err != nil {
-		return 0, fmt.Errorf("start a host: %w", err)
+	if err != nil {
+		return 0, err
 	}
-	exited := make(chan struct{})
-	go func() {
-		_ = c.Wait() // it is killed
-		close(exited)
-	}()
 	defer func() {
-		_ = c.Process.Kill() // it may have ended
-		<-exited
+		host.kill()
 		if err != nil {
-			fmt.Fprintf(l.notes, "host %s said:\n%s\n", node, bytes.TrimSpace(said.Bytes()))
+			host.tell(l)
 		}
 	}()
 	err = until(ctx, "node "+node+" offers the worker", func() (bool, error) {
-		select {
-		case <-exited:
-			return false, errors.New("the host has ended: " + c.ProcessState.String())
-		default:
+		if err := host.lives(); err != nil {
+			return false, err
 		}
 		workers, err := s.Workers(ctx)
 		return slices.ContainsFunc(workers.Items, func(w controller.WorkerOnNodes) bool { return slices.Contains(w.Nodes, node) }), err
@@ -97,10 +85,10 @@ func (l *lab) loseHost(ctx context.Context, s *standalone, own string, round int
 		return 0, err
 	}
 	lost := time.Now().Round(0) // by the wall clock, as the worker notes it
-	after, err := lose(c.Process)
+	after, err := lose(host.cmd.Process)
 	defer after() // before the host is killed, and what is left of it
 	if err != nil {
-		return 0, fmt.Errorf("lose host %d: %w", c.Process.Pid, err)
+		return 0, fmt.Errorf("lose host %d: %w", host.cmd.Process.Pid, err)
 	}
 	b, err := s.began(ctx, id, 1)
 	if err != nil {

@@ -47,7 +47,7 @@ func tasksPerSecond(ctx context.Context, l *lab) (out []value, err error) {
 }
 
 // runBatch creates tasks and returns when all of this and earlier batches are Finished.
-func (s *standalone) runBatch(ctx context.Context, round, n int) (time.Duration, error) {
+func (s *site) runBatch(ctx context.Context, round, n int) (time.Duration, error) {
 	start := time.Now()
 	var group errgroup.Group
 	group.SetLimit(creators)
