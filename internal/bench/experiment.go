@@ -45,6 +45,12 @@ func experiments() []experiment {
 		{[]promise{{key: "host_killed_to_running_s", bound: 3}}, hostKilled},
 		{[]promise{{key: "machine_lost_to_running_s", bound: 9}}, machineLost},
 		{[]promise{{key: "orphans_after_host_kill"}}, orphans},
+		// Services stay when they have been started, and use some CPU: these are the last.
+		{[]promise{{key: "create_to_main_cluster_ratio", unbound: true}}, createToMainCluster},
+		{[]promise{{key: "create_to_main_cluster_sqlite_ratio", unbound: true}}, createToMainClusterSQLite},
+		{[]promise{{key: "tasks_per_second_cluster", unbound: true}, {key: "tasks_per_second_cluster_ratio", unbound: true}}, tasksPerSecondCluster},
+		{[]promise{{key: "takeover_s", bound: 3}}, leaderKilled},
+		{[]promise{{key: "takeover_stop_ms", bound: 200}}, leaderStopped},
 	}
 }
 

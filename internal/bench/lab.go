@@ -34,6 +34,7 @@ type lab struct {
 
 	program string          // skalds; empty until it is needed
 	plugin  *plugins.Plugin // the worker
+	lent    *services       // nil until they are needed
 	rooms   int
 }
 
@@ -64,8 +65,13 @@ func newLab(ctx context.Context, short bool, notes io.Writer, start func(*exec.C
 	return l, nil
 }
 
-// Close removes the folder.
-func (l *lab) Close() error { return os.RemoveAll(l.dir) }
+// Close stops services that were started for the lab, and removes the folder.
+func (l *lab) Close() (err error) {
+	if l.lent != nil {
+		err = l.lent.Close()
+	}
+	return errors.Join(err, os.RemoveAll(l.dir))
+}
 
 func (l *lab) trivial() string { return filepath.Join(l.dir, "trivial") }
 func (l *lab) plugins() string { return filepath.Join(l.dir, "plugins") }

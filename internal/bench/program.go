@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +23,13 @@ type program struct {
 
 	mu    sync.Mutex // guards both
 	said  bytes.Buffer
-	heard func(text []byte, at time.Time) // of what it says next; nil: nobody
+	heard []heard
+}
+
+// heard is how much of what a program says was there at a time.
+type heard struct {
+	bytes int
+	at    time.Time
 }
 
 // skalds builds the program, once.
@@ -36,14 +44,14 @@ func (l *lab) skalds(ctx context.Context) (path string, err error) {
 	return l.program, nil
 }
 
-// run starts the program in a folder, in which no settings file lies. env is added to that of the bench.
+// run starts the program in a folder, in which no settings file lies. env is added to that of the bench, which names no services.
 func (l *lab) run(ctx context.Context, name, dir string, env []string, args ...string) (*program, error) {
 	path, err := l.skalds(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p := &program{name: name, cmd: exec.Command(path, args...), exited: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
+	p.cmd.Dir, p.cmd.Env = dir, append(slices.DeleteFunc(os.Environ(), namesService), env...)
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = p, p, tied()
 	if err := l.start(p.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -55,14 +63,38 @@ func (l *lab) run(ctx context.Context, name, dir string, env []string, args ...s
 	return p, nil
 }
 
+// namesService is true for variables that would have a program use services of somebody's.
+func namesService(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return name == "KAFKA_HOST" || name == "REDIS_HOST" || name == "MONGO_HOST"
+}
+
 // Write takes what the program says.
 func (p *program) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.heard != nil {
-		p.heard(b, time.Now())
+	n, err := p.said.Write(b)
+	p.heard = append(p.heard, heard{p.said.Len(), time.Now()})
+	return n, err
+}
+
+// saidAt is when the program was heard to say something for the first time; false: it has not.
+func (p *program) saidAt(what string) (time.Time, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := bytes.Index(p.said.Bytes(), []byte(what))
+	if i < 0 {
+		return time.Time{}, false
 	}
-	return p.said.Write(b)
+	first, _ := slices.BinarySearchFunc(p.heard, i+len(what), func(h heard, n int) int { return h.bytes - n })
+	return p.heard[first].at, true
+}
+
+// text is all that the program has said.
+func (p *program) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String()
 }
 
 // lives is an error where the program has ended.
@@ -100,7 +132,5 @@ func (p *program) kill() {
 
 // tell shows people what the program has said.
 func (p *program) tell(l *lab) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fmt.Fprintf(l.notes, "%s said:\n%s\n", p.name, bytes.TrimSpace(p.said.Bytes()))
+	fmt.Fprintf(l.notes, "%s said:\n%s\n", p.name, strings.TrimSpace(p.text()))
 }

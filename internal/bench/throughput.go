@@ -25,25 +25,29 @@ const creators = 8
 // tasksPerSecond compares tasks created by REST and run to their end by a standalone with the bare go-plugin launcher in a
 // loop that runs the same task in the same worker, as many in parallel as a host launches at once; turn by turn.
 func tasksPerSecond(ctx context.Context, l *lab) (out []value, err error) {
-	rounds, batch := 5, l.times(100, 10)
 	err = l.withStandalone(ctx, func(s *standalone) error {
-		var ours, bare time.Duration
-		for round := range rounds {
-			d, err := s.runBatch(ctx, round, batch)
-			if err != nil {
-				return err
-			}
-			ours += d
-			if d, err = l.bareBatch(ctx, batch); err != nil {
-				return err
-			}
-			bare += d
-		}
-		n := rounds * batch
-		out = []value{{value: float64(bare) / float64(ours), reference: bare / time.Duration(n), n: n}}
-		return nil
+		ours, bare, n, err := l.batches(ctx, &s.site)
+		out = []value{{value: float64(bare) / float64(ours), reference: bare / time.Duration(max(n, 1)), n: n}}
+		return err
 	})
 	return out, err
+}
+
+// batches measures how long n tasks take there and in the bare loop.
+func (l *lab) batches(ctx context.Context, s *site) (ours, bare time.Duration, n int, err error) {
+	rounds, batch := 5, l.times(100, 10)
+	for round := range rounds {
+		d, err := s.runBatch(ctx, round, batch)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		ours += d
+		if d, err = l.bareBatch(ctx, batch); err != nil {
+			return 0, 0, 0, err
+		}
+		bare += d
+	}
+	return ours, bare, rounds * batch, nil
 }
 
 // runBatch creates tasks and returns when all of this and earlier batches are Finished.
