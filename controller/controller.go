@@ -86,7 +86,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	deciding.store = fenced
 	d := &dispatcher{
 		store: fenced, tasks: &deciding, cluster: c.cluster, waiting: queue, picture: c.picture, leads: leads, clock: clock,
-		log: log.Named("dispatcher"), wake: make(chan struct{}, 1),
+		log: log.Named("dispatcher"), wake: make(chan struct{}, 1), formers: formers{why: map[string]string{}},
 	}
 	c.tasks.dispatcher, deciding.dispatcher = d, d
 	c.hearing.tasks, c.hearing.picture, c.hearing.leadership = &deciding, c.picture, c.leadership

@@ -34,8 +34,9 @@ type dispatcher struct {
 	clock   Clock
 	log     hclog.Logger
 
-	wake  chan struct{}
-	pulse pulse // of Run
+	wake    chan struct{}
+	pulse   pulse // of Run
+	formers formers
 }
 
 // created hears of a new waiting task.
@@ -60,6 +61,7 @@ func (d *dispatcher) Run(ctx context.Context) error {
 	defer tick.Stop()
 	defer d.pulse.end()
 	d.pulse.beat()
+	d.formers.reset()
 	d.fill(ctx)
 	d.created()
 	for {
@@ -125,6 +127,13 @@ func (d *dispatcher) overdue(ctx context.Context) {
 	}
 	for _, id := range again {
 		d.requeue(ctx, id)
+	}
+	for _, id := range d.formers.list() {
+		if d.tasks.originals.former(ctx, id) == "" {
+			d.formers.note(id, "")
+			d.requeue(ctx, id)
+			again = append(again, id)
+		}
 	}
 	if len(again) > 0 {
 		d.created()
@@ -204,6 +213,11 @@ func (d *dispatcher) round(ctx context.Context) bool {
 
 // assign stores a decision: the task is the node's from then on, and hears of it by a command.
 func (d *dispatcher) assign(ctx context.Context, a assignment) {
+	if why := d.tasks.originals.former(ctx, a.taskID); why != "" {
+		d.cluster.release(a.taskID)
+		d.formers.note(a.taskID, why)
+		return
+	}
 	original := d.tasks.originals != nil && d.cluster.isOriginal(a.verdict.NodeID)
 	var t *skalds.Task
 	store := func() (err error) {
@@ -278,6 +292,9 @@ func (d *dispatcher) why(t *skalds.Task) string {
 		alone := newWaiting()
 		alone.add(t, d.cluster.boundTo(t), d.clock.Now().UnixMilli())
 		return d.whyIn(alone, t.ID)
+	}
+	if why := d.formers.of(t.ID); why != "" {
+		return why
 	}
 	return d.whyIn(d.waiting, t.ID)
 }

@@ -40,7 +40,8 @@ type originalNodes struct {
 	bridge  *originals.Bridge
 	coming  map[string]originals.Origin // by task: how it comes to a node, while that is being stored
 	driving bool
-	read    bool // the nodes were read since this controller drives
+	since   time.Time // that this controller drives
+	read    bool      // the nodes were read since then
 
 	swept  time.Time // belongs to Drive
 	silent bool      // belongs to Drive: the events cannot be sent, said once
@@ -148,7 +149,8 @@ func (o *originalNodes) announce(id, status string) {
 // Drive decides about the tasks on such nodes until ctx ends.
 func (o *originalNodes) Drive(ctx context.Context) error {
 	o.mu.Lock()
-	o.driving, o.read = true, false
+	o.driving, o.since, o.read = true, o.clock.Now(), false
+	o.bridge.Begin()
 	o.mu.Unlock()
 	defer func() {
 		o.mu.Lock()
@@ -189,7 +191,9 @@ func (o *originalNodes) follow(t *skalds.Task) {
 		}
 		o.bridge.Hold(t, origin, now)
 	} else {
-		o.bridge.Release(t.ID, t.LifecycleStatus == skalds.Cancelled, now)
+		// One that is to run anew has not left where it was cancelled and retried before this was heard.
+		again := t.LifecycleStatus == skalds.Created && !o.bridge.Free(t.ID)
+		o.bridge.Release(t.ID, again || t.LifecycleStatus == skalds.Cancelled, now)
 	}
 	poke(o.wake)
 }
@@ -473,14 +477,4 @@ func (o *originalNodes) adopt(ctx context.Context, t *skalds.Task) (bool, error)
 		o.log.Info("task of a script is adopted", "task_id", t.ID, "node_id", node)
 	}
 	return true, err
-}
-
-// leaving names the node on which a former run of a task may still be.
-func (o *originalNodes) leaving(taskID string) (string, bool) {
-	if o == nil {
-		return "", false
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.bridge.Leaving(taskID)
 }

@@ -30,6 +30,9 @@ type pythons struct {
 	at     time.Time
 	events []string
 	starts map[string]int
+	twice  int // how often it was told to start what it has
+
+	stubborn time.Duration // how long its processes take to leave
 }
 
 // pythonRun is a process.
@@ -81,11 +84,20 @@ func (p *pythons) PublishEvent(ctx context.Context, topic, _ string, e skalds.Ta
 		case p.dead || p.deaf:
 		case topic == skalds.TopicTaskAssign && run != nil: // the original resets the state of what it has
 			p.keys[id] = skalds.OriginalTask{Found: true, Value: 7}
+			p.twice++
 		case topic == skalds.TopicTaskAssign && task.Executor == "py" && task.Source != "":
 			p.runs[id] = &pythonRun{}
 			p.starts[id]++
 		case topic == skalds.TopicTaskUpdate && run != nil && task.Executor == "py":
 			run.updates++
+		case topic == skalds.TopicTaskCancel && run != nil && p.stubborn > 0:
+			time.AfterFunc(p.stubborn, func() {
+				p.locked(func() {
+					if p.runs[id] == run {
+						p.endLocked(id, skalds.OriginalCancelled, "")
+					}
+				})
+			})
 		case topic == skalds.TopicTaskCancel && run != nil:
 			p.endLocked(id, skalds.OriginalCancelled, "")
 		}
@@ -571,6 +583,58 @@ func TestSeveralControllersAndAPythonNode(t *testing.T) {
 			t.Errorf("assigned %d times, started %d times", n, py.starts["b"])
 		}
 	})
+}
+
+// TestARetryWaitsForTheProcessBefore has one asked for by who does not know what is leaving: a controller that does not lead, and one
+// that begins to lead before the Python node has written down what it runs.
+func TestARetryWaitsForTheProcessBefore(t *testing.T) {
+	for name, ends := range map[string]bool{"the leader stays": false, "another one leads from then on": true} {
+		t.Run(name, func(t *testing.T) {
+			withPython(t, func(t *testing.T, w *world, py *pythons) {
+				w.stop()
+				py.locked(func() { py.stubborn = 9 * time.Second })
+				w.cfg.Alone = false
+				w.start()
+				cfg := w.cfg
+				cfg.ID = "second"
+				second, err := controller.New(cfg, w.store, py, pythonBeats{w.bus.Beats(), py}, nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- second.Run(ctx) }()
+				defer func() {
+					cancel()
+					if err := <-done; err != nil {
+						t.Errorf("run: %v", err)
+					}
+				}()
+				w.create("t", count)
+				w.awaitState("t", skalds.Running)
+				time.Sleep(100 * time.Millisecond) // no list names it yet
+				if _, err := second.Tasks().Cancel(t.Context(), "t", "test"); err != nil {
+					t.Fatal(err)
+				}
+				if ends {
+					w.stop()
+					defer w.start() // for the end of this world
+				}
+				if _, err := second.Tasks().Retry(t.Context(), "t", "test"); err != nil {
+					t.Fatalf("retry by who does not know: %v", err)
+				}
+				time.Sleep(time.Minute)
+				py.locked(func() {
+					if py.starts["t"] != 2 || py.twice != 0 {
+						t.Errorf("started %d times, assigned %d times while its process was there: %v", py.starts["t"], py.twice, py.events)
+					}
+				})
+				if task := w.task("t"); task.LifecycleStatus != skalds.Running || task.Run != 1 || task.Attempt != 1 || task.Epoch != 3 {
+					t.Errorf("%+v", task)
+				}
+			})
+		})
+	}
 }
 
 func TestAHostTakesTheIDOfAPythonNode(t *testing.T) {

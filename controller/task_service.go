@@ -270,7 +270,7 @@ func (s *TaskService) Resume(ctx context.Context, id, who string) (TaskView, err
 // Retry runs a task again that has ended, or releases one from quarantine.
 func (s *TaskService) Retry(ctx context.Context, id, who string) (TaskView, error) {
 	return s.act(ctx, id, who, "retry", func(t *skalds.Task, now int64) error {
-		if node, ok := s.originals.leaving(id); ok && t.LifecycleStatus.Final() {
+		if node, ok := s.originals.stays(id, s.clock.Now()); ok && t.LifecycleStatus.Final() {
 			return skalds.Errorf(skalds.CodeConflict, "the process of the former run of task %s may still be on Python node %s: try again in some seconds", t.ID, node)
 		}
 		return retry(t, now)

@@ -68,6 +68,7 @@ type Bridge struct {
 	tasks   map[string]*task   // that are a node's by the store
 	leavers map[string]*leaver // that are nobody's any more by the store, and whose process may be there
 	read    time.Time          // the last reading of nodes
+	begun   bool               // nothing was read since it is decided here
 }
 
 // New makes an empty one.
@@ -100,6 +101,7 @@ type task struct {
 	lastList int
 	seenList int  // the newest list that was read when something last showed it
 	ended    bool // a last word was read
+	free     bool // at the last look nothing of it was there any more
 	expel    bool // its process is to be ended
 
 	desired, acked int64 // revisions, by the store
@@ -114,6 +116,8 @@ type leaver struct {
 	since       time.Time
 	list        int // lists of its node that were read before
 	expel       bool
+	free        bool // nothing of it was there any more when it was released, and since
+	beats       bool // at the last look
 	cancelledAt time.Time
 }
 
@@ -155,7 +159,17 @@ func (b *Bridge) Release(taskID string, expel bool, now time.Time) {
 		return
 	}
 	delete(b.tasks, taskID)
-	b.leavers[taskID] = &leaver{node: k.node, since: now, list: b.expect(k.node, now).lists, expel: expel || k.expel}
+	since := now
+	if !k.settling.IsZero() {
+		since = k.settling
+	}
+	b.leavers[taskID] = &leaver{node: k.node, since: since, list: b.expect(k.node, now).lists, expel: expel || k.expel, free: k.free && !expel}
+}
+
+// Free reports whether nothing of a task that is a node's was there any more at the last look, or it is waited for until that is so.
+func (b *Bridge) Free(taskID string) bool {
+	k := b.tasks[taskID]
+	return k == nil || k.free || !k.settling.IsZero()
 }
 
 // Expel has a process ended that a node runs and nobody wants there.
@@ -165,13 +179,40 @@ func (b *Bridge) Expel(taskID, nodeID string, now time.Time) {
 	}
 }
 
-// Leaving names the node on which the process of a task may still be that is nobody's any more.
-func (b *Bridge) Leaving(taskID string) (nodeID string, ok bool) {
-	l := b.leavers[taskID]
-	if l == nil {
-		return "", false
+// Stays names the node on which a process of a task may be that is not that node's by the store: it is leaving, or nobody has told it
+// to yet. beats: it was alive at the last look. One that does not beat is waited for no longer than twice Config.Leave.
+func (b *Bridge) Stays(taskID string, now time.Time) (nodeID string, beats, ok bool) {
+	if l := b.leavers[taskID]; l != nil {
+		return l.node, l.beats, l.beats || !l.free && now.Sub(l.since) <= 2*b.cfg.Leave
 	}
-	return l.node, true
+	if b.tasks[taskID] != nil {
+		return "", false, false
+	}
+	for _, n := range b.nodes {
+		if n.online && n.mode == skalds.NodeModeNode && n.listed[taskID] {
+			return n.id, false, true // it becomes a stranger, and a leaver then
+		}
+	}
+	return "", false, false
+}
+
+// Begin forgets the tasks, and keeps the nodes: from now on it is decided here, and what was there before is still to be read.
+func (b *Bridge) Begin() {
+	b.Clear()
+	b.begun = true
+}
+
+// Counted reports whether each node that lives has written down twice what it runs since Begin: then what no list shows is nowhere.
+func (b *Bridge) Counted() bool {
+	if b.begun {
+		return false
+	}
+	for _, n := range b.nodes {
+		if n.online && n.mode == skalds.NodeModeNode && n.lists < n.counted {
+			return false
+		}
+	}
+	return true
 }
 
 // Held lists the tasks that are a node's, but for those that were entered after a time.

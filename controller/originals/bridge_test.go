@@ -193,12 +193,12 @@ func TestABridge(t *testing.T) {
 			w.pass(1)
 			w.expect("t finished", "")
 			w.b.Release("t", false, w.now)
-			if node, ok := w.b.Leaving("t"); !ok || node != "py" {
+			if node, _, ok := w.b.Stays("t", w.now); !ok || node != "py" {
 				w.t.Error("it is not known that its process is still leaving")
 			}
 			w.pass(9)
 			w.expect("", "")
-			if _, ok := w.b.Leaving("t"); ok {
+			if _, _, ok := w.b.Stays("t", w.now); ok {
 				w.t.Error("its process is still waited for")
 			}
 		},
@@ -443,7 +443,7 @@ func TestABridge(t *testing.T) {
 			w.sent = nil
 			w.pass(12)
 			w.expect("", "")
-			if _, ok := w.b.Leaving("t"); ok {
+			if _, _, ok := w.b.Stays("t", w.now); ok {
 				w.t.Error("its process is still waited for")
 			}
 		},

@@ -69,6 +69,7 @@ func (b *Bridge) Judge(asked []Asked, read map[string]skalds.OriginalTask, now t
 				act.Left = b.left(k, s)
 				out = append(out, act)
 			}
+			k.free = b.left(k, s)
 		}
 		if l := b.leavers[a.TaskID]; l != nil && b.hasLeft(a.TaskID, l, s, now) {
 			delete(b.leavers, a.TaskID)
@@ -212,8 +213,10 @@ func (b *Bridge) overdue(k *task, s skalds.OriginalTask, now time.Time) bool {
 // hasLeft reports whether a process is gone that is nobody's any more.
 func (b *Bridge) hasLeft(id string, l *leaver, s skalds.OriginalTask, now time.Time) bool {
 	n := b.nodes[l.node]
+	l.beats = s.Beating()
+	l.free = l.free && !l.beats && !n.listed[id]
 	switch {
-	case s.Beating():
+	case l.beats:
 		return false
 	case n.lost:
 		return true

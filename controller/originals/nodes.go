@@ -20,6 +20,7 @@ type node struct {
 	listed    map[string]bool
 	listedAt  int64 // by its clock
 	lists     int   // how many were read
+	counted   int   // so many have to be read before it is known what it runs
 	strangers map[string]time.Time
 }
 
@@ -71,6 +72,12 @@ func (b *Bridge) Hear(nodes []skalds.OriginalNode, now time.Time) []NodeChange {
 			n.online, n.lost = false, true
 			clear(n.listed)
 			changed[id] = true
+		}
+	}
+	if b.begun {
+		b.begun = false
+		for _, n := range b.nodes {
+			n.counted = n.lists + 2
 		}
 	}
 	out := make([]NodeChange, 0, len(changed))
