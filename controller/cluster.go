@@ -386,11 +386,13 @@ func (c *cluster) views() []NodeView {
 	return out
 }
 
-// shown is a node for people. The mutex is held.
+// shown is a node for people. Who does not lead declares nobody lost and hears of it by the one that does; where none does, or an old
+// heartbeat of a node that is gone was found in the store, the node is shown as gone all the same. The mutex is held.
 func (c *cluster) shown(m *member) NodeView {
+	online := m.online && (m.original || !c.leases.Overdue(m.record.ID))
 	v := NodeView{
-		Node: m.record, Online: m.online, Heartbeat: m.heartbeat,
-		Greeted: m.online && (m.original || m.greeted != 0 && m.greeted == c.leases.Incarnation(m.record.ID)),
+		Node: m.record, Online: online, Heartbeat: m.heartbeat,
+		Greeted: online && (m.original || m.greeted != 0 && m.greeted == c.leases.Incarnation(m.record.ID)),
 	}
 	if !m.seenAt.IsZero() {
 		v.SeenAt = m.seenAt.UnixMilli()

@@ -243,6 +243,52 @@ func TestAKilledLeaderIsReplaced(t *testing.T) {
 	})
 }
 
+// TestEveryControllerShowsWhichNodesAreGone has a heartbeat store that keeps heartbeats for ever, as a server does that cannot expire
+// fields: a controller that comes later finds the last one of a node that is gone, and does not lead.
+func TestEveryControllerShowsWhichNodesAreGone(t *testing.T) {
+	within := controller.DefaultConfig().Lease + controller.DefaultConfig().Lease/100 + 200*time.Millisecond + time.Second
+	online := func(o *oneOf) bool {
+		v, err := o.Nodes().Node(t.Context(), "n1")
+		return err == nil && v.Online
+	}
+	t.Run("one that comes later", func(t *testing.T) {
+		inSeveral(t, 2, func(t *testing.T, s *several) {
+			s.awaitLeader()
+			h := s.startHost(s.host("n1"))
+			h.Kill()
+			time.Sleep(time.Minute)
+			late := s.add("late")
+			time.Sleep(within)
+			for _, o := range s.list {
+				if online(o) {
+					t.Errorf("%s shows the node as online", o.id)
+				}
+			}
+			if next, _ := s.awaitLeader(); next == late {
+				t.Fatal("the one that came later leads: this proves nothing")
+			}
+		})
+	})
+	t.Run("while nobody leads", func(t *testing.T) {
+		inSeveral(t, 2, func(t *testing.T, s *several) {
+			leader, _ := s.awaitLeader()
+			other := s.other()
+			h := s.startHost(s.host("n1"))
+			s.await("the other one shows it too", func() bool { return online(other) })
+			for _, o := range s.list {
+				o.store.shut.Store(true) // the store is away for all
+			}
+			h.Kill()
+			time.Sleep(within)
+			if online(other) {
+				t.Error("who does not lead shows the node as online")
+			}
+			other.store.shut.Store(false)
+			leader.store.shut.Store(false)
+		})
+	})
+}
+
 func TestALeaderThatStopsIsReplacedAtOnce(t *testing.T) {
 	inSeveral(t, 2, func(t *testing.T, s *several) {
 		leader, _ := s.awaitLeader()

@@ -64,6 +64,7 @@ type Leases struct {
 	begun   time.Time           // the first Check
 	checked time.Time           // the last Check
 	since   time.Time           // counting began
+	known   time.Time           // at the last Look: up to when every heartbeat has been heard; zero: counting rests
 	blind   string
 	seen    bool // both channels were read once
 }
@@ -283,7 +284,7 @@ func (l *Leases) Blind() string {
 // to when every heartbeat has been heard; counts is false where counting rests or begins anew.
 func (l *Leases) Look(now time.Time) (heard time.Time, counts bool) {
 	was := l.blind
-	l.blind = ""
+	l.blind, l.known = "", time.Time{}
 	known := now // up to when every heartbeat has been heard
 	for c := Store; c < channels; c++ {
 		if l.read[c].Before(known) {
@@ -308,30 +309,42 @@ func (l *Leases) Look(now time.Time) (heard time.Time, counts bool) {
 		l.since = now
 		return known, false
 	}
+	l.known = known
 	return known, true
 }
 
 // Check names the nodes that are lost by now, each once.
 func (l *Leases) Check(now time.Time) (lost []string) {
-	known, counts := l.Look(now)
-	if !counts {
+	if _, counts := l.Look(now); !counts {
 		return nil
 	}
 	for id, n := range l.nodes {
-		if n.lost || n.silent {
-			continue
-		}
-		from := n.heardAt
-		if l.since.After(from) {
-			from = l.since
-		}
-		if known.Sub(from) > l.cfg.Lease+l.cfg.Drift {
+		if !n.lost && l.overdue(n) {
 			n.lost = true
 			lost = append(lost, id)
 		}
 	}
 	slices.Sort(lost)
 	return lost
+}
+
+// overdue reports whether a node was not heard for its lease and what is added to it.
+func (l *Leases) overdue(n *lease) bool {
+	if n.silent || l.known.IsZero() {
+		return false
+	}
+	from := n.heardAt
+	if l.since.After(from) {
+		from = l.since
+	}
+	return l.known.Sub(from) > l.cfg.Lease+l.cfg.Drift
+}
+
+// Overdue reports whether a node, at the last Look, was not heard for as long as makes it lost: what a controller can say that declares
+// nobody. It is false where this one is blind.
+func (l *Leases) Overdue(nodeID string) bool {
+	n := l.nodes[nodeID]
+	return n != nil && l.overdue(n)
 }
 
 // Alive reports whether a node has been heard and is not lost.
