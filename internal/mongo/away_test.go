@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,6 +201,73 @@ func TestConnectionsThatBreak(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 24 failed, %d were acknowledged", failed, len(done))
+}
+
+// TestConnectionsThatBreakUnderOthers cuts connections while others are in use or asked for: what was not done for that reason says
+// that the server is away, and a record that is kept is kept once.
+func TestConnectionsThatBreakUnderOthers(t *testing.T) {
+	s, p := behind(t)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const callers, each = 16, 5
+	var failed, told atomic.Int64
+	var wg sync.WaitGroup
+	working, done := context.WithCancel(t.Context())
+	var breaking sync.WaitGroup
+	breaking.Go(func() {
+		for i := 0; working.Err() == nil; i++ {
+			set(t, p, faultproxy.Fault{CutAfter: int64(1500 + 500*(i%4))})
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-working.Done():
+			}
+			p.Reset()
+		}
+	})
+	for caller := range callers {
+		wg.Go(func() {
+			for i := range each {
+				at := int64(caller*each + i + 1)
+				for name, call := range map[string]func() error{
+					"read": func() error {
+						_, err := s.Task(t.Context(), "x")
+						return err
+					},
+					"audit": func() error { return s.Audit(t.Context(), controller.AuditEntry{At: at, TaskID: "audited"}) },
+				} {
+					err := call()
+					if errors.Is(err, skalds.ErrUnavailable) {
+						failed.Add(1)
+					} else if err != nil && !errors.Is(err, skalds.ErrNotFound) {
+						t.Errorf("%s: %v, want unavailable", name, err)
+					} else if name == "audit" {
+						told.Add(1)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	done()
+	breaking.Wait()
+	set(t, p, faultproxy.Fault{})
+	comesBack(t, s)
+	entries, err := s.Audits(t.Context(), "audited", 2*callers*each)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int64]bool{}
+	for _, e := range entries {
+		if seen[e.At] {
+			t.Errorf("entry %d is kept twice", e.At)
+		}
+		seen[e.At] = true
+	}
+	if len(entries) < int(told.Load()) {
+		t.Errorf("%d entries are kept, %d were said to be", len(entries), told.Load())
+	}
+	t.Logf("%d of %d calls found the server away, %d entries are kept", failed.Load(), 2*callers*each, len(entries))
 }
 
 func TestAServerThatIsSlow(t *testing.T) {

@@ -39,7 +39,7 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
 	case errors.Is(err, driver.ErrClientDisconnected):
 		return s.away(what+": the store is closed", err)
-	case errors.As(err, &server) && !server.HasErrorLabel("NetworkError"):
+	case errors.As(err, &server) && !server.HasErrorLabel("NetworkError") && !givenUp(err):
 		return s.refused(what, server, err)
 	case away(err):
 		return s.away(fmt.Sprintf("%s: MongoDB at %s does not answer: see whether it runs, has a primary, and can be reached from here", what, s.addr), err)
@@ -53,9 +53,15 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 func away(err error) bool {
 	var selection topology.ServerSelectionError
 	var connection topology.ConnectionError
-	var pool wire.RetryablePoolError // the connections were given up because another one broke
-	return errors.As(err, &selection) || errors.As(err, &connection) || errors.As(err, &pool) || driver.IsTimeout(err) || driver.IsNetworkError(err) ||
+	return errors.As(err, &selection) || errors.As(err, &connection) || givenUp(err) || driver.IsTimeout(err) || driver.IsNetworkError(err) ||
 		errors.Is(err, context.DeadlineExceeded)
+}
+
+// givenUp reports whether the call had no connection, because all were given up when another one broke. The driver dresses some of
+// that as an answer of the server.
+func givenUp(err error) bool {
+	var pool wire.RetryablePoolError
+	return errors.As(err, &pool)
 }
 
 // refused says what an answer of the server means.

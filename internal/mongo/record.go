@@ -144,12 +144,15 @@ func integer(v any) int64 {
 
 // Audit keeps an entry.
 func (s *Store) Audit(ctx context.Context, e controller.AuditEntry) error {
-	doc, err := with(bson.D{{Key: "at", Value: e.At}, {Key: "taskId", Value: e.TaskID}}, e)
+	doc, err := with(bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "at", Value: e.At}, {Key: "taskId", Value: e.TaskID}}, e)
 	if err != nil {
 		return fmt.Errorf("write an audit entry: %w", err)
 	}
 	return s.write(ctx, "keep an audit entry", func(ctx context.Context) error {
 		_, err := s.audits.InsertOne(ctx, doc)
+		if driver.IsDuplicateKeyError(err) {
+			return nil // ours: the driver has sent it twice, because the first answer was lost
+		}
 		return err
 	})
 }
