@@ -42,7 +42,7 @@ func TestABrokenPromiseIsFound(t *testing.T) {
 	runsOn(first)
 	found := func(v history.Violation) bool { return v.Task == id && v.Rule == "two processes at once" }
 	c.until("two processes have told of themselves", func(context.Context) bool {
-		list, _ := c.violations()
+		list, _, _ := c.violations()
 		return slices.ContainsFunc(list, found)
 	})
 	c.heal()

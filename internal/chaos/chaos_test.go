@@ -6,11 +6,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -64,14 +63,14 @@ func chosen(t testing.TB, dir string, hosts int, lease time.Duration) *cluster {
 
 // storm is the whole run on a cluster that is up.
 func storm(t *testing.T, c *cluster, duration time.Duration, seed uint64) {
-	l := &load{c: c, users: 6, pause: 400 * time.Millisecond}
+	l := &load{c: c, users: 6, pause: 400 * time.Millisecond, most: 200}
 	lasting := l.lasting(lastingTasks)
 	monkeys := []*monkey{
-		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<33)), harms: harmsToProcesses(), pause: 2 * time.Second},
-		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<34)), harms: harmsToWays(), pause: 3 * time.Second},
+		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<33)), harms: harmsToProcesses(), pause: 3 * time.Second},
+		{c: c, rng: rand.New(rand.NewPCG(seed, 1<<34)), harms: harmsToWays(), pause: 5 * time.Second},
 	}
-	if slices.ContainsFunc(c.services, func(s *service) bool { return s.pid != nil }) {
-		monkeys = append(monkeys, &monkey{c: c, rng: rand.New(rand.NewPCG(seed, 1<<35)), harms: harmsToServices(), pause: 20 * time.Second})
+	if harms := harmsToServices(c.services); len(harms) > 0 {
+		monkeys = append(monkeys, &monkey{c: c, rng: rand.New(rand.NewPCG(seed, 1<<35)), harms: harms, pause: 15 * time.Second})
 	}
 	watching, unwatch := context.WithCancel(context.Background())
 	var watchers sync.WaitGroup
@@ -92,17 +91,21 @@ func storm(t *testing.T, c *cluster, duration time.Duration, seed uint64) {
 	unwatch()
 	watchers.Wait()
 	c.conclude(l)
-	harms := map[string]int{}
 	for _, m := range monkeys {
-		maps.Copy(harms, m.done)
+		for _, h := range m.harms {
+			t.Logf("%4d × %s", m.done[h.name], h.name)
+			if m.done[h.name] == 0 && duration >= enoughForAll {
+				t.Errorf("nothing was done to %s in %v", h.name, duration)
+			}
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(harms)) {
-		t.Logf("%4d × %s", harms[name], name)
-	}
-	t.Logf("%d tasks accepted, %d known; answers to creates: %v, slowest 201 after %v; at rest after %v", l.accepted, len(l.ids), l.answers,
-		l.slowest.Round(time.Millisecond), took.Round(time.Millisecond))
+	t.Logf("%d tasks accepted, %d of them to last, %d known; answers to creates: %v, slowest 201 after %v; at rest after %v", l.accepted,
+		len(lasting), len(l.ids), l.answers, l.slowest.Round(time.Millisecond), took.Round(time.Millisecond))
 	c.judge()
 }
+
+// enoughForAll is how long a run has to be for each harm to be done.
+const enoughForAll = 3 * time.Minute
 
 // settle takes all harm away and waits until every task has ended, those that last by a cancel. It returns how long that took but for
 // what lasts.
@@ -112,28 +115,21 @@ func (c *cluster) settle(l *load, lasting []string) time.Duration {
 	c.note("the harm is over")
 	c.heal()
 	c.online()
-	left := func(ctx context.Context) (n int, ok bool) {
-		list, err := c.clients[0].Tasks(ctx, client.ListTasks{PageSize: 500, States: []skalds.State{skalds.Created, skalds.Assigning, skalds.Running, skalds.Paused}})
-		if err != nil {
-			return 0, false
+	fewest := math.MaxInt
+	c.moving("all short tasks end", func(ctx context.Context) (done, moved bool) {
+		n, ok := c.unended(ctx)
+		moved = ok && n < fewest
+		if moved {
+			fewest = n
 		}
-		for _, task := range list.Items {
-			if task.Quarantined != "" {
-				c.ask(ctx, task.ID, history.Retry, c.clients[0].Retry)
-			}
-		}
-		return list.Total, true
-	}
-	c.until("all short tasks have ended", func(ctx context.Context) bool {
-		n, ok := left(ctx)
-		return ok && n <= len(lasting)
+		return ok && n <= len(lasting), moved
 	})
 	took := time.Since(begun)
 	for _, id := range lasting {
 		c.until(id+" is cancelled", func(ctx context.Context) bool { return c.ask(ctx, id, history.Cancel, c.clients[0].Cancel) })
 	}
 	c.until("all tasks have ended", func(ctx context.Context) bool {
-		n, ok := left(ctx)
+		n, ok := c.unended(ctx)
 		return ok && n == 0
 	})
 	s := newCensus(c)
@@ -141,6 +137,20 @@ func (c *cluster) settle(l *load, lasting []string) time.Duration {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return took
+}
+
+// unended counts the tasks that have not ended, and releases those that were taken for the death of their nodes.
+func (c *cluster) unended(ctx context.Context) (n int, ok bool) {
+	list, err := c.clients[0].Tasks(ctx, client.ListTasks{PageSize: 500, States: []skalds.State{skalds.Created, skalds.Assigning, skalds.Running, skalds.Paused}})
+	if err != nil {
+		return 0, false
+	}
+	for _, task := range list.Items {
+		if task.Quarantined != "" {
+			c.ask(ctx, task.ID, history.Retry, c.clients[0].Retry)
+		}
+	}
+	return list.Total, true
 }
 
 // ask records that a user asks for something, and asks.
@@ -187,24 +197,31 @@ func (c *cluster) conclude(l *load) {
 }
 
 // violations holds the history, of which it returns how much of what there is, against what is promised.
-func (c *cluster) violations() ([]history.Violation, map[history.Kind]int) {
+func (c *cluster) violations() ([]history.Violation, []history.Count, map[history.Kind]int) {
 	c.t.Helper()
 	events, err := history.ReadFile(filepath.Join(c.dir, "history.jsonl"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	count := map[history.Kind]int{}
+	kinds := map[history.Kind]int{}
 	for _, e := range events {
-		count[e.Kind]++
+		kinds[e.Kind]++
 	}
-	return history.Check(events, history.Bounds{Linger: c.lease + lingerBeyondLease}), count
+	list, counts := history.Check(events, history.Bounds{Linger: c.lease + lingerBeyondLease})
+	return list, counts, kinds
 }
 
-// judge fails the test where a promise was broken.
+// judge fails the test where a promise was broken, or where there was nothing that could have broken it.
 func (c *cluster) judge() {
 	c.t.Helper()
-	list, count := c.violations()
-	c.t.Logf("history: %v", count)
+	list, counts, kinds := c.violations()
+	c.t.Logf("history: %v", kinds)
+	for _, n := range counts {
+		c.t.Logf("%6d checked, %d broken: %s", n.Checked, n.Broken, n.Rule)
+		if n.Checked == 0 {
+			c.t.Errorf("nothing was seen for which it could be that %s", n.Rule)
+		}
+	}
 	for _, v := range list {
 		c.t.Errorf("%s\n\t%v", v, v.Events)
 	}

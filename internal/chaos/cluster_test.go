@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -198,12 +199,21 @@ func (c *cluster) online() {
 // until waits until ok is true; each call of it has a short deadline.
 func (c *cluster) until(what string, ok func(ctx context.Context) bool) {
 	c.t.Helper()
+	c.moving(what, func(ctx context.Context) (done, moved bool) { return ok(ctx), false })
+}
+
+// moving waits until something is done, for as long as it moves.
+func (c *cluster) moving(what string, look func(ctx context.Context) (done, moved bool)) {
+	c.t.Helper()
 	for end := time.Now().Add(patience); ; {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		done := ok(ctx)
+		done, moved := look(ctx)
 		cancel()
 		if done {
 			return
+		}
+		if moved {
+			end = time.Now().Add(patience)
 		}
 		if time.Now().After(end) {
 			c.t.Fatalf("never happened: %s; look into %s", what, c.dir)
@@ -231,6 +241,29 @@ func contains(list []*member, m *member) bool {
 	}
 	return false
 }
+
+// leader is the controller whose log says last that it leads; it is empty where none does.
+func (c *cluster) leader() []*member {
+	var out []*member
+	newest := ""
+	for _, m := range c.controllers {
+		text, err := os.ReadFile(m.logPath())
+		if err != nil {
+			continue
+		}
+		all := leads.FindAllSubmatch(text, -1)
+		if len(all) == 0 {
+			continue
+		}
+		if term := string(all[len(all)-1][1]); term > newest { // ms since epoch, of as many digits for the next 200 years
+			out, newest = []*member{m}, term
+		}
+	}
+	return out
+}
+
+// leads is how a controller says that it leads, in which term.
+var leads = regexp.MustCompile(`this controller leads: .*term=(\d+)`)
 
 // heal takes every fault away and starts what does not run.
 func (c *cluster) heal() {

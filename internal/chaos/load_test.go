@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skalds-go/skalds"
@@ -24,6 +25,7 @@ type load struct {
 	c     *cluster
 	users int
 	pause time.Duration // of a user between two tasks, on average
+	most  int           // tasks that have not ended: users wait while there are as many
 
 	mu       sync.Mutex // guards the rest
 	ids      []string   // that were accepted or may have been
@@ -53,10 +55,22 @@ func (l *load) task(id string, what object) api.CreateTask {
 // run lets the users work until ctx ends.
 func (l *load) run(ctx context.Context, seed uint64) {
 	var wg sync.WaitGroup
+	var unended atomic.Int64
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if n, ok := l.c.unended(ctx); ok {
+				unended.Store(int64(n))
+			}
+			wait(ctx, time.Second)
+		}
+	})
 	for n := range l.users {
 		rng := rand.New(rand.NewPCG(seed, uint64(n)))
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
+				for unended.Load() >= int64(l.most) && ctx.Err() == nil {
+					wait(ctx, 100*time.Millisecond)
+				}
 				l.one(ctx, rng, fmt.Sprintf("u%d-%d", n, i))
 				wait(ctx, time.Duration(rng.Int64N(int64(2*l.pause)+1)))
 			}

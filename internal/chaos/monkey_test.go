@@ -14,6 +14,13 @@ import (
 	"github.com/skalds-go/skalds/internal/faultproxy"
 )
 
+// Harm comes in storms, with lulls between them in which what was harmed can go on: otherwise a busy machine does nothing but recover,
+// and no task is there to be harmed.
+const (
+	stormLasts = 20 * time.Second
+	lullLasts  = 10 * time.Second
+)
+
 // monkey does one harm after the other. It belongs to its goroutine.
 type monkey struct {
 	c     *cluster
@@ -30,17 +37,27 @@ type harm struct {
 	long bool // it lasts longer than a lease
 }
 
-// run does harm until ctx ends, and undoes the last.
+// run does harm until ctx ends, and undoes the last. Every harm has its turn before one comes again; one that could not be done tries
+// again in the next round.
 func (m *monkey) run(ctx context.Context) {
 	m.done = map[string]int{}
-	for ctx.Err() == nil {
-		h := m.harms[m.rng.IntN(len(m.harms))]
-		if undo := h.do(m); undo != nil {
-			m.done[h.name]++
-			wait(ctx, m.while(h.long))
-			undo()
+	begun := time.Now()
+	for {
+		for _, i := range m.rng.Perm(len(m.harms)) {
+			if in := time.Since(begun) % (stormLasts + lullLasts); in > stormLasts {
+				wait(ctx, stormLasts+lullLasts-in)
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			h := m.harms[i]
+			if undo := h.do(m); undo != nil {
+				m.done[h.name]++
+				wait(ctx, m.while(h.long))
+				undo()
+			}
+			wait(ctx, m.upTo(m.pause))
 		}
-		wait(ctx, m.upTo(m.pause))
 	}
 }
 
@@ -96,9 +113,9 @@ func killed(name string, of func(*cluster) []*member, s syscall.Signal) harm {
 	}}
 }
 
-// frozen stops a member of a list for a while.
-func frozen(name string, of func(*cluster) []*member) harm {
-	return harm{name: name, do: func(m *monkey) func() {
+// frozen stops a member of a list for a while; long: for longer than any lease.
+func frozen(name string, of func(*cluster) []*member, long bool) harm {
+	return harm{name: name, long: long, do: func(m *monkey) func() {
 		x := m.pick(of(m.c))
 		if x == nil {
 			return nil
@@ -178,8 +195,10 @@ func harmsToProcesses() []harm {
 	hosts := func(c *cluster) []*member { return c.hosts }
 	controllers := func(c *cluster) []*member { return c.controllers }
 	return []harm{
-		killed("kill a host", hosts, syscall.SIGKILL), killed("stop a host", hosts, syscall.SIGTERM), frozen("freeze a host", hosts),
-		killed("kill a controller", controllers, syscall.SIGKILL), killed("stop a controller", controllers, syscall.SIGTERM), frozen("freeze a controller", controllers),
+		killed("kill a host", hosts, syscall.SIGKILL), killed("stop a host", hosts, syscall.SIGTERM), frozen("freeze a host", hosts, false),
+		frozen("freeze a host for longer than its lease", hosts, true),
+		killed("kill a controller", controllers, syscall.SIGKILL), killed("stop a controller", controllers, syscall.SIGTERM), frozen("freeze a controller", controllers, false),
+		killed("kill the leader", (*cluster).leader, syscall.SIGKILL), frozen("freeze the leader for longer than its lease", (*cluster).leader, true),
 		watcher("kill a shim", syscall.SIGKILL, false), watcher("freeze a shim", syscall.SIGSTOP, false),
 		watcher("kill a host and its shim", syscall.SIGKILL, true), watcher("freeze a host and its shim", syscall.SIGSTOP, true),
 		worker("kill workers", syscall.SIGKILL), worker("freeze workers", syscall.SIGSTOP),
@@ -261,25 +280,17 @@ func harmsToWays() []harm {
 }
 
 // harmsToServices are what befalls services that are processes.
-func harmsToServices() []harm {
-	of := func(name string, do func(m *monkey, s *service, pid int) (undo func())) harm {
-		return harm{name: name, do: func(m *monkey) func() {
-			var alive []*service
-			for _, s := range m.c.services {
-				if s.pid != nil && s.pid() != 0 {
-					alive = append(alive, s)
-				}
-			}
-			if len(alive) == 0 {
+func harmsToServices(services []*service) (list []harm) {
+	for _, s := range services {
+		if s.pid == nil {
+			continue
+		}
+		list = append(list, harm{name: "kill " + s.name, do: func(m *monkey) func() {
+			pid := s.pid()
+			if pid == 0 {
 				return nil
 			}
-			s := alive[m.rng.IntN(len(alive))]
-			m.c.note("%s: %s", name, s.name)
-			return do(m, s, s.pid())
-		}}
-	}
-	return []harm{
-		of("kill a service", func(m *monkey, s *service, pid int) func() {
+			m.c.note("kill %s", s.name)
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 			return func() {
 				m.c.note("start %s", s.name)
@@ -287,13 +298,18 @@ func harmsToServices() []harm {
 					m.c.t.Error(err)
 				}
 			}
-		}),
-		of("freeze a service", func(m *monkey, s *service, pid int) func() {
+		}}, harm{name: "freeze " + s.name, do: func(m *monkey) func() {
+			pid := s.pid()
+			if pid == 0 {
+				return nil
+			}
+			m.c.note("freeze %s", s.name)
 			_ = syscall.Kill(pid, syscall.SIGSTOP)
 			return func() {
 				m.c.note("thaw %s", s.name)
 				_ = syscall.Kill(pid, syscall.SIGCONT)
 			}
-		}),
+		}})
 	}
+	return list
 }

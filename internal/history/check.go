@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/skalds-go/skalds"
 )
 
 // Bounds are what is granted to a cluster.
@@ -24,8 +26,15 @@ type Violation struct {
 
 func (v Violation) String() string { return fmt.Sprintf("%s: task %s: %s", v.Rule, v.Task, v.Text) }
 
-// Check returns all violations that events show, sorted by task. The order of the events does not matter.
-func Check(events []Event, b Bounds) []Violation {
+// Count says how often a promise could have been broken, and how often it was.
+type Count struct {
+	Rule    string
+	Checked int // tasks, documents, attempts or processes that the rule has looked at: where it is 0, nothing was shown
+	Broken  int
+}
+
+// Check returns all violations that events show, sorted by task, and a count for each rule. The order of the events does not matter.
+func Check(events []Event, b Bounds) ([]Violation, []Count) {
 	tasks := map[string]*task{}
 	var settled int64
 	for _, e := range events {
@@ -43,18 +52,23 @@ func Check(events []Event, b Bounds) []Violation {
 		t.kinds[e.Kind] = append(t.kinds[e.Kind], e)
 	}
 	var out []Violation
+	counts := make([]Count, len(rules))
 	for _, id := range slices.Sorted(maps.Keys(tasks)) {
 		t := tasks[id]
 		t.settled = settled
 		t.sort()
-		for _, r := range rules {
-			for _, v := range r.find(t) {
+		for i, r := range rules {
+			found := r.find(t)
+			for _, v := range found {
 				v.Rule, v.Task = r.name, id
 				out = append(out, v)
 			}
+			counts[i].Rule = r.name
+			counts[i].Checked += r.among(t)
+			counts[i].Broken += len(found)
 		}
 	}
-	return out
+	return out, counts
 }
 
 // task is what was seen of one.
@@ -114,6 +128,20 @@ func (t *task) ends() (out []Event) {
 		}
 	}
 	return out
+}
+
+// ended reports whether it was seen to have ended in a state.
+func (t *task) ended(state skalds.State) bool {
+	return slices.ContainsFunc(t.kinds[Stored], func(e Event) bool { return e.State == state })
+}
+
+// neighbours counts documents and the next ones by revision that are so.
+func (t *task) neighbours(so func(a, b Event) bool) (n int) {
+	docs := t.kinds[Stored]
+	for i := 1; i < len(docs); i++ {
+		n += one(so(docs[i-1], docs[i]))
+	}
+	return n
 }
 
 func when(ns int64) string { return time.Unix(0, ns).UTC().Format("15:04:05.000000") }

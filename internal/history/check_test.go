@@ -214,12 +214,21 @@ func TestACleanHistory(t *testing.T) {
 	for range 20 { // in any order
 		events := clean()
 		rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
-		for _, v := range Check(events, bounds) {
+		found, counts := Check(events, bounds)
+		for _, v := range found {
 			t.Errorf("%s", v)
 		}
+		if len(counts) != len(rules) {
+			t.Fatalf("%d counts of %d rules", len(counts), len(rules))
+		}
+		for _, c := range counts {
+			if c.Checked == 0 || c.Broken != 0 || c.Rule == "" {
+				t.Errorf("%+v: it has much to look at, and nothing to find", c)
+			}
+		}
 	}
-	if v := Check(nil, bounds); len(v) != 0 {
-		t.Errorf("nothing has %v", v)
+	if found, counts := Check(nil, bounds); len(found) != 0 || slices.ContainsFunc(counts, func(c Count) bool { return c.Checked != 0 }) {
+		t.Errorf("nothing has %v %v", found, counts)
 	}
 }
 
@@ -230,7 +239,8 @@ func TestPartOfACleanHistory(t *testing.T) {
 			may := e.Kind == Stored && !e.State.Final() || e.Kind == Began || e.Kind == Beat || e.Kind == Seen
 			return may && rand.N(2) == 0
 		})
-		for _, v := range Check(part, bounds) {
+		found, _ := Check(part, bounds)
+		for _, v := range found {
 			t.Fatalf("%s", v)
 		}
 	}
@@ -246,13 +256,19 @@ func TestPlantedViolations(t *testing.T) {
 			}
 			rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 			var got []string
-			for _, v := range Check(events, bounds) {
+			list, counts := Check(events, bounds)
+			for _, v := range list {
 				if !slices.Contains(got, v.Rule) {
 					got = append(got, v.Rule)
 				}
 				found[v.Rule] = true
 				if v.Task == "" || v.Text == "" || len(v.Events) == 0 || !strings.Contains(v.String(), v.Task) {
 					t.Errorf("says too little: %+v", v)
+				}
+			}
+			for _, c := range counts {
+				if (c.Broken > 0) != slices.Contains(got, c.Rule) {
+					t.Errorf("the count says %+v", c)
 				}
 			}
 			slices.Sort(got)

@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skalds-go/skalds"
@@ -9,26 +10,46 @@ import (
 
 // rule finds what breaks one promise.
 type rule struct {
-	name string
-	find func(*task) []Violation
+	name  string
+	find  func(*task) []Violation
+	among func(*task) int // how many things of a task it looks at
 }
 
 var rules = []rule{
-	{"an accepted task is lost", lost},
-	{"a task has not come to its end", unended},
-	{"a task has ended otherwise than it was to", otherwise},
-	{"a task was cancelled by nobody", cancelledByNobody},
-	{"a revision has two contents", twoContents},
-	{"an epoch or a run falls", falling},
-	{"an epoch is on two nodes", twoNodes},
-	{"two processes at once", overlap},
-	{"a task runs again after its end", again},
-	{"a task has two ends", twoEnds},
-	{"an attempt has two ends", twoRecords},
-	{"an epoch was completed twice", completedTwice},
-	{"a task has finished without having run", finishedUnseen},
-	{"a task has finished without a record", finishedUnrecorded},
-	{"a process is left behind", orphan},
+	{"an accepted task is lost", lost, func(t *task) int { return one(len(t.kinds[Accepted]) > 0) }},
+	{"a task has not come to its end", unended, func(t *task) int {
+		return one(t.settled != 0 && (len(t.kinds[Accepted]) > 0 || len(t.kinds[Stored]) > 0))
+	}},
+	{"a task has ended otherwise than it was to", otherwise, func(t *task) int {
+		return one(len(t.ends()) > 0 && slices.ContainsFunc(t.kinds[Accepted], func(e Event) bool { return e.State != "" }))
+	}},
+	{"a task was cancelled by nobody", cancelledByNobody, func(t *task) int { return one(t.ended(skalds.Cancelled)) }},
+	{"a revision has two contents", twoContents, func(t *task) int {
+		return t.neighbours(func(a, b Event) bool { return a.Revision == b.Revision })
+	}},
+	{"an epoch or a run falls", falling, func(t *task) int {
+		return t.neighbours(func(a, b Event) bool { return a.Revision < b.Revision })
+	}},
+	{"an epoch is on two nodes", twoNodes, func(t *task) int { return len(t.kinds[Began]) + len(t.kinds[Recorded]) }},
+	{"two processes at once", overlap, func(t *task) int { return len(t.runs) }},
+	{"a task runs again after its end", again, func(t *task) int { return one(len(t.ends()) > 0) }},
+	{"a task has two ends", twoEnds, func(t *task) int { return one(len(t.ends()) > 0) }},
+	{"an attempt has two ends", twoRecords, func(t *task) int { return len(t.kinds[Recorded]) }},
+	{"an epoch was completed twice", completedTwice, func(t *task) int {
+		return len(slices.DeleteFunc(slices.Clone(t.kinds[Recorded]), func(e Event) bool { return e.Exit != skalds.ExitCompleted }))
+	}},
+	{"a task has finished without having run", finishedUnseen, func(t *task) int { return one(t.ended(skalds.Finished)) }},
+	{"a task has finished without a record", finishedUnrecorded, func(t *task) int {
+		return one(t.ended(skalds.Finished) && len(t.kinds[Recorded]) > 0)
+	}},
+	{"a process is left behind", orphan, func(t *task) int { return len(t.kinds[Seen]) }},
+}
+
+func one(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func lost(t *task) (out []Violation) {
