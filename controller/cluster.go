@@ -503,6 +503,13 @@ func (c *cluster) explain(r *dispatch.Request, now time.Time) (dispatch.Needs, [
 	return c.ledger.NeedsOf(r, now), c.ledger.Explain(r, now)
 }
 
+// whyNot says why no node would take a task; empty: one would.
+func (c *cluster) whyNot(r *dispatch.Request, now time.Time) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.WhyNot(r, now)
+}
+
 // look asks the failure detector only whether it sees.
 func (c *cluster) look(now time.Time) (blind string) {
 	c.mu.Lock()

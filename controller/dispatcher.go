@@ -302,8 +302,5 @@ func (d *dispatcher) why(t *skalds.Task) string {
 // whyIn says it for a task of a queue.
 func (d *dispatcher) whyIn(queue *waiting, taskID string) string {
 	now := d.clock.Now()
-	return queue.why(taskID, now, func(r *dispatch.Request) string {
-		_, verdicts := d.cluster.explain(r, now)
-		return dispatch.Why(verdicts)
-	})
+	return queue.why(taskID, now, func(r *dispatch.Request) string { return d.cluster.whyNot(r, now) })
 }

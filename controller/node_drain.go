@@ -76,11 +76,11 @@ func (s *NodeService) DrainForecast(ctx context.Context, id string) (NodeView, D
 	if !s.tasks.leads() {
 		s.tasks.picture.noOlder(ctx, followersLook)
 	}
-	v, err := s.Node(ctx, id)
+	v, tasks, err := s.withTasks(ctx, id)
 	if err != nil {
 		return NodeView{}, DrainForecast{}, err
 	}
-	out, rest := drainCounts(v.Tasks)
+	out, rest := drainCounts(tasks)
 	now := s.tasks.clock.Now()
 	var asked []dispatch.Request
 	for _, t := range rest {
@@ -98,12 +98,6 @@ func (s *NodeService) DrainForecast(ctx context.Context, id string) (NodeView, D
 		}
 	}
 	return v, out, nil
-}
-
-// DrainCounts counts the tasks of a node as a drain sees them.
-func DrainCounts(tasks []*skalds.Task) DrainForecast {
-	out, _ := drainCounts(tasks)
-	return out
 }
 
 // drainCounts counts them, and lists those that are to leave and were not told yet, the most urgent first. Pure.

@@ -21,25 +21,55 @@ type NodeService struct {
 
 // Nodes lists all nodes that are known, by id.
 func (s *NodeService) Nodes(ctx context.Context) ([]NodeView, error) {
+	placed, err := s.store.Placed(ctx)
+	if err != nil {
+		return nil, err
+	}
 	views := s.cluster.views()
 	for i := range views {
-		var err error
-		if views[i].Tasks, err = s.store.OnNode(ctx, views[i].ID); err != nil {
+		v := &views[i]
+		v.Tasks = placed[v.ID]
+		if !v.Draining {
+			continue
+		}
+		tasks, err := s.store.OnNode(ctx, v.ID)
+		if err != nil {
 			return nil, err
 		}
+		v.Drain, _ = drainCounts(tasks)
 	}
 	return views, nil
 }
 
 // Node reads one node.
 func (s *NodeService) Node(ctx context.Context, id string) (NodeView, error) {
+	v, _, err := s.withTasks(ctx, id)
+	return v, err
+}
+
+func (s *NodeService) withTasks(ctx context.Context, id string) (v NodeView, tasks []*skalds.Task, err error) {
 	v, ok := s.cluster.view(id)
 	if !ok {
-		return NodeView{}, unknownNode(id)
+		return v, nil, unknownNode(id)
 	}
-	var err error
-	v.Tasks, err = s.store.OnNode(ctx, id)
-	return v, err
+	if tasks, err = s.store.OnNode(ctx, id); err != nil {
+		return v, nil, err
+	}
+	for _, t := range tasks {
+		v.Tasks = append(v.Tasks, PlacedTask{t.ID, t.LifecycleStatus})
+	}
+	if v.Draining {
+		v.Drain, _ = drainCounts(tasks)
+	}
+	return v, tasks, nil
+}
+
+// TasksOnNode lists the tasks that belong to a node, oldest first.
+func (s *NodeService) TasksOnNode(ctx context.Context, id string) ([]*skalds.Task, error) {
+	if _, ok := s.cluster.view(id); !ok {
+		return nil, unknownNode(id)
+	}
+	return s.store.OnNode(ctx, id)
 }
 
 // Cordon keeps new tasks away from a node, or lets them come again.
@@ -92,6 +122,10 @@ func (s *NodeService) Summary(ctx context.Context) (Summary, error) {
 	if err != nil {
 		return Summary{}, fmt.Errorf("count tasks: %w", err)
 	}
+	placed, err := s.store.Placed(ctx)
+	if err != nil {
+		return Summary{}, fmt.Errorf("count the tasks of nodes: %w", err)
+	}
 	out := Summary{Tasks: counts, ByNode: map[string]int{}}
 	for _, v := range s.cluster.views() {
 		out.Nodes++
@@ -102,11 +136,7 @@ func (s *NodeService) Summary(ctx context.Context) (Summary, error) {
 			continue
 		}
 		out.Online++
-		tasks, err := s.store.OnNode(ctx, v.ID)
-		if err != nil {
-			return Summary{}, fmt.Errorf("count the tasks of node %s: %w", v.ID, err)
-		}
-		out.ByNode[v.ID] = len(tasks)
+		out.ByNode[v.ID] = len(placed[v.ID])
 	}
 	return out, nil
 }

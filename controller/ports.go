@@ -51,6 +51,8 @@ type TaskStore interface {
 	Queue(ctx context.Context, limit int) ([]*skalds.Task, error)
 	// OnNode lists the tasks that belong to a node (Assigning, Running, Paused with that executor).
 	OnNode(ctx context.Context, node string) ([]*skalds.Task, error)
+	// Placed lists the tasks of all nodes, by node and oldest first, without reading their documents.
+	Placed(ctx context.Context) (map[string][]PlacedTask, error)
 	// Unacked lists tasks on nodes whose AckedRevision is behind their DesiredRevision, final ones included.
 	Unacked(ctx context.Context, limit int) ([]*skalds.Task, error)
 	// CountByState counts; a className of "" means all.
@@ -60,6 +62,12 @@ type TaskStore interface {
 	// Prune removes final tasks that ended before the time (ms), and the oldest final ones beyond keep, with their records
 	// and usage.
 	Prune(ctx context.Context, before int64, keep int) (removed []string, err error)
+}
+
+// PlacedTask is what lists of nodes say of a task that belongs to one.
+type PlacedTask struct {
+	ID    string
+	State skalds.State
 }
 
 // RecordStore keeps what belongs to tasks but is not their document.

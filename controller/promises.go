@@ -67,7 +67,7 @@ func (c *cluster) forecast(node string, tasks []dispatch.Request, now time.Time)
 			} else if _, ok := c.ledger.Promise(r, now); ok {
 				defer c.ledger.Unpromise(r.TaskID)
 			} else {
-				p.why = dispatch.Why(c.ledger.Explain(r, now))
+				p.why = c.ledger.WhyNot(r, now)
 				full[shape] = p.why
 			}
 		}

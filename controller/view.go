@@ -21,7 +21,8 @@ type NodeView struct {
 	Greeted   bool              // its hello was answered: it may get tasks, unless it is cordoned or draining
 	Heartbeat *skalds.Heartbeat // nil: none seen since the controller started
 	SeenAt    int64             // ms since epoch, the controller's clock; 0: never
-	Tasks     []*skalds.Task    // that belong to it by the store
+	Tasks     []PlacedTask      // that belong to it by the store
+	Drain     DrainForecast     // of a draining one, without Room and NoRoom
 }
 
 // CreateRequest asks for a task.

@@ -284,6 +284,14 @@ func (f *fake) Node(_ context.Context, id string) (controller.NodeView, error) {
 	return controller.NodeView{}, skalds.Errorf(skalds.CodeNotFound, "there is no node %q", id)
 }
 
+func (f *fake) TasksOnNode(ctx context.Context, id string) (tasks []*skalds.Task, err error) {
+	v, err := f.Node(ctx, id)
+	for _, p := range v.Tasks {
+		tasks = append(tasks, f.tasks[p.ID])
+	}
+	return tasks, err
+}
+
 func (f *fake) mark(id string, change func(*controller.NodeView)) (controller.NodeView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

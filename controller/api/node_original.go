@@ -75,12 +75,15 @@ func (r *routes) nodeOriginalRoutes() {
 }
 
 func (r *routes) nodeTasks(ctx context.Context, in *NodePath) (*nodeTasksOutput, error) {
-	v, err := r.node(ctx, in)
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	tasks, err := r.nodes.TasksOnNode(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	out := &nodeTasksOutput{NodeTasks{SkaldID: v.ID, Tasks: []NodeTask{}, TotalTasks: len(v.Tasks)}}
-	for _, t := range v.Tasks {
+	out := &nodeTasksOutput{NodeTasks{SkaldID: in.ID, Tasks: []NodeTask{}, TotalTasks: len(tasks)}}
+	for _, t := range tasks {
 		at := t.StartedAt
 		if at == 0 {
 			at = t.UpdateDateTime

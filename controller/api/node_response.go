@@ -114,7 +114,7 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 		r.CurrentTasks = append(r.CurrentTasks, t.ID)
 	}
 	if v.Draining {
-		r.Drain = nodeDrain(v, controller.DrainCounts(v.Tasks))
+		r.Drain = nodeDrain(v, v.Drain)
 	}
 	maps.Copy(r.Given, v.Labels)
 	maps.Copy(r.Labels, v.Labels)

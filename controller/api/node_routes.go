@@ -247,7 +247,7 @@ func countNodes(views []controller.NodeView) NodeStatistics {
 		}
 		s.OnlineSkalds++
 		for _, t := range v.Tasks {
-			if t.LifecycleStatus == skalds.Running {
+			if t.State == skalds.Running {
 				s.TotalRunningTasks++
 			}
 		}

@@ -34,6 +34,7 @@ type TaskService interface {
 type NodeService interface {
 	Nodes(ctx context.Context) ([]controller.NodeView, error)
 	Node(ctx context.Context, id string) (controller.NodeView, error)
+	TasksOnNode(ctx context.Context, id string) ([]*skalds.Task, error)
 	Cordon(ctx context.Context, id string, cordoned bool, who string) (controller.NodeView, error)
 	Drain(ctx context.Context, id string, deadline *time.Duration, who string) (controller.NodeView, error)
 	Undrain(ctx context.Context, id, who string) (controller.NodeView, error)

@@ -209,6 +209,19 @@ func (s *Store) OnNode(ctx context.Context, node string) ([]*skalds.Task, error)
 	return s.list(func(t *skalds.Task) bool { return t.LifecycleStatus.OnNode() && t.Executor == node }), nil
 }
 
+func (s *Store) Placed(ctx context.Context) (map[string][]controller.PlacedTask, error) {
+	leave, err := s.enter(ctx, "placed")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	placed := map[string][]controller.PlacedTask{}
+	for _, t := range s.list(func(t *skalds.Task) bool { return t.LifecycleStatus.OnNode() && t.Executor != "" }) {
+		placed[t.Executor] = append(placed[t.Executor], controller.PlacedTask{ID: t.ID, State: t.LifecycleStatus})
+	}
+	return placed, nil
+}
+
 func (s *Store) Unacked(ctx context.Context, limit int) ([]*skalds.Task, error) {
 	leave, err := s.enter(ctx, "unacked")
 	if err != nil {

@@ -256,6 +256,17 @@ func (l *Ledger) Explain(r *Request, now time.Time) []Verdict {
 	return out
 }
 
+// WhyNot says in one line why no node would take a task; empty: one would. It is as quick as the first that would, where Explain asks
+// all of them.
+func (l *Ledger) WhyNot(r *Request, now time.Time) string {
+	for _, n := range l.nodes {
+		if v := l.judge(n, r, now, true); v.Refused == "" {
+			return ""
+		}
+	}
+	return Why(l.Explain(r, now))
+}
+
 // NeedsOf is what a task would be counted for on the node that suits it best, or anywhere.
 func (l *Ledger) NeedsOf(r *Request, now time.Time) Needs {
 	if v, ok := l.choose(r, now); ok {

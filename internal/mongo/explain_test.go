@@ -272,6 +272,8 @@ func askEverything(ctx context.Context, t *testing.T, s *Store) {
 	must(err)
 	_, err = s.OnNode(ctx, "n1")
 	must(err)
+	_, err = s.Placed(ctx)
+	must(err)
 	_, err = s.Unacked(ctx, 10)
 	must(err)
 	for _, class := range []string{"", "C1"} {

@@ -140,6 +140,27 @@ func (s *Store) OnNode(ctx context.Context, node string) ([]*skalds.Task, error)
 		options.Find().SetSort(keys("createDateTime", "id")))
 }
 
+// Placed lists the tasks of all nodes.
+func (s *Store) Placed(ctx context.Context) (map[string][]controller.PlacedTask, error) {
+	var docs []bson.D
+	err := s.read(ctx, "list the tasks of all nodes", func(ctx context.Context) (err error) {
+		docs, err = findAll(ctx, s.tasks,
+			bson.D{{Key: "executor", Value: bson.D{{Key: "$gt", Value: ""}}}, {Key: "lifecycleStatus", Value: in(skalds.Assigning, skalds.Running, skalds.Paused)}},
+			options.Find().SetSort(keys("executor", "createDateTime", "id")).SetProjection(keys("executor", "id", "lifecycleStatus")))
+		return err
+	})
+	placed := map[string][]controller.PlacedTask{}
+	for _, doc := range docs {
+		node, _ := field(doc, "executor").(string)
+		id, _ := field(doc, "id").(string)
+		state, _ := field(doc, "lifecycleStatus").(string)
+		if id != "" && node != "" {
+			placed[node] = append(placed[node], controller.PlacedTask{ID: id, State: skalds.State(state)})
+		}
+	}
+	return placed, err
+}
+
 // Unacked lists tasks on nodes that have not applied what is desired, oldest first.
 func (s *Store) Unacked(ctx context.Context, limit int) ([]*skalds.Task, error) {
 	return s.list(ctx, bson.D{{Key: "unacked", Value: true}},

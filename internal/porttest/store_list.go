@@ -161,6 +161,14 @@ func storeOnNode(t *testing.T, s controller.Store) {
 	if got, err = s.OnNode(t.Context(), ""); err != nil || len(got) != 0 {
 		t.Errorf("on no node: %v, %v", ids(got), err)
 	}
+	placed, err := s.Placed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "on all nodes", placed, map[string][]controller.PlacedTask{
+		"n1": {{ID: "n1-Assigning", State: skalds.Assigning}, {ID: "n1-Running", State: skalds.Running}, {ID: "n1-Paused", State: skalds.Paused}},
+		"n2": {{ID: "n2", State: skalds.Running}},
+	})
 }
 
 func storeUnacked(t *testing.T, s controller.Store) {

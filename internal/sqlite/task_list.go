@@ -90,6 +90,27 @@ func (s *Store) OnNode(ctx context.Context, node string) ([]*skalds.Task, error)
 	return s.tasks(ctx, `SELECT doc FROM tasks WHERE executor = ? AND executor != '' AND state IN ('Assigning', 'Running', 'Paused') ORDER BY created_at, id`, node)
 }
 
+// Placed lists the tasks of all nodes.
+func (s *Store) Placed(ctx context.Context) (map[string][]controller.PlacedTask, error) {
+	const what = "list the tasks of all nodes"
+	rows, err := s.readers.QueryContext(ctx, `SELECT executor, id, state FROM tasks WHERE executor != '' AND state IN ('Assigning', 'Running', 'Paused') ORDER BY executor, created_at, id`)
+	if err != nil {
+		return nil, s.fault(what, err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err reports
+	placed := map[string][]controller.PlacedTask{}
+	for rows.Next() {
+		var node, state string
+		var t controller.PlacedTask
+		if err := rows.Scan(&node, &t.ID, &state); err != nil {
+			return nil, s.fault(what, err)
+		}
+		t.State = skalds.State(state)
+		placed[node] = append(placed[node], t)
+	}
+	return placed, s.fault(what, rows.Err())
+}
+
 // Unacked lists tasks on nodes that have not applied what is desired, oldest first.
 func (s *Store) Unacked(ctx context.Context, limit int) ([]*skalds.Task, error) {
 	return s.tasks(ctx, `SELECT doc FROM tasks WHERE unacked = 1 ORDER BY created_at, id LIMIT ?`, orDefault(limit))
