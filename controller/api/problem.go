@@ -97,13 +97,14 @@ func (r *routes) problem(ctx context.Context, err error) *Problem {
 		e = &skalds.Error{Code: skalds.CodeUnavailable, Message: "a service did not answer in time: /readyz says which; try again in a moment", Err: err}
 		err = e
 	}
+	if !errors.As(err, &e) && ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+		// Its client has left, and reads no answer, or this controller stops.
+		e = &skalds.Error{Code: skalds.CodeUnavailable, Message: "this controller stops before it has an answer: ask another one, or this one in a moment", Err: err}
+		err = e
+	}
 	if !errors.As(err, &e) || e.Code == skalds.CodeInternal {
 		id := requestID(ctx)
-		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
-			r.log.Debug("request ended by its client", "request_id", id, "err", MaskText(err.Error()))
-		} else {
-			r.log.Error("request failed", "request_id", id, "err", MaskText(err.Error()))
-		}
+		r.log.Error("request failed", "request_id", id, "err", MaskText(err.Error()))
 		return newProblem(http.StatusInternalServerError, skalds.CodeInternal, "internal error: the log of the controller tells more under the request id "+id, id)
 	}
 	if e.Err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -392,6 +393,21 @@ func TestAServiceIsAway(t *testing.T) {
 	f.mu.Unlock()
 	if a := call(t, s, "GET", "/api/tasks/nope", ""); a.status != 404 || a.header.Get("Retry-After") != "" {
 		t.Errorf("answered %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+}
+
+// TestAControllerThatStops says so to whoever waits for an answer.
+func TestAControllerThatStops(t *testing.T) {
+	f := newFake()
+	f.fail = errSilent
+	s := serve(t, f, func(c *api.Config) { c.AnswerTimeout = time.Minute })
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	req := httptest.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/tasks/classnames", nil)
+	rec := httptest.NewRecorder()
+	s.Config.Handler.ServeHTTP(rec, req)
+	if text := rec.Body.String(); rec.Code != 503 || rec.Header().Get("Retry-After") == "" || !strings.Contains(text, "another") {
+		t.Errorf("answered %d, Retry-After %q: %s", rec.Code, rec.Header().Get("Retry-After"), text)
 	}
 }
 
