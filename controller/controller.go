@@ -30,6 +30,7 @@ type Controller struct {
 	health     *Health
 	outbox     *outbox
 	publisher  *publisher
+	unclear    *unclear
 	watch      *nodeWatch
 	originals  *originalNodes // nil: there can be none
 	leader     leader
@@ -73,13 +74,15 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.outbox = newOutbox(c.termNow, bus, c.cluster, log.Named("outbox"))
 	c.publisher = newPublisher(cfg.ID, c.termNow, bus, log.Named("publisher"))
 	c.hearing = newHearing(cfg.ID, log.Named("hearing"))
+	c.unclear = &unclear{clock: clock, log: log.Named("unclear"), wake: make(chan struct{}, 1), open: map[string]unclearWrite{}}
+	c.picture.unclear = c.unclear
 	queue := newWaiting()
 	open := &unanswered{
 		store: fenced, cluster: c.cluster, outbox: c.outbox, clock: clock, first: cfg.Resend, generation: c.picture.generation.Load,
 		log: log.Named("commands"), sent: map[string]*sentCommand{},
 	}
 	c.tasks = &TaskService{
-		cfg: cfg, store: store, cluster: c.cluster, waiting: queue, unanswered: open, publisher: c.publisher, picture: c.picture,
+		cfg: cfg, store: store, cluster: c.cluster, waiting: queue, unanswered: open, publisher: c.publisher, unclear: c.unclear, picture: c.picture,
 		leads: leads, streams: newStreams(cfg, c.outbox), schemas: newSchemas(), loaded: c.loaded, clock: clock, log: log.Named("tasks"),
 	}
 	deciding := *c.tasks
@@ -89,6 +92,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 		log: log.Named("dispatcher"), wake: make(chan struct{}, 1), formers: formers{why: map[string]string{}},
 	}
 	c.tasks.dispatcher, deciding.dispatcher = d, d
+	c.unclear.tasks = c.tasks
 	c.hearing.tasks, c.hearing.picture, c.hearing.leadership = &deciding, c.picture, c.leadership
 	c.watch = &nodeWatch{
 		cfg: cfg, store: fenced, bus: bus, beats: beats, cluster: c.cluster, tasks: &deciding, outbox: c.outbox, clock: clock,
@@ -157,6 +161,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.log.Info("controller runs", "id", c.cfg.ID, "nodes", len(c.cluster.views()), "workers", len(c.cluster.plugins()))
 	services := map[string]func(context.Context) error{
 		"events": c.events.Run, "hearing": c.hearing.Run, "publisher": c.publisher.Run, "outbox": c.outbox.Run, "monitor": c.watch.Run,
+		"unclear": c.unclear.Run,
 	}
 	if c.originals != nil {
 		services["Python nodes"] = c.originals.Watch

@@ -19,6 +19,7 @@ type leavingStore struct {
 	controller.Store
 	leave atomic.Pointer[func()] // what happens before the next write
 	lie   atomic.Pointer[error]  // what is said of the next write that was stored
+	saved atomic.Pointer[func()] // what happens after the next record of a node was stored
 }
 
 func (s *leavingStore) wrote(ctx context.Context, err error) error {
@@ -44,7 +45,11 @@ func (s *leavingStore) Save(ctx context.Context, t *skalds.Task) error {
 
 func (s *leavingStore) SaveNode(ctx context.Context, n skalds.Node) error {
 	s.left()
-	return s.wrote(ctx, s.Store.SaveNode(context.WithoutCancel(ctx), n))
+	err := s.wrote(ctx, s.Store.SaveNode(context.WithoutCancel(ctx), n))
+	if saved := s.saved.Swap(nil); saved != nil {
+		(*saved)()
+	}
+	return err
 }
 
 func (s *leavingStore) Create(ctx context.Context, t *skalds.Task) (*skalds.Task, bool, error) {
@@ -147,13 +152,87 @@ func TestDrainMovesAllThoughItsClientLeaves(t *testing.T) {
 	})
 }
 
-// TestAHelloReleasesWhatTheStoreDoesNotHave: a store that fails after it has stored leaves a change without its effects.
+// TestAWriteThatWasStoredAfterAll: a write ends in a time-out, and the store has it. What follows is done as soon as the store answers.
+func TestAWriteThatWasStoredAfterAll(t *testing.T) {
+	const soon = 1500 * time.Millisecond
+	lie := errors.New("the connection broke")
+	for name, away := range map[string]time.Duration{"which answers at once": 0, "which is away for a while": 20 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			inLeavingWorld(t, func(t *testing.T, w *world, s *leavingStore, h *controllertest.Host) {
+				w.create("a")
+				w.awaitState("a", skalds.Running)
+				// lied has do write, says that it failed, and lets the store be away for a while.
+				lied := func(what string, do func() error, done func() bool) {
+					t.Helper()
+					s.lie.Store(&lie)
+					if err := do(); !errors.Is(err, lie) {
+						t.Fatalf("%s: %v", what, err)
+					}
+					if away > 0 {
+						w.store.SetFault(func(string) error { return errors.New("the store is away") })
+						time.Sleep(away)
+						w.store.SetFault(nil)
+					}
+					begun := time.Now()
+					w.await(what, done)
+					if took := time.Since(begun); took > soon {
+						t.Errorf("%s: done after %s", what, took)
+					}
+				}
+				running := func(id string) func() bool {
+					return func() bool { return h.Runs(id) }
+				}
+				lied("create", func() error {
+					_, _, err := w.Tasks().Create(t.Context(), controller.CreateRequest{Spec: skalds.Spec{ID: "b", ClassName: "Demo"}, Who: "test"})
+					return err
+				}, func() bool { return w.task("b").Waiting != "" })
+				lied("cancel", func() error { _, err := w.Tasks().Cancel(t.Context(), "a", "test"); return err }, running("b"))
+				if _, err := w.Nodes().Cordon(t.Context(), "n1", true, "test"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.Tasks().Cancel(t.Context(), "b", "test"); err != nil {
+					t.Fatal(err)
+				}
+				w.create("c")
+				time.Sleep(time.Minute)
+				lied("uncordon", func() error { _, err := w.Nodes().Cordon(t.Context(), "n1", false, "test"); return err }, running("c"))
+			})
+		})
+	}
+}
+
+// TestAHandOutThatWasStoredAfterAll has the writing of the dispatcher end so.
+func TestAHandOutThatWasStoredAfterAll(t *testing.T) {
+	inLeavingWorld(t, func(t *testing.T, w *world, s *leavingStore, h *controllertest.Host) {
+		lie := errors.New("the connection broke")
+		if _, err := w.Nodes().Cordon(t.Context(), "n1", true, "test"); err != nil {
+			t.Fatal(err)
+		}
+		w.create("a")
+		w.await("it waits", func() bool { return w.task("a").Waiting != "" })
+		uncordoned := func() { s.lie.Store(&lie) } // after the record of the node is stored, the next write is the hand-out
+		s.saved.Store(&uncordoned)
+		if _, err := w.Nodes().Cordon(t.Context(), "n1", false, "test"); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		w.await("it runs", func() bool { return h.Runs("a") })
+		if took := time.Since(begun); took > 1500*time.Millisecond {
+			t.Errorf("it runs after %s", took)
+		}
+		if s.lie.Load() != nil {
+			t.Error("no write has failed: this proves nothing")
+		}
+	})
+}
+
+// TestAHelloReleasesWhatTheStoreDoesNotHave: a store that refuses a change and has stored it leaves it without its effects.
 func TestAHelloReleasesWhatTheStoreDoesNotHave(t *testing.T) {
 	inLeavingWorld(t, func(t *testing.T, w *world, s *leavingStore, h *controllertest.Host) {
 		w.create("a")
 		w.awaitState("a", skalds.Running)
 		w.create("b")
-		fault := errors.New("the connection broke")
+		var fault error = skalds.Errorf(skalds.CodeConflict, "no") // of an answer like that nobody thinks that the change is stored
 		s.lie.Store(&fault)
 		if _, err := w.Tasks().Cancel(t.Context(), "a", "test"); !errors.Is(err, fault) {
 			t.Fatalf("cancel: %v", err)

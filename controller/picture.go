@@ -27,6 +27,7 @@ type picture struct {
 	clock      Clock
 	log        hclog.Logger
 	generation atomic.Int64
+	unclear    *unclear
 
 	mu    sync.Mutex    // guards tried, and is held while the store is read
 	tried time.Duration // of clock.Elapsed: when the store was asked last; 0: never
@@ -118,6 +119,7 @@ func (p *picture) saveNode(ctx context.Context, store NodeStore, id string, chan
 			c, cancel := lasting(ctx)
 			err := store.SaveNode(c, n)
 			cancel()
+			p.unclear.wroteNode(err)
 			switch {
 			case errors.Is(err, skalds.ErrRevision):
 				if err := p.readNodes(ctx); err != nil {

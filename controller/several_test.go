@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -122,6 +123,9 @@ func (s *several) add(id string) *oneOf {
 	cfg := s.cfg
 	cfg.ID, cfg.ServerURL = id, "http://"+id+".example:8000"
 	g := &gate{Store: s.store}
+	if s.wrap != nil {
+		g.Store = s.wrap(s.store)
+	}
 	o := &oneOf{id: id, clock: &stoppedClock{time.Now()}, store: g, bus: &busGate{s.bus, g}, done: make(chan error, 1)}
 	c, err := controller.New(cfg, o.store, o.bus, s.bus.Beats(), o.clock, nil)
 	if err != nil {
@@ -239,6 +243,29 @@ func TestAKilledLeaderIsReplaced(t *testing.T) {
 		s.awaitState("t2", skalds.Running)
 		if t1 := s.task("t1"); t1.Epoch != 1 || h.Starts("t1") != 1 {
 			t.Errorf("the task that ran has epoch %d and was started %d times", t1.Epoch, h.Starts("t1"))
+		}
+	})
+}
+
+// TestTheLeaderHearsOfAWriteThatWasStoredAfterAll has a controller that does not lead be told that its write has failed.
+func TestTheLeaderHearsOfAWriteThatWasStoredAfterAll(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		s.awaitLeader()
+		h := s.startHost(s.host("n1"))
+		h.Behave = forever
+		s.create("a")
+		s.awaitState("a", skalds.Running)
+		lying, lie := &leavingStore{}, errors.New("the connection broke")
+		s.wrap = func(inner controller.Store) controller.Store { lying.Store = inner; return lying }
+		liar := s.add("liar")
+		lying.lie.Store(&lie)
+		if _, err := liar.Tasks().Cancel(t.Context(), "a", "test"); !errors.Is(err, lie) {
+			t.Fatalf("cancel: %v", err)
+		}
+		begun := time.Now()
+		s.await("the process is gone", func() bool { return !h.Runs("a") })
+		if took := time.Since(begun); took > 1500*time.Millisecond {
+			t.Errorf("gone after %s", took)
 		}
 	})
 }

@@ -25,6 +25,7 @@ type TaskService struct {
 	dispatcher *dispatcher
 	unanswered *unanswered
 	publisher  *publisher
+	unclear    *unclear
 	streams    *Streams
 	schemas    *schemas
 	picture    *picture
@@ -55,6 +56,7 @@ func (s *TaskService) change(ctx context.Context, id string, decide func(t *skal
 		}
 		after.UpdateDateTime = now
 		err = s.save(ctx, after)
+		s.unclear.wrote(id, before.Revision+1, err)
 		if errors.Is(err, skalds.ErrRevision) {
 			continue
 		}
@@ -83,6 +85,7 @@ func (s *TaskService) add(ctx context.Context, t *skalds.Task) (stored *skalds.T
 	ctx, cancel := lasting(ctx)
 	defer cancel()
 	stored, created, err = s.store.Create(ctx, t)
+	s.unclear.wrote(t.ID, 1, err)
 	if err == nil && created {
 		s.committed(nil, stored)
 	}
@@ -120,6 +123,24 @@ func (s *TaskService) heard(ctx context.Context, id string) error {
 	e.Release, e.Unqueue = !e.Hold, !e.Queue // whatever it was before
 	s.follow(&e, t)
 	return nil
+}
+
+// lookAgain reads a task of which it is not known whether a change was stored, and has everything done that follows from what it
+// says now. It is nil where there is no such task.
+func (s *TaskService) lookAgain(ctx context.Context, id string) (*skalds.Task, error) {
+	t, err := s.store.Task(ctx, id)
+	if err != nil && !errors.Is(err, skalds.ErrNotFound) {
+		return nil, err
+	}
+	if s.leads() {
+		if err := s.heard(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	if t != nil { // who leads hears of it so, if this is another one
+		s.publisher.publish(changeOf(t, s.now()))
+	}
+	return t, nil
 }
 
 // follow carries out the effects of a change, but for its announcement.
