@@ -25,6 +25,7 @@ done
 
 cp packaging/systemd/*.service "$to/systemd/"
 cp packaging/deb/skalds.yml packaging/deb/skalds.env "$to/"
+cp compose.yaml .env.example "$to/"
 cp LICENSE THIRD_PARTY_NOTICES.md README.md CHANGELOG.md SECURITY.md skalds.example.yml "$to/"
 cp docs/*.md "$to/docs/"
 find "$to" -type d -exec chmod 0755 {} +
