@@ -106,7 +106,7 @@ cross: needs ## check that everything, tests included, compiles for macOS and fo
 	@for p in $(PLATFORMS); do \
 	  echo "compile for $$p"; \
 	  export GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0; \
-	  go build $(PACKAGES) && go vet $(PACKAGES) || exit 1; \
+	  go build -trimpath $(PACKAGES) && go vet -trimpath $(PACKAGES) || exit 1; \
 	done
 
 .PHONY: simulate
@@ -135,16 +135,20 @@ nightly: needs ## run the long tests: kills at random moments, thousands of simu
 dist: needs ## make dist/*.tar.gz for linux, and SHA256SUMS; ARCHS="amd64 arm64"
 	scripts/make-dist.sh '$(VERSION)' $(ARCHS)
 
+.PHONY: test-dist
+test-dist: dist ## look into the archives, check the sums, make them again elsewhere, and run the one for this machine
+	scripts/test-dist.sh '$(VERSION)' $(ARCHS)
+
 .PHONY: deb
 deb: needs $(NFPM) ## make dist/*.deb for this machine; DEB_ARCH="amd64 arm64"
 	scripts/make-deb.sh $(NFPM) '$(VERSION)' $(DEB_ARCH)
 
 .PHONY: lint-packages
-lint-packages: ## check the Dockerfile and the Kubernetes files
+lint-packages: ## check Dockerfile, Kubernetes files, units, and what the package installs and purges
 	scripts/lint-packaging.sh
 
 .PHONY: test-packages
-test-packages: deb ## look into the package, check the units, install and run it under a systemd of its own
+test-packages: deb ## look into the package, install and run it under a systemd of its own
 	scripts/test-packages.sh "$$(ls -t dist/*_$$(dpkg --print-architecture).deb | head -n 1)"
 
 .PHONY: tools
