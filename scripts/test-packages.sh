@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test-packages.sh DEB: looks into the package, checks the units, and installs it on a machine of its own: systemd in namespaces over a copy
-# of this machine's files. What cannot be done here is skipped, and said.
+# test-packages.sh DEB: looks into the package, and installs it on a machine of its own: systemd in namespaces over a copy
+# of this machine's files. What cannot be done here is skipped, and said; in CI (CI is set) that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deb=$(realpath "$1")
@@ -28,7 +28,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 fail() { echo "packages: FAILED: $*" >&2; exit 1; }
-skip() { echo "packages: SKIPPED: $*" >&2; }
+skip() {
+  [[ -z ${CI:-} ]] || fail "in CI nothing is skipped (scripts/ci-install.sh installs what is missing, CI= allows it): $*"
+  echo "packages: SKIPPED: $*" >&2
+}
 
 # What is in it.
 dpkg-deb -x "$deb" "$work/files"
@@ -41,28 +44,15 @@ done
 open=$(find "$work/files" ! -type l -perm /022)
 [[ -z $open ]] || fail "others may write: $open"
 [[ $(stat -c %a "$work/files/etc/skalds/skalds.env") == 600 ]] || fail "everybody reads the secrets"
+for page in docs/*.md; do
+  cmp -s "$page" "$work/files/usr/share/doc/skalds/${page##*/}" || fail "the package lacks $page, or has another one"
+done
 foreign=$(dpkg-deb -c "$deb" | awk '$2 != "root/root"')
 [[ -z $foreign ]] || fail "owners: $foreign"
 for unit in packaging/systemd/*.service; do
   cmp "$unit" "$work/files/usr/lib/systemd/system/${unit##*/}" || fail "the package has another ${unit##*/}"
 done
 echo "packages: the package holds what it should"
-
-# The units, with a program that is there.
-if command -v systemd-analyze >/dev/null; then
-  mkdir "$work/units"
-  for unit in packaging/systemd/*.service; do
-    sed "s#/usr/bin/skalds#$work/files/usr/bin/skalds#" "$unit" >"$work/units/${unit##*/}"
-  done
-  said=$(systemd-analyze verify "$work"/units/*.service 2>&1) || fail "systemd-analyze verify: $said"
-  said=$(grep "$work/units" <<<"$said" || true)
-  [[ -z $said ]] || fail "systemd-analyze verify: $said"
-  systemd-analyze security --offline=yes --no-pager --threshold=20 "$work/units/skalds-controller.service" >"$work/security" 2>&1 ||
-    fail "the controller's unit is more open than it was: $(tail -n 1 "$work/security")"
-  echo "packages: $(systemd-analyze --version | head -n 1) takes the units; $(tail -n 1 "$work/security" | sed 's/^[^A-Za-z]*//')"
-else
-  skip "no systemd-analyze: the units are not checked"
-fi
 
 # A machine of its own.
 why=
@@ -91,7 +81,7 @@ mkdir "$work/machine"
 ) </dev/null >"$work/boot" 2>&1 &
 booted=$!
 init=
-for _ in $(seq 300); do
+for _ in $(seq 900); do # three minutes: a busy machine is slow to boot
   init=$(pgrep -P "$booted" -x systemd || true)
   if [[ -n $init ]] && [[ $(nsenter -t "$init" -a -r -w systemctl is-system-running 2>/dev/null) =~ running|degraded ]]; then
     break
