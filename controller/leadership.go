@@ -19,6 +19,10 @@ const (
 	renewEvery    = 500 * time.Millisecond
 	leaderLook    = 100 * time.Millisecond // how often those who wait look, and a renewal that failed is tried again
 	leaderTimeout = time.Second            // of one question to the store
+	// Without the bus nobody hands anything out. Who does not hear it does not take the lease, and who leads and has not heard it for
+	// long gives it back: the bus may be away for this controller only. Restarts of a broker are shorter.
+	hearsBus = 3 * time.Second
+	deafFor  = 10 * time.Second
 )
 
 // leadership takes the lease of the leader in the store, keeps it, and says at every moment whether this controller may decide.
@@ -34,6 +38,7 @@ type leadership struct {
 
 	term  atomic.Int64 // of the lease that this controller has, had, or is about to take
 	until atomic.Int64 // of clock.Elapsed, ns: decide before that only
+	heard atomic.Int64 // of clock.Elapsed, ns: when the bus has answered last; 0: never
 
 	mu     sync.Mutex // guards both
 	seen   LeaderLease
@@ -63,6 +68,15 @@ func (l *leadership) leader() string {
 	return l.seen.Owner
 }
 
+// hears notes that the bus answers.
+func (l *leadership) hears() { l.heard.Store(max(1, int64(l.clock.Elapsed()))) }
+
+// deaf reports whether the bus has not answered for so long.
+func (l *leadership) deaf(length time.Duration) bool {
+	at := l.heard.Load()
+	return at == 0 || l.clock.Elapsed()-time.Duration(at) > length
+}
+
 // look reads the lease and reports whether it can be taken.
 func (l *leadership) look(ctx context.Context) (lease LeaderLease, free bool, err error) {
 	c, cancel := context.WithTimeout(ctx, leaderTimeout)
@@ -83,9 +97,14 @@ func (l *leadership) look(ctx context.Context) (lease LeaderLease, free bool, er
 // Run leads whenever it can, until ctx ends. lead runs while this controller has the lease; its ctx ends when the lease does. free is told
 // after the lease was given back.
 func (l *leadership) Run(ctx context.Context, lead func(ctx context.Context) error, free func()) error {
-	failing := false
+	failing, standsBack := false, false
 	for {
 		lease, mine, err := l.look(ctx)
+		back := !l.alone && l.deaf(hearsBus)
+		if back && !standsBack && mine && err == nil {
+			l.log.Warn("nobody leads, and this controller does not either while the bus does not answer it: tasks wait")
+		}
+		standsBack = back && mine
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -96,7 +115,7 @@ func (l *leadership) Run(ctx context.Context, lead func(ctx context.Context) err
 			failing = false
 			l.log.Info("who leads can be read again")
 		}
-		if err == nil && mine {
+		if err == nil && mine && !back {
 			if err := l.take(ctx, lease, lead, free); err != nil {
 				return err
 			}
@@ -155,21 +174,33 @@ func (l *leadership) take(ctx context.Context, prev LeaderLease, lead func(ctx c
 		end(err)
 		led <- err
 	}()
-	last, lost := l.keep(term, lease)
-	if lost {
+	last, how := l.keep(term, lease)
+	if how == lost {
 		l.until.Store(0)
 	}
 	end(errNotLeader)
 	err := <-led // what it still stores at its end is within the lease
 	l.until.Store(0)
 	switch {
-	case lost:
+	case how == lost:
 		l.log.Warn("this controller does not lead any more", "term", lease.Term)
+	case err == nil && how == deafened:
+		l.log.Warn("this controller leads no more, as the bus has not answered it for long: another one may hear it", "term", lease.Term, "silent", deafFor)
+		l.giveBack(ctx, last, func() {}) // nobody would hear of it
 	case err == nil:
 		l.giveBack(ctx, last, free)
 	}
 	return err
 }
+
+// termEnd is how a term ends.
+type termEnd int
+
+const (
+	over     termEnd = iota // its ctx has ended
+	lost                    // the lease may be another's
+	deafened                // the bus has been silent for long
+)
 
 // write stores a lease of this controller; the right to decide counts from before the writing.
 func (l *leadership) write(ctx context.Context, prev, next LeaderLease) error {
@@ -190,20 +221,23 @@ func (l *leadership) write(ctx context.Context, prev, next LeaderLease) error {
 	return nil
 }
 
-// keep renews the lease until ctx ends, or until it may be another's.
-func (l *leadership) keep(ctx context.Context, lease LeaderLease) (last LeaderLease, lost bool) {
+// keep renews the lease until ctx ends, until it may be another's, or until the bus has been silent for long.
+func (l *leadership) keep(ctx context.Context, lease LeaderLease) (last LeaderLease, how termEnd) {
 	if l.alone {
 		<-ctx.Done()
-		return lease, false
+		return lease, over
 	}
 	pause := renewEvery
 	for {
 		rest(ctx, pause)
 		if ctx.Err() != nil {
-			return lease, false
+			return lease, over
 		}
-		if !l.decides() {
-			return lease, true
+		switch {
+		case !l.decides():
+			return lease, lost
+		case l.deaf(deafFor):
+			return lease, deafened
 		}
 		next := lease
 		next.Renewal++
@@ -213,12 +247,12 @@ func (l *leadership) keep(ctx context.Context, lease LeaderLease) (last LeaderLe
 			lease, pause = next, renewEvery
 			continue
 		case ctx.Err() != nil:
-			return lease, false
+			return lease, over
 		case errors.Is(err, skalds.ErrRevision):
 			// A renewal whose answer was lost looks like that too: what the store has says whose it is.
 			now, _, err := l.look(ctx)
 			if err == nil && (now.Owner != l.id || now.Term != lease.Term) {
-				return lease, true
+				return lease, lost
 			}
 			if err == nil {
 				lease = now

@@ -27,7 +27,9 @@ type nodeWatch struct {
 	clock   Clock
 	log     hclog.Logger
 	leads   func() bool
-	look    chan struct{} // read the heartbeat store now
+	// busHeard is called whenever the bus answers, at least every second.
+	busHeard func()
+	look     chan struct{} // read the heartbeat store now
 
 	reading, judging pulse
 
@@ -134,6 +136,7 @@ func (w *nodeWatch) readBus(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := w.bus.Heartbeats(ctx, func() {
 			failing = false
+			w.busHeard()
 			w.cluster.readable(monitor.Bus, w.clock.Now())
 		}, func(h skalds.ShortHeartbeat) {
 			w.heard(h.NodeID, h.Incarnation, h.Seq, w.clock.Now())

@@ -72,20 +72,43 @@ func (g *gate) SaveLeader(ctx context.Context, prev, next controller.LeaderLease
 type busGate struct {
 	controller.Bus
 	*gate
+	off atomic.Bool // no way leads to the bus
+}
+
+var errNoWay = errors.New("no route to host")
+
+// reach fails where there is no way.
+func (b *busGate) reach(ctx context.Context) error {
+	if b.off.Load() {
+		return errNoWay
+	}
+	return b.pass(ctx)
+}
+
+func (b *busGate) Heartbeats(ctx context.Context, alive func(), fn func(skalds.ShortHeartbeat)) error {
+	return b.Bus.Heartbeats(ctx, func() {
+		if !b.off.Load() {
+			alive()
+		}
+	}, func(h skalds.ShortHeartbeat) {
+		if !b.off.Load() {
+			fn(h)
+		}
+	})
 }
 
 func (b *busGate) Ping(ctx context.Context) error { return b.Bus.Ping(ctx) }
 func (b *busGate) Close() error                   { return b.Bus.Close() }
 
 func (b *busGate) Send(ctx context.Context, p int32, msgs ...skalds.NodeMessage) error {
-	if err := b.pass(ctx); err != nil {
+	if err := b.reach(ctx); err != nil {
 		return err
 	}
 	return b.Bus.Send(ctx, p, msgs...)
 }
 
 func (b *busGate) PublishChange(ctx context.Context, c skalds.Change) error {
-	if err := b.pass(ctx); err != nil {
+	if err := b.reach(ctx); err != nil {
 		return err
 	}
 	return b.Bus.PublishChange(ctx, c)
@@ -126,7 +149,7 @@ func (s *several) add(id string) *oneOf {
 	if s.wrap != nil {
 		g.Store = s.wrap(s.store)
 	}
-	o := &oneOf{id: id, clock: &stoppedClock{time.Now()}, store: g, bus: &busGate{s.bus, g}, done: make(chan error, 1)}
+	o := &oneOf{id: id, clock: &stoppedClock{time.Now()}, store: g, bus: &busGate{Bus: s.bus, gate: g}, done: make(chan error, 1)}
 	c, err := controller.New(cfg, o.store, o.bus, s.bus.Beats(), o.clock, nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -322,6 +345,41 @@ func TestALeaderThatStopsIsReplacedAtOnce(t *testing.T) {
 		s.end(leader)
 		if next, took := s.awaitLeader(); next == leader || took > 200*time.Millisecond {
 			t.Errorf("%s leads after %s", next.id, took)
+		}
+	})
+}
+
+// TestWhoDoesNotHearTheBusDoesNotLead takes the way to the bus from the one that leads, then from both.
+func TestWhoDoesNotHearTheBusDoesNotLead(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		h := s.startHost(s.host("n1"))
+		h.Behave = forever
+		s.await("the class is known", func() bool { w, err := s.other().Nodes().Workers(t.Context()); return err == nil && len(w) == 1 })
+		leader.bus.off.Store(true)
+		time.Sleep(8 * time.Second) // a broker that starts again
+		if s.leading() != leader {
+			t.Fatal("it leads no more, after a moment without the bus")
+		}
+		s.await("the other leads", func() bool { o := s.leading(); return o != nil && o != leader })
+		next := s.leading()
+		next.create(t, "t1")
+		s.awaitState("t1", skalds.Running)
+
+		next.bus.off.Store(true)
+		s.await("nobody leads", func() bool { return s.leading() == nil })
+		time.Sleep(time.Minute)
+		if o := s.leading(); o != nil {
+			t.Fatalf("%s leads and does not hear the bus", o.id)
+		}
+		leader.bus.off.Store(false)
+		if got, took := s.awaitLeader(); got != leader || took > 2*time.Second {
+			t.Errorf("%s leads, %s after the bus came back to %s", got.id, took, leader.id)
+		}
+		leader.create(t, "t2")
+		s.awaitState("t2", skalds.Running)
+		if n := h.Starts("t1"); n != 1 {
+			t.Errorf("the task that ran was started %d times", n)
 		}
 	})
 }
