@@ -264,21 +264,36 @@ func (l *leadership) keep(ctx context.Context, lease LeaderLease) (last LeaderLe
 	}
 }
 
-// giveBack lets another controller lead at once.
+// giveBack lets another controller lead at once. A renewal that was under way when this controller was told to end may have been
+// stored, though nobody heard the answer: then the lease to give back is that one.
 func (l *leadership) giveBack(ctx context.Context, lease LeaderLease, free func()) {
 	if l.alone {
 		return
 	}
-	next := lease
-	next.Owner = ""
-	next.Renewal++
 	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaderTimeout)
 	defer cancel()
-	if err := l.store.SaveLeader(c, lease, next); err != nil {
+	err := l.release(c, lease)
+	if errors.Is(err, skalds.ErrRevision) {
+		now, readErr := l.store.Leader(c)
+		switch {
+		case readErr != nil:
+			err = readErr
+		case now.Owner == l.id && now.Term == lease.Term:
+			err = l.release(c, now)
+		}
+	}
+	if err != nil {
 		l.log.Debug("cannot give the leader's lease back: it ends by itself", "err", err)
 		return
 	}
 	free()
+}
+
+func (l *leadership) release(ctx context.Context, lease LeaderLease) error {
+	next := lease
+	next.Owner = ""
+	next.Renewal++
+	return l.store.SaveLeader(ctx, lease, next)
 }
 
 // freed hears that a lease was given back.

@@ -34,7 +34,8 @@ type oneOf struct {
 // gate and busGate let nothing through while their controller is killed or frozen: a process that is stopped does nothing.
 type gate struct {
 	controller.Store
-	shut atomic.Bool
+	shut    atomic.Bool
+	unheard atomic.Bool // the next lease is stored, but nobody hears the answer
 }
 
 func (g *gate) pass(ctx context.Context) error {
@@ -66,7 +67,12 @@ func (g *gate) SaveLeader(ctx context.Context, prev, next controller.LeaderLease
 	if err := g.pass(ctx); err != nil {
 		return err
 	}
-	return g.Store.SaveLeader(ctx, prev, next)
+	err := g.Store.SaveLeader(ctx, prev, next)
+	if err == nil && g.unheard.Swap(false) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
 }
 
 type busGate struct {
@@ -380,6 +386,19 @@ func TestWhoDoesNotHearTheBusDoesNotLead(t *testing.T) {
 		s.awaitState("t2", skalds.Running)
 		if n := h.Starts("t1"); n != 1 {
 			t.Errorf("the task that ran was started %d times", n)
+		}
+	})
+}
+
+// A store may carry out a renewal whose caller has left: the lease is another one then than the leader knows.
+func TestALeaderThatStopsWhileItRenewsIsReplacedAtOnce(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		leader.store.unheard.Store(true)
+		s.await("the leader renews its lease", func() bool { return !leader.store.unheard.Load() })
+		s.end(leader)
+		if next, took := s.awaitLeader(); next == leader || took > 200*time.Millisecond {
+			t.Errorf("%s leads after %s", next.id, took)
 		}
 	})
 }
