@@ -17,6 +17,7 @@ const (
 	applyWriters  = 16
 	deskTimeout   = time.Minute // of a hello, which may ask a slow store for hundreds of tasks
 	applyTries    = 5           // of one task's reports, before the whole batch waits for the store
+	recordsAtOnce = 16          // of one task in one call to the store: at first; twice as many after each that was quick, half after one that failed
 	offsetEvery   = time.Second
 	reportsStream = "skalds.report"
 )
@@ -166,7 +167,8 @@ func (a *applier) read(ctx context.Context) {
 type taskWork struct {
 	taskID string
 	items  []skalds.HostMessage
-	kept   int  // how many of the items need no more of the store than the change of the document
+	kept   int  // how many of the records among them the store has
+	most   int  // records that it is given at once
 	over   bool // by the store the task has ended, or is not there: no word of an end can change it
 }
 
@@ -192,7 +194,7 @@ func (a *applier) apply(ctx context.Context, batch []delivery) bool {
 		if id != "" {
 			w := byTask[id]
 			if w == nil {
-				w = &taskWork{taskID: id}
+				w = &taskWork{taskID: id, most: recordsAtOnce}
 				byTask[id] = w
 				order = append(order, w)
 			}
@@ -229,7 +231,14 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 	for range min(applyWriters, len(list)) {
 		wg.Go(func() {
 			for w := range work {
-				done := a.until(ctx, "reports of task "+w.taskID, storeTimeout, func(c context.Context) error { return a.applyTask(c, w) })
+				done := a.until(ctx, "reports of task "+w.taskID, storeTimeout, func(c context.Context) error {
+					before := w.kept
+					err := a.applyTask(c, w)
+					if err != nil && w.kept > before {
+						return partlyApplied{err}
+					}
+					return err
+				})
 				owed := a.owes(w, done)
 				mu.Lock()
 				if done == interrupted {
@@ -297,10 +306,14 @@ const (
 // What the store refuses though it works is given up after a while, with a word; on a full disk some writes still fit, so
 // that an answer proves nothing there.
 func (a *applier) until(ctx context.Context, what string, bound time.Duration, do func(context.Context) error) ending {
+	told := false
 	for try := 1; ; try++ {
 		c, cancel := context.WithTimeout(ctx, bound)
 		err := do(c)
 		cancel()
+		if part := (partlyApplied{}); errors.As(err, &part) {
+			try = 1
+		}
 		switch {
 		case err == nil:
 			return applied
@@ -309,12 +322,18 @@ func (a *applier) until(ctx context.Context, what string, bound time.Duration, d
 		case try >= applyTries && skalds.CodeOf(err) != skalds.CodeUnavailable && a.storeAnswers(ctx):
 			a.log.Error("cannot apply: given up, since the store works otherwise", "what", what, "err", err)
 			return givenUp
-		case try == 1 && !errors.Is(err, errNotLeader):
+		case !told && !errors.Is(err, errNotLeader):
 			a.log.Warn("cannot apply: tried again until it works", "what", what, "err", err)
+			told = true
 		}
 		rest(ctx, min(time.Duration(try)*50*time.Millisecond, time.Second))
 	}
 }
+
+// partlyApplied is an error of one who has come further all the same: the store takes what there is, if slowly.
+type partlyApplied struct{ error }
+
+func (e partlyApplied) Unwrap() error { return e.error }
 
 func (a *applier) storeAnswers(ctx context.Context) bool {
 	c, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -325,18 +344,26 @@ func (a *applier) storeAnswers(ctx context.Context) bool {
 // applyTask brings everything about one task into the store: its records first, then one change of its document.
 func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
 	needed := false
-	for i, m := range w.items {
+	var records []skalds.Outcome
+	for _, m := range w.items {
 		if m.Outcome != nil {
-			if i >= w.kept { // else by a try before, which a slow store has not let come to its end
-				if err := a.store.PutOutcome(ctx, *m.Outcome); err != nil {
-					return err
-				}
-				w.kept = i + 1
-			}
+			records = append(records, *m.Outcome)
 			needed = true
 		}
 		if r := m.Report; r != nil && (r.State != "" || r.Ack != skalds.AckReceived) {
 			needed = true
+		}
+	}
+	for w.kept < len(records) { // the others were kept by a try before, which a slow store has not let come to its end
+		part := records[w.kept:min(len(records), w.kept+w.most)]
+		begun := a.clock.Elapsed()
+		if err := a.store.PutOutcome(ctx, part...); err != nil {
+			w.most = max(1, len(part)/2)
+			return err
+		}
+		w.kept += len(part)
+		if a.clock.Elapsed()-begun < storeTimeout/16 {
+			w.most *= 2
 		}
 	}
 	if !needed {

@@ -32,8 +32,8 @@ func (f fencedStore) Save(ctx context.Context, t *skalds.Task) error {
 	return f.fenced(func() error { return f.Store.Save(ctx, t) })
 }
 
-func (f fencedStore) PutOutcome(ctx context.Context, o skalds.Outcome) error {
-	return f.fenced(func() error { return f.Store.PutOutcome(ctx, o) })
+func (f fencedStore) PutOutcome(ctx context.Context, list ...skalds.Outcome) error {
+	return f.fenced(func() error { return f.Store.PutOutcome(ctx, list...) })
 }
 
 func (f fencedStore) SaveNode(ctx context.Context, n skalds.Node) error {

@@ -72,8 +72,9 @@ type PlacedTask struct {
 
 // RecordStore keeps what belongs to tasks but is not their document.
 type RecordStore interface {
-	// PutOutcome inserts by key; a repeated key changes nothing but an attempt without an end, and artifacts, which are replaced.
-	PutOutcome(ctx context.Context, o skalds.Outcome) error
+	// PutOutcome inserts by key, in the order given; a repeated key changes nothing but an attempt without an end, and artifacts, which
+	// are replaced. Where it fails some may be kept.
+	PutOutcome(ctx context.Context, list ...skalds.Outcome) error
 	Attempts(ctx context.Context, taskID string) ([]skalds.Attempt, error) // oldest first
 	// Artifacts lists the newest first. Of a path on a node it returns what the last attempt said that told of it: a file that was
 	// open when its process was killed is one file, ended by what the next process found.

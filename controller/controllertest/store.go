@@ -280,18 +280,20 @@ func (s *Store) Prune(ctx context.Context, before int64, keep int) ([]string, er
 	return removed, nil
 }
 
-func (s *Store) PutOutcome(ctx context.Context, o skalds.Outcome) error {
+func (s *Store) PutOutcome(ctx context.Context, list ...skalds.Outcome) error {
 	leave, err := s.enter(ctx, "putOutcome")
 	if err != nil {
 		return err
 	}
 	defer leave()
-	old, known := s.outcomes[o.OutcomeKey]
-	if !known {
-		s.order = append(s.order, o.OutcomeKey)
-	}
-	if !known || o.Kind == skalds.OutcomeArtifact || old.Exit != nil && old.Exit.EndedAt == 0 {
-		s.outcomes[o.OutcomeKey] = o
+	for _, o := range list {
+		old, known := s.outcomes[o.OutcomeKey]
+		if !known {
+			s.order = append(s.order, o.OutcomeKey)
+		}
+		if !known || o.Kind == skalds.OutcomeArtifact || old.Exit != nil && old.Exit.EndedAt == 0 {
+			s.outcomes[o.OutcomeKey] = o
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -12,8 +13,66 @@ import (
 	"github.com/skalds-go/skalds/controller"
 )
 
-// PutOutcome inserts by key. A repeated key changes nothing, but for an attempt or artifact that was still open.
-func (s *Store) PutOutcome(ctx context.Context, o skalds.Outcome) error {
+// PutOutcome inserts by key, all with one question to the server. A repeated key changes nothing, but for an attempt or artifact that
+// was still open.
+func (s *Store) PutOutcome(ctx context.Context, list ...skalds.Outcome) error {
+	list = newestOf(list)
+	puts := make([]driver.WriteModel, len(list))
+	for i, o := range list {
+		var err error
+		if puts[i], err = putOutcome(o); err != nil {
+			return err
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return s.write(ctx, "keep outcomes of task "+list[0].TaskID, func(ctx context.Context) error {
+		again, err := s.putAll(ctx, puts)
+		if err == nil && len(again) > 0 { // two may have inserted it at once: then it can be changed now
+			_, err = s.putAll(ctx, again)
+		}
+		return err
+	})
+}
+
+// putAll writes in any order, and returns what met a duplicate.
+func (s *Store) putAll(ctx context.Context, puts []driver.WriteModel) (known []driver.WriteModel, err error) {
+	_, err = s.outcomes.BulkWrite(ctx, puts, options.BulkWrite().SetOrdered(false))
+	var several driver.BulkWriteException
+	if !errors.As(err, &several) || several.WriteConcernError != nil {
+		return nil, err
+	}
+	for _, e := range several.WriteErrors {
+		if !driver.IsDuplicateKeyError(e) {
+			return nil, err
+		}
+		known = append(known, puts[e.Index])
+	}
+	return known, nil
+}
+
+// newestOf leaves one outcome of each key, as they would replace each other one by one.
+func newestOf(list []skalds.Outcome) []skalds.Outcome {
+	at := make(map[skalds.OutcomeKey]int, len(list))
+	out := make([]skalds.Outcome, 0, len(list))
+	for _, o := range list {
+		i, known := at[o.OutcomeKey]
+		switch {
+		case !known:
+			at[o.OutcomeKey] = len(out)
+			out = append(out, o)
+		case o.Exit != nil && out[i].Exit != nil && out[i].Exit.EndedAt == 0,
+			o.Artifact != nil && out[i].Artifact != nil && (out[i].Artifact.EndedAt == 0 || o.Artifact.EndedAt != 0):
+			out[i] = o
+		}
+	}
+	return out
+}
+
+// putOutcome writes an outcome over one that has its key and may be changed, or else inserts it. Where one has its key that may not be
+// changed, the server tells of a duplicate.
+func putOutcome(o skalds.Outcome) (driver.WriteModel, error) {
 	var value any
 	var at, ended int64
 	switch {
@@ -24,39 +83,27 @@ func (s *Store) PutOutcome(ctx context.Context, o skalds.Outcome) error {
 	case o.Kind == skalds.OutcomeResult || o.Kind == skalds.OutcomeStage:
 		value, ended = o.Value, 1
 	default:
-		return skalds.Errorf(skalds.CodeInvalid, "keep an outcome of task %q: its kind %q and its content do not fit", o.TaskID, o.Kind)
+		return nil, skalds.Errorf(skalds.CodeInvalid, "keep an outcome of task %q: its kind %q and its content do not fit", o.TaskID, o.Kind)
 	}
-	key := bson.D{
+	changeable := bson.D{
 		{Key: "taskId", Value: o.TaskID},
 		{Key: "kind", Value: o.Kind},
 		{Key: "epoch", Value: o.Epoch},
 		{Key: "attempt", Value: o.Attempt},
 		{Key: "name", Value: o.Name},
 	}
+	if o.Kind != skalds.OutcomeArtifact || ended == 0 {
+		changeable = append(changeable, bson.E{Key: "ended", Value: 0}) // a result or a stage never has that
+	}
 	said, err := with(bson.D{{Key: "at", Value: at}, {Key: "ended", Value: ended}}, value)
 	if err != nil {
-		return fmt.Errorf("write an outcome of task %s: %w", o.TaskID, err)
+		return nil, fmt.Errorf("write an outcome of task %s: %w", o.TaskID, err)
 	}
-	return s.write(ctx, "keep an outcome of task "+o.TaskID, func(ctx context.Context) error {
-		_, err := s.outcomes.InsertOne(ctx, append(key[:len(key):len(key)], said...))
-		if !driver.IsDuplicateKeyError(err) {
-			return err
-		}
-		stored := key
-		switch {
-		case o.Kind == skalds.OutcomeArtifact && ended != 0:
-		case o.Kind == skalds.OutcomeArtifact, o.Kind == skalds.OutcomeExit:
-			stored = append(stored, bson.E{Key: "ended", Value: 0})
-		default:
-			return nil
-		}
-		update := bson.D{{Key: "$set", Value: said}}
-		if field(said, exactKey) == nil {
-			update = append(update, bson.E{Key: "$unset", Value: bson.D{{Key: exactKey, Value: ""}}})
-		}
-		_, err = s.outcomes.UpdateOne(ctx, stored, update)
-		return err
-	})
+	update := bson.D{{Key: "$set", Value: said}}
+	if field(said, exactKey) == nil {
+		update = append(update, bson.E{Key: "$unset", Value: bson.D{{Key: exactKey, Value: ""}}})
+	}
+	return driver.NewUpdateOneModel().SetFilter(changeable).SetUpdate(update).SetUpsert(true), nil
 }
 
 // of asks for the outcomes of a task of one kind.

@@ -53,6 +53,29 @@ func BenchmarkTask(b *testing.B) {
 	})
 }
 
+// BenchmarkStages is what a controller writes for fifty finished stages of a task, one by one and all at once.
+func BenchmarkStages(b *testing.B) {
+	for _, atOnce := range []int{1, 50} {
+		b.Run(fmt.Sprintf("at once=%d", atOnce), func(b *testing.B) {
+			bench(b, func(ctx context.Context, s *mongo.Store, id string, n int64) error {
+				for i := 0; i < 50; i += atOnce {
+					list := make([]skalds.Outcome, atOnce)
+					for j := range list {
+						list[j] = skalds.Outcome{
+							OutcomeKey: skalds.OutcomeKey{TaskID: id, Epoch: n, Attempt: 1, Kind: skalds.OutcomeStage, Name: fmt.Sprint(i + j)},
+							Value:      json.RawMessage(`{"n":1}`),
+						}
+					}
+					if err := s.PutOutcome(ctx, list...); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+	}
+}
+
 func BenchmarkUsage(b *testing.B) {
 	bench(b, func(ctx context.Context, s *mongo.Store, id string, n int64) error {
 		pieces := make([]controller.TaskUsage, 100)

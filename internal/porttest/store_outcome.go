@@ -80,6 +80,34 @@ func storeOutcomes(t *testing.T, s controller.Store) {
 		*artifact("c.mp4", 3, 30, 300).Artifact, *elsewhere.Artifact, *artifact("b.mp4", 2, 20, 200).Artifact, *artifact("a.mp4", 1, 12, 120).Artifact,
 	})
 
+	stage := func(name string) skalds.Outcome {
+		key := skalds.OutcomeKey{TaskID: "one", Epoch: 1, Attempt: 1, Kind: skalds.OutcomeStage, Name: name}
+		return skalds.Outcome{OutcomeKey: key, Value: json.RawMessage(`1`)}
+	}
+	many := []skalds.Outcome{
+		exitOutcome("many", 1, 1, 0, ""), exitOutcome("many", 1, 1, 500, skalds.ExitSignal), exitOutcome("many", 1, 1, 0, ""),
+		stage("a"), stage("a"), stage("b"), artifact("a.mp4", 1, 13, 130), exitOutcome("many", 1, 2, 0, ""), exitOutcome("many", 1, 2, 900, skalds.ExitOOM),
+		exitOutcome("many", 1, 2, 950, skalds.ExitExit), exitOutcome("many", 1, 3, 0, ""),
+	}
+	for range 2 { // what was not answered is put again
+		if err := s.PutOutcome(t.Context(), many...); err != nil {
+			t.Fatalf("put many outcomes: %v", err)
+		}
+	}
+	if got, err = s.Attempts(t.Context(), "many"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "attempts of many at once", got, []skalds.Attempt{
+		*exitOutcome("many", 1, 1, 500, skalds.ExitSignal).Exit, *exitOutcome("many", 1, 2, 900, skalds.ExitOOM).Exit, *exitOutcome("many", 1, 3, 0, "").Exit,
+	})
+	if artifacts, err = s.Artifacts(t.Context(), "one", 10); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the artifact among many", artifacts[len(artifacts)-1], *artifact("a.mp4", 1, 13, 130).Artifact)
+	if err := s.PutOutcome(t.Context()); err != nil {
+		t.Errorf("no outcome at all: %v", err)
+	}
+
 	result := skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: "one", Epoch: 1, Attempt: 1, Kind: skalds.OutcomeResult}, Value: json.RawMessage(`{"n":1}`)}
 	put(result)
 	put(result)

@@ -9,31 +9,42 @@ import (
 	"github.com/skalds-go/skalds/controller"
 )
 
-// PutOutcome inserts by key. A repeated key changes nothing, but for an attempt or artifact that was still open.
-func (s *Store) PutOutcome(ctx context.Context, o skalds.Outcome) error {
-	var value any
-	var at, ended int64
-	switch {
-	case o.Kind == skalds.OutcomeExit && o.Exit != nil:
-		value, at, ended = o.Exit, o.Exit.StartedAt, o.Exit.EndedAt
-	case o.Kind == skalds.OutcomeArtifact && o.Artifact != nil:
-		value, at, ended = o.Artifact, o.Artifact.StartedAt, o.Artifact.EndedAt
-	case o.Kind == skalds.OutcomeResult || o.Kind == skalds.OutcomeStage:
-		value, ended = o.Value, 1
-	default:
-		return skalds.Errorf(skalds.CodeInvalid, "keep an outcome of task %q: its kind %q and its content do not fit", o.TaskID, o.Kind)
+// PutOutcome inserts by key, in one transaction. A repeated key changes nothing, but for an attempt or artifact that was still open.
+func (s *Store) PutOutcome(ctx context.Context, list ...skalds.Outcome) error {
+	if len(list) == 0 {
+		return nil
 	}
-	doc, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("write an outcome of task %s: %w", o.TaskID, err)
+	rows := make([][]any, len(list))
+	durable := false
+	for i, o := range list {
+		var value any
+		var at, ended int64
+		switch {
+		case o.Kind == skalds.OutcomeExit && o.Exit != nil:
+			value, at, ended = o.Exit, o.Exit.StartedAt, o.Exit.EndedAt
+		case o.Kind == skalds.OutcomeArtifact && o.Artifact != nil:
+			value, at, ended = o.Artifact, o.Artifact.StartedAt, o.Artifact.EndedAt
+		case o.Kind == skalds.OutcomeResult || o.Kind == skalds.OutcomeStage:
+			value, ended = o.Value, 1
+		default:
+			return skalds.Errorf(skalds.CodeInvalid, "keep an outcome of task %q: its kind %q and its content do not fit", o.TaskID, o.Kind)
+		}
+		doc, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("write an outcome of task %s: %w", o.TaskID, err)
+		}
+		rows[i] = []any{o.TaskID, o.Epoch, o.Attempt, string(o.Kind), o.Name, at, ended, string(doc)}
+		durable = durable || ended != 0 // what is acknowledged after this is forgotten by the host; a start says nothing that the end would not repeat
 	}
-	// What is acknowledged after this is forgotten by the host; a start says nothing that the end would not repeat.
-	return s.write(ctx, "keep an outcome of task "+o.TaskID, ended != 0, func(x *txn) error {
-		_, err := x.exec(`INSERT INTO outcomes(task_id, epoch, attempt, kind, name, at, ended, doc) VALUES(?,?,?,?,?,?,?,?)
-			ON CONFLICT DO UPDATE SET at = excluded.at, ended = excluded.ended, doc = excluded.doc
-			WHERE (kind = 'exit' AND outcomes.ended = 0) OR (kind = 'artifact' AND (outcomes.ended = 0 OR excluded.ended != 0))`,
-			o.TaskID, o.Epoch, o.Attempt, string(o.Kind), o.Name, at, ended, string(doc))
-		return err
+	return s.write(ctx, "keep outcomes of task "+list[0].TaskID, durable, func(x *txn) error {
+		for _, row := range rows {
+			if _, err := x.exec(`INSERT INTO outcomes(task_id, epoch, attempt, kind, name, at, ended, doc) VALUES(?,?,?,?,?,?,?,?)
+				ON CONFLICT DO UPDATE SET at = excluded.at, ended = excluded.ended, doc = excluded.doc
+				WHERE (kind = 'exit' AND outcomes.ended = 0) OR (kind = 'artifact' AND (outcomes.ended = 0 OR excluded.ended != 0))`, row...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
