@@ -80,17 +80,17 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { closeLater(store.Close) }()
-	at := clusterServices(o.settings)
-	if err := at.redis.Check(); err != nil {
+	services := clusterServices(o.settings)
+	if err := services.redis.Check(); err != nil {
 		return wrongSettings(err)
 	}
-	at.kafka.ClientID = "skalds-controller"
-	bus, err := kafka.NewControllerBus(at.kafka, o.log)
+	services.kafka.ClientID = "skalds-controller"
+	bus, err := kafka.NewControllerBus(services.kafka, o.log)
 	if err != nil {
 		return err
 	}
 	defer func() { closeLater(bus.Close) }()
-	beats := redis.NewHeartbeatStore(at.redis, o.log)
+	beats := redis.NewHeartbeatStore(services.redis, o.log)
 	defer func() { closeLater(beats.Close) }()
 
 	f := &front{settings: o.settings, lease: o.settings.Lease.D(), alone: alone, url: serverURL(o.settings, listener.Addr(), true), log: o.log}
@@ -102,7 +102,11 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 	if o.settings.ControllerMode != conf.ModeDispatcher {
 		o.log.Warn("this controller never leads: another one must run as DISPATCHER, or nothing is handed out", "system_controller_mode", o.settings.ControllerMode)
 	}
-	o.log.Info("controller is up", "page", f.url+"/dashboard", "api", f.url+"/api/docs", "alone", alone, "version", version)
+	at := []any{"api", f.url + "/api/docs", "mode", o.settings.ControllerMode, "alone", alone, "version", version}
+	if o.settings.ControllerMode != conf.ModeController {
+		at = append([]any{"page", f.url + "/dashboard"}, at...)
+	}
+	o.log.Info("controller is up", at...)
 	return p.run()
 }
 

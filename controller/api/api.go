@@ -66,6 +66,7 @@ type routes struct {
 	log     hclog.Logger
 	huma    huma.API
 	pulse   *pulse
+	page    bool // the dashboard is served
 	started time.Time
 }
 
@@ -97,6 +98,7 @@ func New(cfg Config, tasks TaskService, nodes NodeService, events Events, stream
 	r := &routes{
 		cfg: cfg, tasks: tasks, nodes: nodes, events: events, streams: streams, health: health, log: log.Named("api"),
 		pulse: &pulse{nodes: nodes, every: cfg.Pulse * 9 / 10, now: cfg.Now}, started: cfg.Now(),
+		page: dashboard != nil,
 	}
 	r.huma = humago.New(slashless{mux}, r.humaConfig())
 

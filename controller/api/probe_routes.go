@@ -47,19 +47,24 @@ func (r *routes) probeRoutes() {
 
 // Root is the answer of /api, as in the original.
 type Root struct {
-	Name      string            `json:"name"`
-	Version   string            `json:"version"`
-	Mode      string            `json:"mode"`
-	Status    string            `json:"status"`
-	Endpoints map[string]string `json:"endpoints"`
+	Name      string             `json:"name"`
+	Version   string             `json:"version"`
+	Mode      string             `json:"mode"`
+	Status    string             `json:"status"`
+	Endpoints map[string]*string `json:"endpoints"` // null: not served by this controller
 }
 
 func (r *routes) root(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	out := Root{Name: "Skalds System Controller", Version: r.version(), Mode: r.cfg.Mode, Status: "running", Endpoints: map[string]string{
+	out := Root{Name: "Skalds System Controller", Version: r.version(), Mode: r.cfg.Mode, Status: "running", Endpoints: map[string]*string{"dashboard": nil}}
+	for name, path := range map[string]string{
 		"tasks": "/api/tasks", "skalds": "/api/skalds", "events": "/api/events", "system": "/api/system", "workers": "/api/workers",
 		"docs": "/api/docs", "openapi": "/api/openapi.json", "dashboard": "/dashboard",
-	}}
+	} {
+		if name != "dashboard" || r.page {
+			out.Endpoints[name] = &path
+		}
+	}
 	if err := huma.DefaultJSONFormat.Marshal(w, out); err != nil {
 		r.log.Debug("cannot write an answer", "err", err)
 	}

@@ -128,9 +128,14 @@ func (r *routes) ready(ctx context.Context) (bool, map[string]string) {
 
 func (r *routes) systemStatus(ctx context.Context, _ *struct{}) (*sysOutput, error) {
 	s := SystemStatus{Mode: r.cfg.Mode, Uptime: int64(r.cfg.Now().Sub(r.started).Seconds()), Version: r.version(), Components: []SystemComponent{}}
-	for _, name := range []string{"SkaldMonitor", "TaskMonitor", "Dispatcher"} {
+	for _, name := range []string{"SkaldMonitor", "TaskMonitor"} {
 		s.Components = append(s.Components, SystemComponent{Name: name, Running: true})
 	}
+	d := SystemComponent{Name: "Dispatcher", Running: r.cfg.Mode == "DISPATCHER"}
+	if !d.Running {
+		d.Details = "SYSTEM_CONTROLLER_MODE is " + r.cfg.Mode + ": this controller never leads, another one hands tasks out"
+	}
+	s.Components = append(s.Components, d)
 	_, services := r.ready(ctx)
 	for _, name := range sortedKeys(services) {
 		c := SystemComponent{Name: name, Running: services[name] == "healthy"}

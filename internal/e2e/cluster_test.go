@@ -42,14 +42,14 @@ func inCluster(t testing.TB, env []string, args ...string) *program {
 	return startCommand(t, t.TempDir(), cmd)
 }
 
-var pageAt = regexp.MustCompile(`page=(http://[^/]+)/dashboard`)
+var docsAt = regexp.MustCompile(`api=(http://[^/]+)/api/docs`)
 
 // aController starts a controller and returns when it answers.
 func aController(t testing.TB, env []string, args ...string) *program {
 	t.Helper()
 	p := inCluster(t, env, append([]string{"controller", "--listen", "127.0.0.1:0"}, args...)...)
 	p.wait("the controller answers", func() bool {
-		m := pageAt.FindStringSubmatch(p.log.String())
+		m := docsAt.FindStringSubmatch(p.log.String())
 		if m == nil {
 			return false
 		}
@@ -75,7 +75,7 @@ func ready(url string) bool {
 	return r.StatusCode == http.StatusOK
 }
 
-func (p *program) url() string { return pageAt.FindStringSubmatch(p.log.String())[1] }
+func (p *program) url() string { return docsAt.FindStringSubmatch(p.log.String())[1] }
 
 // TestClusterLeaders kills, freezes and stops the controller that leads while a task runs, and counts how long nobody led.
 // Promised are three seconds after a kill and 0.2 after a stop; asserted is five times that.
