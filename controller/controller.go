@@ -102,7 +102,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.events = newEvents(bus, c.hearing.change, c.hearing.missed, log.Named("events"))
 	c.leader = leader{
 		store: fenced, tasks: &deciding, dispatcher: d, unanswered: open, waiting: queue,
-		requests: &requests{bus: bus, tasks: &deciding, log: log.Named("requests")},
+		requests: &requests{store: fenced, bus: bus, tasks: &deciding, log: log.Named("requests")},
 		pruning:  &pruning{cfg: cfg, store: fenced, clock: clock, log: log.Named("pruning")},
 	}
 	c.originals = newOriginalNodes(cfg, fenced, bus, beats, c.cluster, &deciding, leads, clock, log.Named("originals"))

@@ -207,8 +207,10 @@ type Bus interface {
 	// PublishEvent puts an event about a task on one of the original's topics, for Python nodes. Its initiator and missing times
 	// are filled in. An event is a hint: Python nodes that are away never read it.
 	PublishEvent(ctx context.Context, topic, taskID string, e skalds.TaskEvent) error
-	// Requests blocks and calls fn for every event of the original's topics from now on, but for those that controllers wrote.
-	Requests(ctx context.Context, fn func(topic string, e skalds.TaskEvent)) error
+	// Requests blocks and calls fn for every event of the original's topics after the place ("" = from now on), but for those that
+	// controllers wrote. fn gets the place to continue after it; begun (may be nil) gets the place from which is read whenever
+	// reading begins.
+	Requests(ctx context.Context, from string, begun func(next string), fn func(topic string, e skalds.TaskEvent, next string)) error
 	Ping(ctx context.Context) error
 	Close() error
 }

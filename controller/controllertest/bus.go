@@ -259,17 +259,25 @@ func (b *Bus) Events() []Event {
 	return slices.Clone(b.events)
 }
 
-func (b *Bus) Requests(ctx context.Context, fn func(topic string, e skalds.TaskEvent)) error {
+// Requests has as a place how many there were before.
+func (b *Bus) Requests(ctx context.Context, from string, begun func(string), fn func(string, skalds.TaskEvent, string)) error {
 	b.mu.Lock()
-	at := len(b.requests)
+	at, err := strconv.Atoi(from)
+	if err != nil {
+		at = len(b.requests)
+	}
 	b.mu.Unlock()
+	if begun != nil {
+		begun(strconv.Itoa(at))
+	}
 	return b.follow(ctx, func() func() {
 		if at >= len(b.requests) || ctx.Err() != nil {
 			return nil
 		}
 		r := b.requests[at]
 		at++
-		return func() { fn(r.topic, r.event) }
+		next := strconv.Itoa(at)
+		return func() { fn(r.topic, r.event, next) }
 	})
 }
 

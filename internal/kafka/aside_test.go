@@ -76,7 +76,7 @@ func poison(t *testing.T, s broker) {
 	})
 	requests := make(chan skalds.TaskEvent, 1000)
 	reading(t, func(ctx context.Context) error {
-		return c.Requests(ctx, func(_ string, e skalds.TaskEvent) { requests <- e })
+		return c.Requests(ctx, "", nil, func(_ string, e skalds.TaskEvent, _ string) { requests <- e })
 	})
 	other := client(t, s.config())
 	write := func(topic string, p int32, key, value string) {

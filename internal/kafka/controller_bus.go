@@ -191,34 +191,27 @@ func (b *ControllerBus) Changes(ctx context.Context, after string, reset func(),
 	})
 }
 
-// Requests calls fn for every event of the original's topics from now on, but for those that controllers wrote.
-func (b *ControllerBus) Requests(ctx context.Context, fn func(string, skalds.TaskEvent)) error {
-	next := map[string]map[int32]position{}
+// Requests calls fn for every event of the original's topics after the place, but for those that controllers wrote. Of a topic that was
+// made anew, and of a partition that has come, all is read; where what comes next is not held any more, from what is held.
+func (b *ControllerBus) Requests(ctx context.Context, from string, begun func(string), fn func(string, skalds.TaskEvent, string)) error {
+	next, known := parsePlaces(from)
+	if from != "" && !known {
+		b.log.Warn("how far requests were read cannot be understood: those from now on are read", "place", from)
+	}
 	return b.follow(ctx, reading{
 		topics: originalTopics(),
 		begin: func(held map[string]holding) map[string]map[int32]int64 {
-			places := map[string]map[int32]int64{}
-			for topic, h := range held {
-				if next[topic] == nil {
-					next[topic] = map[int32]position{}
-				}
-				places[topic] = map[int32]int64{}
-				for p, s := range h.spans {
-					n := next[topic][p]
-					if n.topic != h.id || n.offset < s.start || n.offset > s.end {
-						n = position{h.id, s.end}
-					}
-					next[topic][p], places[topic][p] = n, n.offset
-				}
+			next = next.within(held, known)
+			known = true
+			if begun != nil {
+				begun(next.String())
 			}
-			return places
+			return next.offsets()
 		},
 		record: func(r *kgo.Record) {
-			n := next[r.Topic][r.Partition]
-			n.offset = r.Offset + 1
-			next[r.Topic][r.Partition] = n
+			next.read(r.Topic, r.Partition, r.Offset)
 			if e := decode(b.conn, r, namesTasks); e != nil && e.Initiator != skalds.Initiator {
-				fn(r.Topic, *e)
+				fn(r.Topic, *e, next.String())
 			}
 		},
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,7 @@ func RunBus(t *testing.T, open func(t testing.TB) Bus) {
 		{"heartbeats", busHeartbeats},
 		{"changes, replay and reset", busChanges},
 		{"requests in both spellings", busRequests},
+		{"requests from a place on", busRequestsFrom},
 		{"events for the original's nodes", busEvents},
 		{"messages that are too large", busTooLarge},
 		{"an end that is closed", busClosed},
@@ -377,7 +379,7 @@ func busRequests(t *testing.T, b Bus) {
 	}
 	got := make(chan request, 1000)
 	reader(t, "Requests", func(ctx context.Context) error {
-		return c.Requests(ctx, func(topic string, e skalds.TaskEvent) {
+		return c.Requests(ctx, "", nil, func(topic string, e skalds.TaskEvent, _ string) {
 			if len(e.TaskIDs) > 0 && strings.HasPrefix(e.TaskIDs[0], task) {
 				got <- request{topic, e}
 			}
@@ -410,11 +412,60 @@ func busRequests(t *testing.T, b Bus) {
 	}
 }
 
+// busRequestsFrom reads on where another reader has stopped, and so what came in between.
+func busRequestsFrom(t *testing.T, b Bus) {
+	c, task := openController(t, b), newNames(t).next("task")
+	topics := []string{skalds.TopicTaskAssign, skalds.TopicTaskCancel, skalds.TopicTaskUpdate}
+	var wrote int
+	write := func(n int) {
+		t.Helper()
+		for range n {
+			b.Original(t, topics[wrote%len(topics)], fmt.Sprint(wrote), fmt.Sprintf(`{"taskIds":["%s-%d"]}`, task, wrote))
+			wrote++
+		}
+	}
+	// read reads until it has so many, and returns the place after the first ones of them.
+	read := func(from string, first, all int) (place string, ids []string) {
+		t.Helper()
+		type request struct{ id, next string }
+		got, begun := make(chan request, 1000), make(chan string, 100)
+		reader(t, "Requests", func(ctx context.Context) error {
+			return c.Requests(ctx, from, func(next string) { begun <- next }, func(_ string, e skalds.TaskEvent, next string) {
+				if strings.HasPrefix(e.TaskIDs[0], task) {
+					got <- request{e.TaskIDs[0], next}
+				}
+			})
+		})
+		place = receive(t, "the place from which is read", begun)
+		for n := range all {
+			r := receive(t, "a request", got)
+			if ids = append(ids, r.id); n < first {
+				place = r.next
+			}
+		}
+		return place, ids
+	}
+	at, _ := read("", 0, 0)
+	write(6) // nobody reads
+	middle, all := read(at, 2, 6)
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) != 6 {
+		t.Errorf("of six that came while nobody read, %v were read", all)
+	}
+	if _, rest := read(middle, 0, 4); len(rest) != 4 {
+		t.Errorf("after two of them %v were read", rest)
+	}
+	write(1)
+	if end, last := read(at, 7, 7); len(last) != 7 || end == middle {
+		t.Errorf("all in all %v", last)
+	}
+}
+
 func busEvents(t *testing.T, b Bus) {
 	c, task := openController(t, b), newNames(t).next("task")
 	heard := make(chan skalds.TaskEvent, 1000)
 	reader(t, "Requests", func(ctx context.Context) error {
-		return c.Requests(ctx, func(_ string, e skalds.TaskEvent) { heard <- e })
+		return c.Requests(ctx, "", nil, func(_ string, e skalds.TaskEvent, _ string) { heard <- e })
 	})
 	for _, topic := range []string{skalds.TopicTaskAssign, skalds.TopicTaskCancel, skalds.TopicTaskUpdate} {
 		e := skalds.TaskEvent{ID: task, CreateDateTime: 5, UpdateDateTime: 6, TaskIDs: []string{task}}
