@@ -14,8 +14,6 @@ import (
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
-	"github.com/skalds-go/skalds/internal/kafka"
-	"github.com/skalds-go/skalds/internal/redis"
 )
 
 func controllerCommand() *cobra.Command {
@@ -80,22 +78,15 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { closeLater(store.Close) }()
-	services := clusterServices(o.settings)
-	if err := services.redis.Check(); err != nil {
-		return wrongSettings(err)
-	}
-	services.kafka.ClientID = "skalds-controller"
-	bus, err := kafka.NewControllerBus(services.kafka, o.log)
+	links, err := newControllerLinks(clusterServices(o.settings), o.log)
 	if err != nil {
 		return err
 	}
-	defer func() { closeLater(bus.Close) }()
-	beats := redis.NewHeartbeatStore(services.redis, o.log)
-	defer func() { closeLater(beats.Close) }()
+	defer func() { closeLater(links.Close) }()
 
 	f := &front{settings: o.settings, lease: o.settings.Lease.D(), alone: alone, url: serverURL(o.settings, listener.Addr(), true), log: o.log}
 	p := newProgram(ctx)
-	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats, registry: beats}, func(h api.Health) api.Health { return h })
+	err = f.open(p, listener, links.ports(store), func(h api.Health) api.Health { return h })
 	if err != nil {
 		return err
 	}

@@ -8,30 +8,8 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/kafka"
-	"github.com/skalds-go/skalds/internal/redis"
 	"github.com/skalds-go/skalds/plugins/shim"
 )
-
-// servicesJSON is how services travel from a host to what watches over it, passwords included: only on a private socket.
-type servicesJSON struct {
-	Kafka kafka.Config `json:"kafka"`
-	Redis redis.Config `json:"redis"`
-}
-
-// MarshalJSON writes passwords too.
-func (s services) MarshalJSON() ([]byte, error) {
-	return json.Marshal(servicesJSON{s.kafka, s.redis})
-}
-
-// UnmarshalJSON reads what MarshalJSON has written.
-func (s *services) UnmarshalJSON(b []byte) error {
-	var j servicesJSON
-	if err := json.Unmarshal(b, &j); err != nil {
-		return err
-	}
-	s.kafka, s.redis = j.Kafka, j.Redis
-	return nil
-}
 
 // goneTasksPerMessage keeps a message with ids of 128 bytes, every one of them escaped, within the bounds of the bus.
 const goneTasksPerMessage = 256

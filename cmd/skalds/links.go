@@ -9,42 +9,11 @@ import (
 
 	"github.com/skalds-go/skalds/host"
 	"github.com/skalds-go/skalds/internal/conf"
-	"github.com/skalds-go/skalds/internal/embedded"
 	"github.com/skalds-go/skalds/internal/kafka"
 	"github.com/skalds-go/skalds/internal/redis"
 	"github.com/skalds-go/skalds/plugins"
 	"github.com/skalds-go/skalds/plugins/procstats"
 )
-
-// services is where bus and Redis are.
-type services struct {
-	kafka kafka.Config
-	redis redis.Config
-}
-
-// joined are the services of a standalone.
-func joined(j embedded.Join) services {
-	return services{
-		kafka: kafka.Config{Brokers: j.KafkaBrokers, User: j.KafkaUser, Password: j.KafkaPassword, Mechanism: j.KafkaMechanism, TLS: j.KafkaTLS, CAFile: j.KafkaCAFile},
-		redis: redis.Config{
-			Addr: j.RedisAddr, Username: j.RedisUsername, Password: j.RedisPassword, TLS: j.RedisTLS, CAFile: j.RedisCAFile, Cluster: j.RedisCluster,
-		},
-	}
-}
-
-// clusterServices are those that the settings name.
-func clusterServices(s conf.Settings) services {
-	return services{
-		kafka: kafka.Config{
-			Brokers: s.KafkaBrokers(), User: s.KafkaUsername, Password: s.KafkaPassword, Mechanism: string(s.KafkaMechanism), TLS: s.KafkaEncrypted(), CAFile: s.KafkaCAFile,
-			Partitions: s.KafkaTopicPartitions, ReplicationFactor: s.KafkaReplicationFactor,
-		},
-		redis: redis.Config{
-			Addr: s.RedisAddr(), Username: s.RedisUsername, Password: s.RedisPassword, TLS: s.RedisTLS, CAFile: s.RedisCAFile,
-			Cluster: s.RedisCluster, MinReplicas: s.RedisMinReplicas, KeyTTL: s.RedisKeyTTL.D(),
-		},
-	}
-}
 
 // links are a host's connections; all connect when they are first used, and again after every loss.
 type links struct {

@@ -16,8 +16,6 @@ import (
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
-	"github.com/skalds-go/skalds/internal/kafka"
-	"github.com/skalds-go/skalds/internal/redis"
 )
 
 // embeddedLease is the lease where nodes join an embedded bus: those servers restart with their program, and nodes should
@@ -55,15 +53,7 @@ restart. Further hosts of this machine join with "skalds host --mode node --join
 			settings: loaded.Settings, nodes: nodes, lease: embeddedLease, log: newLogger(loaded.Settings, c),
 			childFlags: flags.given(c, "labels", "log-level", "log-format", "grace", "cgroups", "warm-workers", "cpu-duty-cycle"),
 		}
-		at := clusterServices(loaded.Settings)
-		if c.Flags().Changed("kafka") {
-			s.elsewhere.KafkaBrokers, s.elsewhere.KafkaUser, s.elsewhere.KafkaPassword = at.kafka.Brokers, at.kafka.User, at.kafka.Password
-			s.elsewhere.KafkaMechanism, s.elsewhere.KafkaTLS, s.elsewhere.KafkaCAFile = at.kafka.Mechanism, at.kafka.TLS, at.kafka.CAFile
-		}
-		if c.Flags().Changed("redis") {
-			s.elsewhere.RedisAddr, s.elsewhere.RedisUsername, s.elsewhere.RedisPassword = at.redis.Addr, at.redis.Username, at.redis.Password
-			s.elsewhere.RedisTLS, s.elsewhere.RedisCAFile, s.elsewhere.RedisCluster = at.redis.TLS, at.redis.CAFile, at.redis.Cluster
-		}
+		s.elsewhere = clusterServices(loaded.Settings).elsewhere(c.Flags().Changed("kafka"), c.Flags().Changed("redis"))
 		s.mongo = c.Flags().Changed("mongo")
 		if loaded.From["skalds_lease"] != "default" || c.Flags().Changed("kafka") && c.Flags().Changed("redis") {
 			s.lease = loaded.Settings.Lease.D()
@@ -137,14 +127,11 @@ func (s *standalone) run(ctx context.Context) (err error) {
 	if s.elsewhere.RedisAddr != "" {
 		at.redis.MinReplicas = set.redis.MinReplicas
 	}
-	at.kafka.ClientID = "skalds-controller"
-	bus, err := kafka.NewControllerBus(at.kafka, s.log)
+	links, err := newControllerLinks(at, s.log)
 	if err != nil {
 		return err
 	}
-	defer func() { closeLater(bus.Close) }()
-	beats := redis.NewHeartbeatStore(at.redis, s.log)
-	defer func() { closeLater(beats.Close) }()
+	defer func() { closeLater(links.Close) }()
 
 	p := newProgram(ctx)
 	if s.nodes > 1 {
@@ -157,7 +144,7 @@ func (s *standalone) run(ctx context.Context) (err error) {
 		defer func() { closeLater(closeHost) }()
 	}
 	f := &front{settings: s.settings, lease: s.lease, alone: !s.mongo, url: url, log: s.log}
-	err = f.open(p, listener, ports{store: store, bus: bus, beats: beats, registry: beats}, func(h api.Health) api.Health { return health{h, disk{dir}} })
+	err = f.open(p, listener, links.ports(store), func(h api.Health) api.Health { return health{h, disk{dir}} })
 	if err != nil {
 		return err
 	}
