@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+. scripts/services/own.sh
 command -v curl >/dev/null || { echo "cluster: curl is missing" >&2; exit 1; }
 
 listen=${LISTEN:-127.0.0.1:8000}
@@ -35,8 +36,7 @@ if [[ -z ${KAFKA_HOST:-} || -z ${REDIS_HOST:-} || -z ${MONGO_HOST:-} ]]; then
   echo "cluster: starting Kafka, Redis and MongoDB's protocol; the first time they are fetched, which takes a minute"
   started=yes
   SERVICES_RUN=$dir/services scripts/start-services.sh >"$dir/addresses"
-  address() { sed -n "s/^$1=//p" "$dir/addresses"; }
-  KAFKA_HOST=$(address KAFKA_BROKERS) REDIS_HOST=$(address REDIS_ADDR) MONGO_HOST=$(address MONGO_URI)
+  KAFKA_HOST=$(address "$dir/addresses" KAFKA_BROKERS) REDIS_HOST=$(address "$dir/addresses" REDIS_ADDR) MONGO_HOST=$(address "$dir/addresses" MONGO_URI)
 fi
 export KAFKA_HOST REDIS_HOST MONGO_HOST
 

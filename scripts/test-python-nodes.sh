@@ -14,7 +14,7 @@ export SERVICES_CACHE=${SERVICES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/skalds-s
 python=${PYTHON:-python3}
 venv=$SERVICES_CACHE/python-skalds-0.3.8
 
-. scripts/services/ports.sh
+. scripts/services/own.sh
 
 begun=$SECONDS
 mkdir -p "$SERVICES_CACHE"
@@ -31,30 +31,8 @@ fi
 exec 8>&-
 echo "test-python-nodes: skalds 0.3.8 is there after $((SECONDS - begun)) s"
 
-work=$(mktemp -d)
-export SERVICES_RUN=${SERVICES_RUN:-$work/services}
-first=$(free_port)
-export KAFKA_PORT=${KAFKA_PORT:-$first} REDIS_PORT=${REDIS_PORT:-$((first + 4))} MONGO_PORT=${MONGO_PORT:-$((first + 7))}
-
-finish() {
-  local code=$?
-  scripts/stop-services.sh --wipe || true
-  rm -rf "$work"
-  exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-begun=$SECONDS
-scripts/start-services.sh >"$work/addresses"
-echo "test-python-nodes: services are there after $((SECONDS - begun)) s"
-cat "$work/addresses"
-address() { sed -n "s/^$1=//p" "$work/addresses"; }
-export SKALDS_TEST_PYTHON=$venv/bin/python SKALDS_TEST_KAFKA SKALDS_TEST_REDIS SKALDS_TEST_MONGO
-SKALDS_TEST_KAFKA=$(address KAFKA_BROKERS)
-SKALDS_TEST_REDIS=$(address REDIS_ADDR)
-SKALDS_TEST_MONGO=$(address MONGO_URI)
+own_services test-python-nodes
+export SKALDS_TEST_PYTHON=$venv/bin/python
 begun=$SECONDS
 # shellcheck disable=SC2086 # flags are words
 go test -count=1 -timeout 20m -run '^TestPythonNodes$' ${TEST_FLAGS:-} ./internal/e2e
