@@ -46,18 +46,18 @@ func TestBrokerDies(t *testing.T) {
 			seq++
 		}
 	}
-	for _, name := range r.names(3) {
+	for _, name := range r.brokers {
 		inSync(t, asked)
 		tell(100)
 		worst = 0
-		r.signal(name, syscall.SIGKILL)
+		r.Signal(name, syscall.SIGKILL)
 		tell(300)
 		t.Logf("%s was killed: the longest wait for an acknowledgement was %v", name, worst.Round(time.Millisecond))
 		for err := errors.New("not sent"); err != nil && t.Context().Err() == nil; {
 			err = c.Send(t.Context(), partition, skalds.NodeMessage{NodeID: "n1", AskHello: true})
 		}
 		receive(t, "a command while "+name+" is away", commands)
-		r.script("start-services.sh", name)
+		r.Start(name)
 	}
 	tell(100)
 	for want := int64(0); want < seq; {

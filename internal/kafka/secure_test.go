@@ -2,16 +2,8 @@ package kafka_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,37 +15,15 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/kafka"
+	"github.com/skalds-go/skalds/internal/testservices"
 )
-
-// authority makes a certificate for 127.0.0.1 that vouches for itself, and the file of it.
-func authority(t testing.TB) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
 
 var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 
 // TestSecure reaches brokers that want a password and have TLS, by every mechanism, and is refused where something is wrong.
 func TestSecure(t *testing.T) {
 	t.Run("in process", func(t *testing.T) {
-		cert, ca := authority(t)
+		cert, ca := testservices.Authority(t)
 		opts := []kfake.Opt{kfake.NumBrokers(1), kfake.EnableSASL(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})}
 		for _, m := range mechanisms {
 			opts = append(opts, kfake.Superuser(m, "me", "secret"))
@@ -93,7 +63,7 @@ func secure(t *testing.T, config func(mechanism string) kafka.Config) {
 	}
 	t.Run("an unknown authority", func(t *testing.T) {
 		cfg := config("PLAIN")
-		_, cfg.CAFile = authority(t)
+		_, cfg.CAFile = testservices.Authority(t)
 		refused(t, cfg, "shows a certificate that cannot be trusted")
 	})
 	t.Run("the system's authorities", func(t *testing.T) {

@@ -132,7 +132,7 @@ func TestServerAway(t *testing.T) {
 	if calls(t, "killed", s, c) == nil {
 		t.Error("killed: a heartbeat was taken for written")
 	}
-	r.start()
+	r.Start()
 	back(t, "killed", s)
 
 	admin := driver.NewClient(&driver.Options{Addr: r.config().Addr})

@@ -2,18 +2,9 @@ package redis_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,29 +15,13 @@ import (
 	"github.com/skalds-go/skalds/internal/porttest"
 	"github.com/skalds-go/skalds/internal/redis"
 	"github.com/skalds-go/skalds/internal/testlog"
+	"github.com/skalds-go/skalds/internal/testservices"
 )
-
-// authority makes a certificate for 127.0.0.1 that vouches for itself, and the file of it.
-func authority(t testing.TB) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
 
 // TestSecure reaches servers that know users and speak TLS, and is refused where something is wrong.
 func TestSecure(t *testing.T) {
 	t.Run("in process", func(t *testing.T) {
-		cert, ca := authority(t)
+		cert, ca := testservices.Authority(t)
 		m := miniredis.NewMiniRedis()
 		m.ClockTTL(true)
 		must(t, m.StartTLS(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}))
@@ -56,12 +31,12 @@ func TestSecure(t *testing.T) {
 	})
 	t.Run("real", func(t *testing.T) {
 		r := startReal(t, "REDIS_KIND=redis8", "SERVICES_SECURE=redis") // Valkey's package has no TLS
-		if r.said["REDIS_TLS_ADDR"] == "" {
+		if r.Said("REDIS_TLS_ADDR") == "" {
 			t.Skip("this server has no TLS")
 		}
 		secure(t, redis.Config{
-			Addr: r.said["REDIS_TLS_ADDR"], Username: "skalds", Password: r.said["REDIS_PASSWORD"], TLS: true, CAFile: r.said["SERVICES_CA"],
-		}, r.said["REDIS_ADDR"])
+			Addr: r.Said("REDIS_TLS_ADDR"), Username: "skalds", Password: r.Said("REDIS_PASSWORD"), TLS: true, CAFile: r.Said("SERVICES_CA"),
+		}, r.Said("REDIS_ADDR"))
 	})
 }
 
@@ -76,7 +51,7 @@ func secure(t *testing.T, good redis.Config, withoutTLS string) {
 		"password":                  {func(c *redis.Config) { c.Password = "wrong" }, "check REDIS_USERNAME and REDIS_PASSWORD"},
 		"user":                      {func(c *redis.Config) { c.Username = "nobody" }, "check REDIS_USERNAME and REDIS_PASSWORD"},
 		"no password":               {func(c *redis.Config) { c.Username, c.Password = "", "" }, "set REDIS_PASSWORD"},
-		"unknown authority":         {func(c *redis.Config) { _, c.CAFile = authority(t) }, "shows a certificate that cannot be trusted"},
+		"unknown authority":         {func(c *redis.Config) { _, c.CAFile = testservices.Authority(t) }, "shows a certificate that cannot be trusted"},
 		"system's":                  {func(c *redis.Config) { c.CAFile = "" }, "shows a certificate that cannot be trusted"},
 		"no file":                   {func(c *redis.Config) { c.CAFile = "/nowhere/ca.pem" }, "/nowhere/ca.pem: no such file"},
 		"no TLS":                    {func(c *redis.Config) { c.TLS, c.CAFile = false, "" }, "wants no TLS on that port"},
@@ -108,8 +83,8 @@ func secure(t *testing.T, good redis.Config, withoutTLS string) {
 
 // TestNewAuthority has a server that gets a certificate of another authority, and a file that follows: nothing is started again.
 func TestNewAuthority(t *testing.T) {
-	cert, ca := authority(t)
-	newCert, newCA := authority(t)
+	cert, ca := testservices.Authority(t)
+	newCert, newCA := testservices.Authority(t)
 	serve := func(addr string, cert tls.Certificate) *miniredis.Miniredis {
 		m := miniredis.NewMiniRedis()
 		must(t, m.StartAddrTLS(addr, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}))
