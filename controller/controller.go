@@ -98,6 +98,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 		cfg: cfg, store: fenced, bus: bus, beats: beats, cluster: c.cluster, tasks: &deciding, outbox: c.outbox, clock: clock,
 		log: log.Named("monitor"), leads: leads, busHeard: c.leadership.hears, look: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
+	open.takesBack = c.watch.takesBack
 	c.nodes = &NodeService{store: store, cluster: c.cluster, tasks: c.tasks, log: log.Named("nodes")}
 	c.events = newEvents(bus, c.hearing.change, c.hearing.missed, log.Named("events"))
 	c.leader = leader{

@@ -204,11 +204,16 @@ func drain(t *skalds.Task) bool {
 // nodeLost takes a task back from a node that has gone silent. Tasks of mode keep stay: they go on there; so do those of its own
 // workers file, which nobody else runs.
 func nodeLost(t *skalds.Task, why string, now int64) bool {
-	if !t.LifecycleStatus.OnNode() || t.Executor == "" || t.OnDisconnect == skalds.OnDisconnectKeep || t.Mode == skalds.ModeActive {
+	if !movesWhenLost(t) {
 		return false
 	}
 	takenFromNode(t, lossOf(t.Executor, why), now)
 	return true
+}
+
+// movesWhenLost reports whether a task is taken from its node when that is lost.
+func movesWhenLost(t *skalds.Task) bool {
+	return t.LifecycleStatus.OnNode() && t.Executor != "" && t.OnDisconnect != skalds.OnDisconnectKeep && t.Mode != skalds.ModeActive
 }
 
 // lossOf explains that a node was lost.

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,9 +34,10 @@ type nodeWatch struct {
 
 	reading, judging pulse
 
-	mu       sync.Mutex // guards both
+	mu       sync.Mutex // guards all below but wake
 	wasBlind string
 	gone     []lostNode // whose tasks are still to be taken back
+	taken    []lostNode // whose tasks are being taken back
 	wake     chan struct{}
 }
 
@@ -67,7 +69,7 @@ func (w *nodeWatch) Run(ctx context.Context) error {
 // Judge declares nodes lost, asks for hellos and moves the tasks of draining nodes until ctx ends, as the leader does once it has applied what was reported before.
 func (w *nodeWatch) Judge(ctx context.Context) error {
 	w.mu.Lock()
-	w.gone = nil // of an earlier term: what was not taken back then has a lease again
+	w.gone, w.taken = nil, nil // of an earlier term: what was not taken back then has a lease again
 	w.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { w.clear(ctx) })
@@ -251,7 +253,7 @@ func (w *nodeWatch) clear(ctx context.Context) {
 func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 	w.mu.Lock()
 	list := w.gone
-	w.gone = nil
+	w.gone, w.taken = nil, list
 	w.mu.Unlock()
 	var left []lostNode
 	for _, n := range list {
@@ -270,8 +272,16 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 	*failing = len(left) > 0
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.gone = append(left, w.gone...)
+	w.gone, w.taken = append(left, w.gone...), nil
 	return len(w.gone) > 0
+}
+
+// takesBack reports whether the tasks of a lost node are still to be taken back, or are just being.
+func (w *nodeWatch) takesBack(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	is := func(n lostNode) bool { return n.id == id }
+	return slices.ContainsFunc(w.gone, is) || slices.ContainsFunc(w.taken, is)
 }
 
 // saveLost stores that a node is lost, unless it has come back meanwhile.

@@ -28,6 +28,7 @@ type unanswered struct {
 	clock      Clock
 	first      time.Duration
 	generation func() int64
+	takesBack  func(nodeID string) bool // the tasks of a lost node are being taken back
 	log        hclog.Logger
 
 	mu   sync.Mutex // guards sent
@@ -174,6 +175,9 @@ func (u *unanswered) again(ctx context.Context, id string) {
 		return
 	}
 	if !u.cluster.isAlive(t.Executor) {
+		if movesWhenLost(t) && !u.takesBack(t.Executor) {
+			u.cluster.expect(t.Executor, u.clock.Now()) // stored late, when all else had been taken back: no hello may ever come
+		}
 		return // its next hello is answered with everything
 	}
 	u.log.Debug("command sent again", "task_id", id, "node_id", t.Executor, "epoch", t.Epoch, "desired_revision", t.DesiredRevision)
