@@ -77,8 +77,8 @@ func (d *dispatcher) Run(ctx context.Context) error {
 			continue
 		case <-d.wake:
 		}
-		for d.round(ctx) && ctx.Err() == nil {
-			d.pulse.beat()
+		if d.round(ctx) {
+			d.created() // the next round comes after what else is due: as long as tasks keep coming there is one
 		}
 	}
 }
