@@ -67,11 +67,20 @@ func alive(s skalds.State) bool {
 	return s == skalds.Assigning || s == skalds.Running || s == skalds.Paused
 }
 
+// takeProgress keeps how far a task has come. An attempt that has not said anything yet begins anew; else a report without
+// progress says nothing of it.
+func takeProgress(t *skalds.Task, r *skalds.Report) {
+	if r.Progress != (skalds.Progress{}) && r.Attempt >= t.Attempt || r.Attempt > t.Attempt {
+		t.Progress = r.Progress
+	}
+}
+
 // completeFinal adds to the records of a task that has ended; its state is frozen.
 func completeFinal(t *skalds.Task, r *skalds.Report) {
 	if r.State.Final() || r.State == skalds.Created || r.State == "" {
 		t.AckedRevision = t.DesiredRevision // the process is gone
 	}
+	takeProgress(t, r) // a cancelled task goes on until its node hears of it
 	if r.Exit != nil {
 		e := *r.Exit
 		t.LastExit = &e
@@ -112,6 +121,7 @@ func takeState(t *skalds.Task, from origin, r *skalds.Report, now int64) {
 		return
 	}
 	t.Phase, t.NextAttemptAt = r.Phase, r.NextAttemptAt
+	takeProgress(t, r)
 	t.Attempt = max(t.Attempt, r.Attempt)
 	t.BudgetUsed = max(t.BudgetUsed, r.BudgetUsed)
 	t.RowFailures = r.RowFailures
@@ -123,9 +133,6 @@ func takeState(t *skalds.Task, from origin, r *skalds.Report, now int64) {
 	t.PID, t.StartedAt = r.PID, max(t.StartedAt, r.StartedAt)
 	if r.WorkerVersion != "" {
 		t.WorkerVersion = r.WorkerVersion
-	}
-	if r.Progress != (skalds.Progress{}) {
-		t.Progress = r.Progress
 	}
 	if r.Error != "" || r.State == skalds.Running || r.State == skalds.Paused {
 		t.Error = r.Error // a report of a living task says all that is wrong with it now: nothing, where the error is over

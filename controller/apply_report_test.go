@@ -101,6 +101,14 @@ func TestWhatReportsDo(t *testing.T) {
 			return t.LifecycleStatus == skalds.Cancelled && t.AckedRevision == 3 && t.LastExit.Kind == skalds.ExitCancelled && t.EndedAt == now-500
 		}},
 		{"cancelled, though it finished first", taskIn(skalds.Cancelled, gone), skalds.Report{State: skalds.Finished}, func(t *skalds.Task) bool { return t.LifecycleStatus == skalds.Cancelled && t.AckedRevision == 3 }},
+		{"finished, and how far", taskIn(skalds.Running, begun), skalds.Report{State: skalds.Finished, Attempt: 1, Progress: skalds.Progress{Percent: 100, Units: 1500, Unit: "frames"}}, func(t *skalds.Task) bool {
+			return t.Progress == skalds.Progress{Percent: 100, Units: 1500, Unit: "frames"}
+		}},
+		{"finished without a word of progress", taskIn(skalds.Running, begun), skalds.Report{State: skalds.Finished, Attempt: 1}, func(t *skalds.Task) bool { return t.Progress.Percent == 0.3 }},
+		{"a second attempt begins", taskIn(skalds.Running, begun), skalds.Report{State: skalds.Running, Attempt: 2}, func(t *skalds.Task) bool { return t.Progress == skalds.Progress{} }},
+		{"cancelled, and how far it came", taskIn(skalds.Cancelled, gone, begun), skalds.Report{State: skalds.Cancelled, Attempt: 1, Progress: skalds.Progress{Percent: 40}}, func(t *skalds.Task) bool {
+			return t.LifecycleStatus == skalds.Cancelled && t.Progress.Percent == 40
+		}},
 	} {
 		r := tt.r
 		r.Epoch, r.Seq = 5, 11
@@ -114,6 +122,10 @@ func TestWhatReportsDo(t *testing.T) {
 			t.Errorf("%s: applied twice", tt.name)
 		}
 	}
+}
+
+func begun(t *skalds.Task) {
+	t.Attempt, t.Progress = 1, skalds.Progress{Percent: 0.3, Units: 5, Unit: "frames"}
 }
 
 func TestOutcomes(t *testing.T) {

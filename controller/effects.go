@@ -35,7 +35,8 @@ func effectsOf(before, after *skalds.Task) effects {
 	e.Publish = before.LifecycleStatus != after.LifecycleStatus || before.Phase != after.Phase || before.Executor != after.Executor ||
 		before.Epoch != after.Epoch || before.Attempt != after.Attempt || before.Desired != after.Desired ||
 		before.Error != after.Error || before.Exception != after.Exception || before.Quarantined != after.Quarantined ||
-		string(before.Attachments) != string(after.Attachments) || string(before.Result) != string(after.Result) || len(before.Stages) != len(after.Stages)
+		string(before.Attachments) != string(after.Attachments) || string(before.Result) != string(after.Result) || len(before.Stages) != len(after.Stages) ||
+		after.LifecycleStatus.Final() && before.Progress != after.Progress
 	return e
 }
 

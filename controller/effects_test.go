@@ -26,6 +26,7 @@ func TestEffects(t *testing.T) {
 		{"created", nil, func(t *skalds.Task) { *t = *taskIn(skalds.Created) }, "queue publish"},
 		{"handed out", taskIn(skalds.Created), func(t *skalds.Task) { handOut(t, "n1") }, "command hold unqueue publish"},
 		{"running", taskIn(skalds.Assigning, resuming), func(t *skalds.Task) { t.LifecycleStatus, t.AckedRevision = skalds.Running, 3 }, "publish"},
+		{"how far a cancelled task came", taskIn(skalds.Cancelled), func(t *skalds.Task) { t.Progress.Percent = 40 }, "publish"},
 		{"progress of no consequence", taskIn(skalds.Running), func(t *skalds.Task) { t.AppliedSeq++ }, ""},
 		{"it needs more memory where it is", taskIn(skalds.Running), raised, "hold"},
 		{"updated", taskIn(skalds.Running), func(t *skalds.Task) { _ = updateAttachments(t, json.RawMessage(`{}`)) }, "command publish"},

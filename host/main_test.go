@@ -178,6 +178,18 @@ func (scripted) Main(ctx context.Context, t *sdk.Task[script]) error {
 				return err
 			}
 		}
+	case "count": // to its end at once, and stays unless the text says otherwise
+		t.AddUnits("frames", 1)
+		if err := t.Sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+		t.AddUnits("frames", 1499)
+		t.Progress(100)
+		if a.Text == "finish" {
+			return nil
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
 	case "become": // another program, in the same process, which speaks no RPC
 		return syscall.Exec("/bin/sh", []string{"sh", "-c", a.Text}, os.Environ())
 	case "leave": // quietly

@@ -78,6 +78,9 @@ func (r *reporter) mergeQueued(rep skalds.Report) skalds.Report {
 		}
 		if rep.State == "" {
 			merged := *old
+			if rep.Progress != (skalds.Progress{}) {
+				merged.Progress = rep.Progress
+			}
 			merged.Seq, merged.At, merged.Ack, merged.Reason, merged.DesiredRevision = rep.Seq, rep.At, rep.Ack, rep.Reason, rep.DesiredRevision
 			rep = merged
 		} else if rep.Ack == "" && old.DesiredRevision == rep.DesiredRevision {

@@ -70,6 +70,7 @@ func (r *taskRunner) attemptEnded(m attemptEnded) {
 	a, exit := m.attempt, m.exit
 	stopping, healthy := r.stopping, r.deadline.healthy(r.deps.now())
 	r.cancel(nil)
+	r.progress, _, _ = a.live()
 	r.attempt, r.stopping, r.busy = nil, nil, ""
 	r.resolved, r.live, r.inMain, r.frozen = false, false, false, false
 	if stopping != nil && exit.Kind != skalds.ExitCompleted {

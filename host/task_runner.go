@@ -95,7 +95,8 @@ type taskRunner struct {
 	waiting  string    // why nothing is started
 	unlucky  int       // starts in a row that this node could not make
 	lastExit *skalds.Exit
-	state    skalds.State // as last reported
+	progress skalds.Progress // of the last attempt, when it ended
+	state    skalds.State    // as last reported
 	finished bool
 	base     context.Context // of everything that run starts
 	wg       sync.WaitGroup
@@ -290,6 +291,7 @@ func (r *taskRunner) take(cmd skalds.Command) {
 	}
 	if fresh {
 		r.number, r.applied, r.backoff, r.waiting, r.unlucky = 0, 0, time.Time{}, "", 0
+		r.progress = skalds.Progress{}
 		r.restart = restartFrom(&cmd)
 	}
 	if cmd.Desired == skalds.DesiredGone {

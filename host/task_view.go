@@ -9,6 +9,7 @@ func (r *taskRunner) report(rep skalds.Report) {
 	rep.TaskID, rep.Epoch, rep.DesiredRevision = r.taskID, r.cmd.Epoch, r.cmd.DesiredRevision
 	rep.Attempt, rep.BudgetUsed, rep.RowFailures = r.number, r.restart.BudgetUsed, r.restart.Row
 	rep.MemoryFailures, rep.MemoryLimit = r.restart.MemoryFailures, r.restart.MemoryLimit
+	rep.Progress = r.progress // the process is dead when its end is told
 	if a := r.attempt; a != nil {
 		p, _, trouble := a.live()
 		rep.Progress = p
