@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -51,24 +52,35 @@ func rootCause(err error) error {
 
 func parseDocument(path string, text []byte) (*document, error) {
 	d := &document{path: path, text: text}
-	var tree, second yaml.Node
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	switch err := dec.Decode(&tree); {
+	tree, second, err := parseTree(text)
+	switch {
 	case errors.Is(err, io.EOF):
 		return d, nil
 	case err != nil:
 		return nil, d.syntax(err)
-	}
-	switch err := dec.Decode(&second); {
-	case err == nil:
-		return nil, d.fault(&second, "", "a second document begins here: keep everything in one, without ---")
-	case !errors.Is(err, io.EOF):
-		return nil, d.syntax(err)
+	case second != nil:
+		return nil, d.fault(second, "", "a second document begins here: keep everything in one, without ---")
 	}
 	if tree.Kind == yaml.DocumentNode && len(tree.Content) == 1 && tree.Content[0].ShortTag() != "!!null" {
-		d.tree = &tree
+		d.tree = tree
 	}
 	return d, nil
+}
+
+// parseTree is the first document of a text, and the second one where there is one; io.EOF where there is none.
+func parseTree(text []byte) (tree, second *yaml.Node, err error) {
+	tree, second = &yaml.Node{}, &yaml.Node{}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(tree); err != nil {
+		return nil, nil, err
+	}
+	switch err := dec.Decode(second); {
+	case errors.Is(err, io.EOF):
+		return tree, nil, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	return tree, second, nil
 }
 
 // root is the value of the whole document; nil where the file says nothing.
@@ -83,29 +95,55 @@ func (d *document) fault(n *yaml.Node, field, format string, args ...any) error 
 	return &Fault{Path: d.path, Line: n.Line, Column: n.Column, Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-var syntaxLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+var syntaxLine = regexp.MustCompile(`^(?:line (\d+): )?(.*)$`)
 
-// syntax gives a parser's error a place. The parser names the line only: the column is that of a tab in the indentation,
+// syntaxFault takes a parser's error apart; the line is 0 where it names none.
+func syntaxFault(err error) (line int, message string) {
+	m := syntaxLine.FindStringSubmatch(strings.TrimPrefix(err.Error(), "yaml: "))
+	if m == nil {
+		return 0, err.Error()
+	}
+	line, _ = strconv.Atoi(m[1])
+	return line, m[2]
+}
+
+// syntax gives a parser's error a place. The parser names none, or the line where what the fault is in begins, which may be that of
+// TaskWorkers; so the first line is looked for with which the text has the fault. The column is that of a tab in the indentation,
 // which is the likeliest fault, or of the first character.
 func (d *document) syntax(err error) error {
-	m := syntaxLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		return &Fault{Path: d.path, Line: 1, Column: 1, Message: "this is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
+	named, message := syntaxFault(err)
+	lines := bytes.SplitAfter(d.text, []byte("\n"))
+	line := min(max(named, 1), len(lines))
+	if len(d.text) <= maxSearchedBytes {
+		line = firstFaulty(d.text, lines, message)
 	}
-	line, convErr := strconv.Atoi(m[1])
-	if convErr != nil {
-		line = 1
-	}
-	column, message := 1, m[2]
-	lines := bytes.Split(d.text, []byte("\n"))
-	if line >= 1 && line <= len(lines) {
-		text := lines[line-1]
-		column = len(text) - len(bytes.TrimLeft(text, " \t\r")) + 1
-		if tab := bytes.IndexByte(text[:column-1], '\t'); tab >= 0 {
-			column, message = tab+1, message+" (a tab stands in the indentation: use spaces)"
-		}
+	text := lines[line-1]
+	column := len(text) - len(bytes.TrimLeft(text, " \t\r")) + 1
+	if tab := bytes.IndexByte(text[:column-1], '\t'); tab >= 0 {
+		column, message = tab+1, message+" (a tab stands in the indentation: use spaces)"
 	}
 	return &Fault{Path: d.path, Line: line, Column: column, Message: "this is no YAML: " + message}
+}
+
+// maxSearchedBytes bounds the texts that are parsed again to find the line of a fault.
+const maxSearchedBytes = 1 << 20
+
+// firstFaulty is the first line, from 1, with which a text has a fault: all that ends later has it as well.
+func firstFaulty(text []byte, lines [][]byte, message string) int {
+	ends := make([]int, len(lines))
+	end := 0
+	for i, l := range lines {
+		end += len(l)
+		ends[i] = end
+	}
+	return 1 + sort.Search(len(lines)-1, func(i int) bool {
+		_, _, err := parseTree(text[:ends[i]])
+		if err == nil || errors.Is(err, io.EOF) {
+			return false
+		}
+		_, same := syntaxFault(err)
+		return same == message
+	})
 }
 
 // resolved follows aliases.

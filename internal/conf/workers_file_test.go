@@ -132,14 +132,20 @@ func TestLoadWorkersForms(t *testing.T) {
 
 func TestLoadWorkersRefusesAFileAsAWhole(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"syntax":         {"TaskWorkers:\n  a:\n    className: [X\n  b: 1\n", "workers.yml:"},
-		"tab":            {"TaskWorkers:\n  a:\n\t\tclassName: X\n", "workers.yml:3:1: this is no YAML"},
-		"typo":           {"TaskWorker:\n  a: {className: X}\n", "workers.yml:1:1: unknown key TaskWorker: did you mean TaskWorkers?"},
-		"text":           {"hello\n", "begins with TaskWorkers"},
-		"scalar":         {"TaskWorkers: 3\n", "workers.yml:1:14: TaskWorkers: must hold tasks"},
-		"two documents":  {"TaskWorkers: {}\n---\nTaskWorkers: {}\n", "a second document"},
-		"twice":          {"TaskWorkers: {}\nTaskWorkers: {}\n", "workers.yml:2:1: TaskWorkers is there twice"},
-		"unknown anchor": {"TaskWorkers: *nobody\n", "nobody"},
+		"syntax":                       {"TaskWorkers:\n  a:\n    className: [X\n  b: 1\n", "workers.yml:"},
+		"indent of three":              {"TaskWorkers:\n  a:\n    className: X\n   bad: 1\n  b:\n    className: Y\n", "workers.yml:4:4: this is no YAML: did not find expected key"},
+		"indent of one":                {"# c\n\nTaskWorkers:\n  a:\n    className: X\n bad: 1\n", "workers.yml:6:2: this is no YAML: did not find expected key"},
+		"list and key":                 {"TaskWorkers:\n  - id: a\n  className: X\n", "workers.yml:3:3: this is no YAML: did not find expected '-' indicator"},
+		"open quote":                   {"TaskWorkers:\n  a:\n    className: 'X\n  b:\n    className: Y\n", "workers.yml:3:5: this is no YAML: found unexpected end of stream"},
+		"no such anchor":               {"TaskWorkers:\n  a:\n    className: *x\n  b:\n    className: Y\n", "workers.yml:3:5: this is no YAML: unknown anchor 'x' referenced"},
+		"fault of the second document": {"TaskWorkers: {}\n---\na: 1\nb: @\n", "workers.yml:4:1: this is no YAML"},
+		"tab":                          {"TaskWorkers:\n  a:\n\t\tclassName: X\n", "workers.yml:3:1: this is no YAML"},
+		"typo":                         {"TaskWorker:\n  a: {className: X}\n", "workers.yml:1:1: unknown key TaskWorker: did you mean TaskWorkers?"},
+		"text":                         {"hello\n", "begins with TaskWorkers"},
+		"scalar":                       {"TaskWorkers: 3\n", "workers.yml:1:14: TaskWorkers: must hold tasks"},
+		"two documents":                {"TaskWorkers: {}\n---\nTaskWorkers: {}\n", "a second document"},
+		"twice":                        {"TaskWorkers: {}\nTaskWorkers: {}\n", "workers.yml:2:1: TaskWorkers is there twice"},
+		"unknown anchor":               {"TaskWorkers: *nobody\n", "nobody"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := conf.LoadWorkers(write(t, c.text))
