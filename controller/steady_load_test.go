@@ -79,7 +79,7 @@ func (s *measuredStore) SaveNode(ctx context.Context, n skalds.Node) error {
 	return s.Store.SaveNode(ctx, n)
 }
 
-func (s *measuredStore) PutOutcome(ctx context.Context, o skalds.Outcome) error {
+func (s *measuredStore) PutOutcome(ctx context.Context, o ...skalds.Outcome) error {
 	time.Sleep(s.takes)
-	return s.Store.PutOutcome(ctx, o)
+	return s.Store.PutOutcome(ctx, o...)
 }
