@@ -1,6 +1,7 @@
 # `make` alone lists the targets. Needs GNU make, git and Go; what else a target needs it builds into .tools or asks for.
 
 SHELL := bash
+comma := ,
 .DEFAULT_GOAL := help
 
 LISTEN   ?= 127.0.0.1:8000
@@ -122,6 +123,12 @@ chaos: needs ## kill, freeze and cut off parts of a cluster at random while task
 outages: needs ## take each service away in each way, and measure; OUTAGE_DURATION=30s OUTAGE_BACKLOG=1000 CHAOS_SERVICES=real|embedded
 	CHAOS_SERVICES=$(or $(CHAOS_SERVICES),real) OUTAGE_DURATION=$(or $(OUTAGE_DURATION),30s) OUTAGE_BACKLOG=$(or $(OUTAGE_BACKLOG),1000) \
 	  go test -count=1 -v -timeout 1h -run '^TestOutages$$' ./internal/chaos
+
+.PHONY: scale
+scale: needs ## measure a controller with 100 to 1,000 pretended nodes over real Kafka and Redis; SCALE_NODES=100,250 SCALE_SECONDS=30
+	SCALE_NODES=$(or $(SCALE_NODES),100$(comma)250$(comma)500$(comma)1000) SKALDS_TEST_SERVICES=$(CURDIR)/scripts \
+	  SCALE_OUT=$(CURDIR)/docs/scale.json SCALE_PLOT=$(CURDIR)/docs/scale.svg \
+	  go test -count=1 -v -timeout 1h -run '^TestGrowth$$' ./internal/scale
 
 .PHONY: bench
 bench: needs ## measure the promises in numbers, print a table and write bench.json; BENCH_FLAGS=-short

@@ -177,7 +177,7 @@ var drivers = []string{
 
 // testCode are packages for tests that are no tests themselves.
 var testCode = []string{
-	"internal/testlog", "internal/porttest", "internal/testservices", "internal/faultproxy", "internal/history", "internal/chaos/...", "controller/controllertest", "plugins/pluginstest", "plugin-sdk/sdktest",
+	"internal/testlog", "internal/porttest", "internal/testservices", "internal/faultproxy", "internal/history", "internal/chaos/...", "internal/scale", "controller/controllertest", "plugins/pluginstest", "plugin-sdk/sdktest",
 }
 
 // inputAndOutput are the parts of the standard library that reach outside the program, or tell one run from another.

@@ -19,8 +19,8 @@ func TestLightNodes(t *testing.T) {
 	}
 }
 
-// TestGrowth measures the sizes that SCALE_NODES names, each with a cluster of its own, over real services from SCALE_PORT on. It writes
-// the figures to SCALE_OUT, as JSON, and a plot to SCALE_PLOT. SCALE_SECONDS is how long to look at each state, default 30.
+// TestGrowth measures the sizes that SCALE_NODES names, each with a cluster of its own, over real services. It writes the figures
+// to SCALE_OUT, as JSON, and a plot to SCALE_PLOT. SCALE_SECONDS is how long to look at each state, default 30.
 func TestGrowth(t *testing.T) {
 	sizes := os.Getenv("SCALE_NODES")
 	if sizes == "" {
@@ -29,14 +29,14 @@ func TestGrowth(t *testing.T) {
 	p := plan{tasksEach: 10, look: time.Duration(number(t, "SCALE_SECONDS", 30)) * time.Second}
 	p.pour = p.look
 	var all []figures
-	for i, size := range strings.Split(sizes, ",") {
+	for _, size := range strings.Split(sizes, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(size))
 		if err != nil || n < 1 {
 			t.Fatalf("SCALE_NODES: %q is no number of nodes", size)
 		}
 		p.nodes = n
 		t.Run(size, func(t *testing.T) {
-			all = append(all, measure(t, realServices(t, number(t, "SCALE_PORT", 27400)+20*i), p))
+			all = append(all, measure(t, realServices(t), p))
 			b, _ := json.Marshal(all[len(all)-1])
 			t.Logf("%s", b)
 		})

@@ -5,7 +5,6 @@ package scale
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,11 +14,11 @@ import (
 	"github.com/skalds-go/skalds/internal/kafka"
 	"github.com/skalds-go/skalds/internal/redis"
 	"github.com/skalds-go/skalds/internal/testlog"
+	"github.com/skalds-go/skalds/internal/testservices"
 )
 
 // services are Kafka and Redis, and how a program is told of them.
 type services struct {
-	kind  string
 	kafka kafka.Config
 	redis redis.Config
 	env   []string
@@ -43,7 +42,6 @@ func embeddedServices(t testing.TB) services {
 	})
 	j := s.Join()
 	return services{
-		kind:  "embedded",
 		kafka: kafka.Config{Brokers: j.KafkaBrokers, User: j.KafkaUser, Password: j.KafkaPassword},
 		redis: redis.Config{Addr: j.RedisAddr, Password: j.RedisPassword},
 		env: []string{
@@ -53,33 +51,13 @@ func embeddedServices(t testing.TB) services {
 	}
 }
 
-// realServices are started by scripts/start-services.sh from port on, and stopped with the test.
-func realServices(t testing.TB, port int) services {
+// realServices are started for the test and stopped with it.
+func realServices(t testing.TB) services {
 	t.Helper()
-	run := filepath.Join(t.TempDir(), "services")
-	script := func(args ...string) string {
-		c := exec.Command(args[0], args[1:]...)
-		c.Dir = "../../scripts"
-		c.Env = append(os.Environ(), "SERVICES_RUN="+run, "KAFKA_PORT="+strconv.Itoa(port), "REDIS_PORT="+strconv.Itoa(port+4))
-		c.Stderr = os.Stderr
-		out, err := c.Output()
-		if err != nil {
-			t.Errorf("%v: %v", args, err)
-		}
-		return string(out)
-	}
-	t.Cleanup(func() { script("./stop-services.sh", "--wipe") })
-	addresses := map[string]string{}
-	for line := range strings.Lines(script("./start-services.sh", "kafka", "redis")) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		addresses[name] = value
-	}
-	brokers, addr := addresses["KAFKA_BROKERS"], addresses["REDIS_ADDR"]
-	if brokers == "" || addr == "" {
-		t.Fatal("the services did not start")
-	}
+	port := testservices.FreePorts(t, 5) // Kafka has three
+	s := testservices.Start(t, []string{"kafka", "redis"}, "KAFKA_PORT="+strconv.Itoa(port), "REDIS_PORT="+strconv.Itoa(port+3))
+	brokers, addr := s.Said("KAFKA_BROKERS"), s.Said("REDIS_ADDR")
 	return services{
-		kind:  "real",
 		kafka: kafka.Config{Brokers: strings.Split(brokers, ",")}, redis: redis.Config{Addr: addr},
 		env: []string{"KAFKA_HOST=" + brokers, "REDIS_HOST=" + addr},
 	}
