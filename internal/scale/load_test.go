@@ -19,16 +19,17 @@ const clients = 64
 
 // dispatched is what became of some tasks: from the request that creates one until its node has begun it.
 type dispatched struct {
-	took []time.Duration // sorted
-	span time.Duration   // from the first request until the last has begun
+	took     []time.Duration // sorted
+	answered []time.Duration // of it: until the request was answered; sorted
+	span     time.Duration   // from the first request until the last has begun
 }
 
 // quantile is that of q hundredths, in milliseconds.
-func (d dispatched) quantile(q int) float64 {
-	if len(d.took) == 0 {
+func quantile(sorted []time.Duration, q int) float64 {
+	if len(sorted) == 0 {
 		return 0
 	}
-	return d.took[min(len(d.took)-1, len(d.took)*q/100)].Seconds() * 1000
+	return sorted[min(len(sorted)-1, len(sorted)*q/100)].Seconds() * 1000
 }
 
 // load creates tasks.
@@ -45,16 +46,17 @@ func (l *load) id(class string) string {
 	return fmt.Sprintf("%s-%06d", class, l.n)
 }
 
-func (l *load) create(ctx context.Context, id, class string) (time.Duration, error) {
+func (l *load) create(ctx context.Context, id, class string) (answered, took time.Duration, err error) {
 	begun := time.Now()
-	_, err := l.c.CreateTask(ctx, api.CreateTask{
+	_, err = l.c.CreateTask(ctx, api.CreateTask{
 		ID: id, ClassName: class, Resources: skalds.Resources{CPUCores: 0.2, MemoryBytes: 200 << 20},
 	}, "")
 	if err != nil {
-		return 0, fmt.Errorf("create %s: %w", id, err)
+		return 0, 0, fmt.Errorf("create %s: %w", id, err)
 	}
+	answered = time.Since(begun)
 	at, err := l.f.began(ctx, id)
-	return at.Sub(begun), err
+	return answered, at.Sub(begun), err
 }
 
 // fill creates lasting tasks by so many clients, each of which creates the next one when the last one has begun.
@@ -104,19 +106,20 @@ func (l *load) all(run func(one func(id, class string))) dispatched {
 	var failed []error
 	begun := time.Now()
 	run(func(id, class string) {
-		took, err := l.create(ctx, id, class)
+		answered, took, err := l.create(ctx, id, class)
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
 			failed = append(failed, err)
 			return
 		}
-		d.took = append(d.took, took)
+		d.took, d.answered = append(d.took, took), append(d.answered, answered)
 	})
 	d.span = time.Since(begun)
 	if len(failed) > 0 {
 		l.t.Errorf("%d tasks failed, the first: %v", len(failed), failed[0])
 	}
 	slices.Sort(d.took)
+	slices.Sort(d.answered)
 	return d
 }
