@@ -34,16 +34,30 @@ func (l *lab) createInCluster(ctx context.Context, storeIsFile bool) (out []valu
 }
 
 // tasksPerSecondCluster is tasksPerSecond through services, as a number and as the same ratio.
-func tasksPerSecondCluster(ctx context.Context, l *lab) (out []value, err error) {
-	why, err := l.withCluster(ctx, false, func(c *cluster) error {
+func tasksPerSecondCluster(ctx context.Context, l *lab) ([]value, error) {
+	return l.batchesInCluster(ctx, false)
+}
+
+// tasksPerSecondClusterSQLite is the same with the controller's store in a file.
+func tasksPerSecondClusterSQLite(ctx context.Context, l *lab) ([]value, error) {
+	return l.batchesInCluster(ctx, true)
+}
+
+func (l *lab) batchesInCluster(ctx context.Context, storeIsFile bool) (out []value, err error) {
+	why, err := l.withCluster(ctx, storeIsFile, func(c *cluster) error {
 		p, err := c.controller(ctx)
 		if err != nil {
 			return err
 		}
 		ours, bare, n, err := l.batches(ctx, &p.site)
-		perSecond := value{value: float64(n) / ours.Seconds(), n: n}
-		out = []value{perSecond, {value: float64(bare) / float64(ours), reference: bare / time.Duration(max(n, 1)), n: n}}
-		return err
+		if err != nil {
+			return err
+		}
+		out = []value{
+			{value: float64(n) / ours.Seconds(), n: n},
+			{value: float64(bare) / float64(ours), reference: bare / time.Duration(n), n: n},
+		}
+		return nil
 	})
 	if why != "" {
 		return []value{{leftOut: why}, {leftOut: why}}, nil

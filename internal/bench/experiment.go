@@ -49,6 +49,7 @@ func experiments() []experiment {
 		{[]promise{{key: "create_to_main_cluster_ratio", unbound: true}}, createToMainCluster},
 		{[]promise{{key: "create_to_main_cluster_sqlite_ratio", unbound: true}}, createToMainClusterSQLite},
 		{[]promise{{key: "tasks_per_second_cluster", unbound: true}, {key: "tasks_per_second_cluster_ratio", unbound: true}}, tasksPerSecondCluster},
+		{[]promise{{key: "tasks_per_second_cluster_sqlite", unbound: true}, {key: "tasks_per_second_cluster_sqlite_ratio", unbound: true}}, tasksPerSecondClusterSQLite},
 		{[]promise{{key: "takeover_s", bound: 3}}, leaderKilled},
 		{[]promise{{key: "takeover_stop_ms", bound: 200}, {key: "takeover_stop_to_main_ms", unbound: true}}, leaderStopped},
 	}

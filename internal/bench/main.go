@@ -116,12 +116,12 @@ func measureAll(ctx context.Context, chosen []experiment, short bool, out, errOu
 		values, err := e.measure(ctx, l)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", e.promises[0].key, err))
-			fmt.Fprintf(out, "%-32s could not be measured\n", e.promises[0].key)
+			fmt.Fprintf(out, "%-38s could not be measured\n", e.promises[0].key)
 			continue
 		}
 		for i, p := range e.promises {
 			if why := values[i].leftOut; why != "" {
-				fmt.Fprintf(out, "%-32s left out: %s\n", p.key, why)
+				fmt.Fprintf(out, "%-38s left out: %s\n", p.key, why)
 				continue
 			}
 			r := values[i].judge(p)

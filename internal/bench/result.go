@@ -39,7 +39,7 @@ func (v value) judge(p promise) result {
 	return r
 }
 
-const rowFormat = "%-32s %10s %8s %5s %12s %6v %6s\n"
+const rowFormat = "%-38s %10s %8s %5s %12s %6v %6s\n"
 
 func (r result) print(out io.Writer, p promise) {
 	verdict, bound, reference := "ok", fmt.Sprintf("≤ %g", p.bound), "-"

@@ -61,9 +61,8 @@ func (s *site) runBatch(ctx context.Context, round, n int) (time.Duration, error
 	if err := group.Wait(); err != nil {
 		return 0, err
 	}
-	tick := time.NewTicker(50 * time.Millisecond) // counting costs the standalone something
-	defer tick.Stop()
 	for {
+		asked := time.Now()
 		list, err := s.Tasks(ctx, client.ListTasks{PageSize: 1, States: []skalds.State{skalds.Finished}})
 		if err != nil {
 			return 0, err
@@ -74,10 +73,9 @@ func (s *site) runBatch(ctx context.Context, round, n int) (time.Duration, error
 		if time.Since(start) > patience {
 			return 0, fmt.Errorf("%d of %d tasks finished within %s", list.Total, (round+1)*n, patience)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+		// Counting costs those who count: a twentieth at most.
+		if err := pause(ctx, max(50*time.Millisecond, 20*time.Since(asked))); err != nil {
+			return 0, err
 		}
 	}
 }
