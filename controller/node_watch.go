@@ -77,6 +77,7 @@ func (w *nodeWatch) Judge(ctx context.Context) error {
 	wg.Go(func() { moves.Run(ctx) })
 	defer wg.Wait()
 	defer w.judging.end()
+	w.askHellos(w.clock.Now()) // before anybody is judged: no node is given anything before its hello is answered
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
 	for {
@@ -196,6 +197,13 @@ func (w *nodeWatch) judge() {
 	w.sayBlind(blind)
 	for _, id := range lost {
 		w.lost(id, "was not heard for longer than its lease")
+	}
+	w.askHellos(now)
+}
+
+func (w *nodeWatch) askHellos(now time.Time) {
+	if !w.leads() {
+		return
 	}
 	for _, id := range w.cluster.wantsHello(now) {
 		w.outbox.send(id, skalds.NodeMessage{AskHello: true})

@@ -500,3 +500,22 @@ func TestWhatWasNotTakenBackIsInTheNextTerm(t *testing.T) {
 		s.await("it runs elsewhere", func() bool { return b.Runs("t1") })
 	})
 }
+
+// A node gets nothing before the new leader has answered its hello, which that one has to ask for.
+func TestANewLeaderHandsOutAtOnce(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		leader, _ := s.awaitLeader()
+		h := s.startHost(s.host("n1"))
+		h.Behave = forever
+		other := s.other()
+		s.await("all know the class", func() bool { w, err := other.Nodes().Workers(t.Context()); return err == nil && len(w) == 1 })
+		s.end(leader)
+		s.awaitLeader()
+		begun := time.Now()
+		other.create(t, "t1")
+		s.awaitState("t1", skalds.Running)
+		if took := time.Since(begun); took > 50*time.Millisecond {
+			t.Errorf("it runs after %s", took)
+		}
+	})
+}
