@@ -181,8 +181,12 @@ func (a *applier) apply(ctx context.Context, batch []delivery) bool {
 		order, byTask = nil, map[string]*taskWork{}
 		return ok
 	}
-	for _, d := range batch {
+	idle := superseded(batch)
+	for i, d := range batch {
 		m := d.message
+		if idle[i] {
+			continue
+		}
 		id := ""
 		switch {
 		case m.Report != nil:
@@ -216,6 +220,44 @@ func (a *applier) apply(ctx context.Context, batch []delivery) bool {
 		}
 	}
 	return settle()
+}
+
+// superseded finds the hellos after which their node has said another one as a whole: a host says it again until it has an answer, and
+// where that takes long many are waiting, each of which costs a slow store much. The last one says all that the others said.
+func superseded(batch []delivery) map[int]bool {
+	var out map[int]bool
+	type hello struct{ incarnation, number int64 }
+	newest := map[string]hello{}
+	for i := len(batch) - 1; i >= 0; i-- {
+		m := batch[i].message
+		if m.Hello == nil {
+			continue
+		}
+		last, known := newest[m.NodeID]
+		this := hello{m.Incarnation, m.Hello.Number}
+		switch {
+		case known && (this.incarnation < last.incarnation || this.incarnation == last.incarnation && this.number < last.number):
+			if out == nil {
+				out = map[int]bool{}
+			}
+			out[i] = true
+		case !known && (m.Hello.Parts <= 1 || m.Hello.Part == m.Hello.Parts && wholeBefore(batch[:i+1])):
+			newest[m.NodeID] = this
+		}
+	}
+	return out
+}
+
+// wholeBefore reports whether all parts of the hello at the end of a batch are in it.
+func wholeBefore(batch []delivery) bool {
+	last := batch[len(batch)-1].message
+	parts := 0
+	for _, d := range batch {
+		if h := d.message.Hello; h != nil && d.message.NodeID == last.NodeID && d.message.Incarnation == last.Incarnation && h.Number == last.Hello.Number {
+			parts++
+		}
+	}
+	return parts >= last.Hello.Parts
 }
 
 // applyTasks applies the work on several tasks side by side, then acknowledges.
