@@ -25,8 +25,11 @@ wanted=("$@")
 need() { command -v "$1" >/dev/null || { note "$1 is missing: it is needed for $2"; exit 1; }; }
 is_secure() { [[ " ${SERVICES_SECURE:-} " == *" $1 "* ]]; }
 
-# place NEW FOLDER: puts what was fetched where it belongs; another one may have been quicker.
-place() { mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"; }
+# place NEW FOLDER: puts what was fetched where it belongs; another one may have been quicker. What is there and not complete goes.
+place() {
+  [[ -e $2/.complete ]] || rm -rf "$2"
+  mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"
+}
 
 # port_of INSTANCE
 port_of() {

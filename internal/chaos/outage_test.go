@@ -9,10 +9,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,25 +22,28 @@ import (
 	"github.com/skalds-go/skalds/internal/history"
 )
 
-// Bounds of an outage. What is promised is a fifth of the first two: the machine may do ten other things.
+// Bounds of an outage. What is promised is a fifth of the first three: the machine may do ten other things.
 const (
 	convergeWithin = 5 * 10 * time.Second
 	answerWithin   = 5 * 5 * time.Second
+	namedWithin    = 5 * 3 * time.Second
 	oneTrip        = 100 * time.Millisecond // a slow way: a question and its answer take twice that
 	cutAfter       = 1500                   // bytes
 )
 
-// outages are how a service can be away.
+// outages are how a service can be away. Where it is gone, all that depends on it waits, and /readyz must say so; where it is slow or
+// its answers are cut off, some come through.
 var outages = []struct {
 	name  string
 	fault faultproxy.Fault
-	wiped bool
+	gone  bool
+	does  func(*outage) (back func() error, err error) // to the service itself; nil: nothing
 }{
-	{name: "refused", fault: faultproxy.Fault{Refuse: true}},
-	{name: "stalled", fault: faultproxy.Fault{Stall: true}},
+	{name: "refused", fault: faultproxy.Fault{Refuse: true}, gone: true},
+	{name: "stalled", fault: faultproxy.Fault{Stall: true}, gone: true, does: (*outage).stop},
 	{name: "slow", fault: faultproxy.Fault{Delay: oneTrip}},
 	{name: "cut", fault: faultproxy.Fault{CutAfter: cutAfter}},
-	{name: "emptied", wiped: true},
+	{name: "emptied", fault: faultproxy.Fault{Refuse: true}, gone: true, does: (*outage).empty},
 }
 
 // TestOutages takes each service away in each way for OUTAGE_DURATION (default 3s), while tasks run, users ask for things, and
@@ -75,25 +78,27 @@ func TestOutages(t *testing.T) {
 	}
 	before := c.began(lasting)
 	table := []string{
-		"| service | how | creates accepted, refused | slowest answer | /readyz names it after | all is done after | processes begun again | nodes lost |",
-		"|---|---|---|---|---|---|---|---|",
+		"| service | how | creates accepted, refused | slowest answer | /readyz names it after | all is done after | longest pause of what ran | tasks that did their work meanwhile | processes begun again | nodes lost |",
+		"|---|---|---|---|---|---|---|---|---|---|",
 	}
 	for _, s := range c.services {
 		for _, o := range outages {
-			if o.wiped && s.name == "mongo" {
+			if s.name == "mongo" && o.name == "emptied" {
 				continue // what was accepted is there and nowhere else
 			}
 			t.Run(s.name+" "+o.name, func(t *testing.T) {
-				x := &outage{t: t, c: c, l: l, s: s, name: s.name + "-" + o.name, backlog: backlog, ears: ears}
-				x.run(duration, o.fault, o.wiped)
+				x := &outage{t: t, c: c, l: l, s: s, name: s.name + "-" + o.name, gone: o.gone, backlog: backlog, ears: ears}
+				x.run(duration, o.fault, o.does)
 				after := c.began(lasting)
 				again := after - before
 				before = after
 				if again != 0 {
 					t.Errorf("%d of the processes that ran have begun again", again)
 				}
-				table = append(table, fmt.Sprintf("| %s | %s | %d, %d | %v | %s | %v | %d | %d |", s.name, o.name, x.accepted, x.refused,
-					x.slowest.Round(time.Millisecond), x.named(), x.converged.Round(10*time.Millisecond), again, x.lost))
+				pause, ended := x.ran(lasting)
+				table = append(table, fmt.Sprintf("| %s | %s | %d, %d | %v | %s | %v | %v | %d of %d | %d | %d |", s.name, o.name, x.accepted, x.refused,
+					x.slowest.Round(time.Millisecond), x.named(), x.converged.Round(10*time.Millisecond), pause.Round(10*time.Millisecond), ended, stagedTasks,
+					again, x.lost))
 			})
 		}
 	}
@@ -103,11 +108,6 @@ func TestOutages(t *testing.T) {
 	c.conclude(l)
 	c.judge()
 	t.Logf("each for %v, %d changes\n%s", duration, backlog, strings.Join(table, "\n"))
-}
-
-// slowStore reports whether tasks are kept by the server for tests that stands in for MongoDB, which is slower than what is promised.
-func (c *cluster) slowStore() bool {
-	return slices.ContainsFunc(c.services, func(s *service) bool { return s.name == "mongo" })
 }
 
 // began counts how often processes of tasks have begun.
@@ -157,11 +157,13 @@ type outage struct {
 	l       *load
 	s       *service
 	name    string
+	gone    bool // nothing comes through
 	backlog int
 	ears    []*ear
+	begun   time.Time
+	over    time.Time
 
 	mu        sync.Mutex // guards the rest
-	begun     time.Time
 	accepted  int
 	refused   int
 	slowest   time.Duration
@@ -176,7 +178,7 @@ type outage struct {
 // stagedTasks are how many tasks finish stages while the service is away.
 const stagedTasks = 10
 
-func (x *outage) run(duration time.Duration, fault faultproxy.Fault, wiped bool) {
+func (x *outage) run(duration time.Duration, fault faultproxy.Fault, does func(*outage) (back func() error, err error)) {
 	x.changed = map[string]int64{}
 	trigger := filepath.Join(x.c.dir, x.name+".begin")
 	for i := range stagedTasks {
@@ -217,22 +219,92 @@ func (x *outage) run(duration time.Duration, fault faultproxy.Fault, wiped bool)
 	if err := os.WriteFile(trigger, nil, 0o600); err != nil {
 		x.t.Error(err)
 	}
-	if wiped {
-		set(faultproxy.Fault{Refuse: true}) // what starts listens before it is there
-		if err := x.s.wipe(); err != nil {
-			x.t.Error(err)
+	back := func() error { return nil }
+	set(fault)
+	if does != nil {
+		var err error
+		if back, err = does(x); err != nil {
+			x.t.Fatal(err)
 		}
-		set(faultproxy.Fault{})
-	} else {
-		set(fault)
 	}
 	wait(x.t.Context(), time.Until(x.begun.Add(duration)))
 	cancel()
+	if err := back(); err != nil {
+		x.t.Error(err)
+	}
 	set(faultproxy.Fault{})
-	over := time.Now()
+	x.over = time.Now()
 	x.c.note("%s is over", x.name)
 	wg.Wait()
-	x.converge(over)
+	x.judge()
+	x.converge()
+}
+
+// stop freezes a service that is a process; of one that is none the way alone stalls.
+func (x *outage) stop() (back func() error, err error) {
+	if x.s.pid == nil {
+		return func() error { return nil }, nil
+	}
+	pid := x.s.pid()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return nil, fmt.Errorf("stop %s: %w", x.s.name, err)
+	}
+	return func() error { return syscall.Kill(pid, syscall.SIGCONT) }, nil
+}
+
+// empty starts it again without data, behind a way that is shut: it listens before it is there.
+func (x *outage) empty() (back func() error, err error) {
+	return func() error { return nil }, x.s.wipe()
+}
+
+// judge holds what was answered meanwhile against what is promised.
+func (x *outage) judge() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	store := x.part() == "store"
+	if !store && x.accepted == 0 {
+		x.t.Error("no task was accepted, though tasks are kept elsewhere")
+	}
+	if store && x.gone && x.refused == 0 {
+		x.t.Error("no create was refused: the store was not away")
+	}
+	if x.gone && x.namedAt == 0 || x.namedAt > namedWithin {
+		x.t.Errorf("/readyz has named it after %v of %v (0: never)", x.namedAt, x.over.Sub(x.begun))
+	}
+}
+
+// ran looks at what the processes said while the service was away: for how long the most silent of those that last said nothing, and how
+// many of those that had work to do have done it.
+func (x *outage) ran(lasting []string) (pause time.Duration, ended int) {
+	x.c.t.Helper()
+	events, err := history.ReadFile(filepath.Join(x.c.dir, "history.jsonl"))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	begun, over := x.begun.UnixNano(), x.over.UnixNano()
+	beats := map[string][]int64{}
+	for _, e := range events {
+		switch {
+		case e.At < begun || e.At > over:
+		case e.Kind == history.Beat:
+			beats[e.Task] = append(beats[e.Task], e.At)
+		case e.Kind == history.Finished && strings.HasPrefix(e.Task, x.name+"-staged-"):
+			ended++
+		}
+	}
+	for _, id := range lasting {
+		last := begun
+		for _, at := range append(beats[id], over) { // of one process, and so in order
+			pause, last = max(pause, time.Duration(at-last)), at
+		}
+	}
+	if pause > x.c.lease {
+		x.t.Errorf("what ran stood still for %v", pause)
+	}
+	if away := x.over.Sub(x.begun); ended == 0 && away >= 10*time.Second {
+		x.t.Errorf("no task has done its work in %v", away)
+	}
+	return pause, ended
 }
 
 // create asks for tasks as long as the service is away, each of which must be answered soon and honestly.
@@ -311,7 +383,10 @@ func (x *outage) part() string {
 func (x *outage) askReady(ctx context.Context, at int) {
 	for ctx.Err() == nil {
 		probe, err := ready(x.c.clients[at].Server())
-		if text := probe.Services[x.part()]; err == nil && text != "" && text != "healthy" {
+		if err != nil && ctx.Err() == nil {
+			x.t.Error(err)
+		}
+		if text := probe.Services[x.part()]; err == nil && probe.Status != "ok" && text != "" && text != "healthy" {
 			x.mu.Lock()
 			if x.namedAt == 0 {
 				x.namedAt = time.Since(x.begun)
@@ -349,7 +424,7 @@ func (x *outage) askNodes(ctx context.Context, at int) {
 }
 
 // converge waits until everything that was asked for is done and told.
-func (x *outage) converge(over time.Time) {
+func (x *outage) converge() {
 	x.c.t.Helper()
 	for at, cl := range x.c.clients {
 		x.c.until("all services answer", func(context.Context) bool {
@@ -380,8 +455,8 @@ func (x *outage) converge(over time.Time) {
 			return err == nil && r.LifecycleStatus == skalds.Finished
 		})
 	}
-	x.converged = time.Since(over)
-	if x.converged > convergeWithin && !x.c.slowStore() {
+	x.converged = time.Since(x.over)
+	if x.converged > convergeWithin {
 		x.t.Errorf("all was done only %v after the service was back", x.converged)
 	}
 }

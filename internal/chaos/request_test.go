@@ -5,6 +5,7 @@ package chaos
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -36,12 +37,18 @@ func post(url string, doc any) (answer, error) {
 	return answer{res.StatusCode, res.Header.Get("Retry-After"), string(body)}, err
 }
 
-// ready asks a controller how it is, which it answers whether or not it is well.
+// ready asks a controller how it is, which it answers whether or not it is well: by 200 or by 503.
 func ready(server string) (p api.Probe, err error) {
 	res, err := plain.Get(server + "/readyz")
 	if err != nil {
 		return p, err
 	}
 	defer res.Body.Close() //nolint:errcheck // it is only read
-	return p, json.NewDecoder(res.Body).Decode(&p)
+	if err := json.NewDecoder(res.Body).Decode(&p); err != nil {
+		return p, err
+	}
+	if well := p.Status == "ok"; well && res.StatusCode != http.StatusOK || !well && res.StatusCode != http.StatusServiceUnavailable {
+		return p, fmt.Errorf("/readyz answers %d and %q", res.StatusCode, p.Status)
+	}
+	return p, nil
 }

@@ -80,7 +80,7 @@ func realServices(t testing.TB, dir string, names ...string) []*service {
 	t.Helper()
 	first := freePorts(t, 10)
 	ports := map[string]int{"kafka": first, "redis": first + 4, "mongo": first + 7}
-	env := append(os.Environ(), "SERVICES_RUN="+dir)
+	env := append(os.Environ(), "SERVICES_RUN="+dir, fmt.Sprintf("SERVICES_TIMEOUT=%.0f", patience.Seconds()))
 	for name, port := range ports {
 		env = append(env, fmt.Sprintf("%s_PORT=%d", strings.ToUpper(name), port))
 	}
