@@ -31,6 +31,7 @@ type Controller struct {
 	outbox     *outbox
 	publisher  *publisher
 	unclear    *unclear
+	auditor    *auditor
 	watch      *nodeWatch
 	originals  *originalNodes // nil: there can be none
 	leader     leader
@@ -76,13 +77,14 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.hearing = newHearing(cfg.ID, log.Named("hearing"))
 	c.unclear = &unclear{clock: clock, log: log.Named("unclear"), wake: make(chan struct{}, 1), open: map[string]unclearWrite{}}
 	c.picture.unclear = c.unclear
+	c.auditor = newAuditor(store, log.Named("audit"))
 	queue := newWaiting()
 	open := &unanswered{
 		store: fenced, cluster: c.cluster, outbox: c.outbox, clock: clock, first: cfg.Resend, generation: c.picture.generation.Load,
 		log: log.Named("commands"), sent: map[string]*sentCommand{},
 	}
 	c.tasks = &TaskService{
-		cfg: cfg, store: store, cluster: c.cluster, waiting: queue, unanswered: open, publisher: c.publisher, unclear: c.unclear, picture: c.picture,
+		cfg: cfg, store: store, cluster: c.cluster, waiting: queue, unanswered: open, publisher: c.publisher, unclear: c.unclear, auditor: c.auditor, picture: c.picture,
 		leads: leads, streams: newStreams(cfg, c.outbox), schemas: newSchemas(), loaded: c.loaded, clock: clock, log: log.Named("tasks"),
 	}
 	deciding := *c.tasks
@@ -162,7 +164,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.log.Info("controller runs", "id", c.cfg.ID, "nodes", len(c.cluster.views()), "workers", len(c.cluster.plugins()))
 	services := map[string]func(context.Context) error{
 		"events": c.events.Run, "hearing": c.hearing.Run, "publisher": c.publisher.Run, "outbox": c.outbox.Run, "monitor": c.watch.Run,
-		"unclear": c.unclear.Run,
+		"unclear": c.unclear.Run, "audit": c.auditor.Run,
 	}
 	if c.originals != nil {
 		services["Python nodes"] = c.originals.Watch

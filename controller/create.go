@@ -41,6 +41,7 @@ func (s *TaskService) Create(ctx context.Context, r CreateRequest) (v TaskView, 
 			Code: skalds.CodeConflict, Message: fmt.Sprintf("there is a task %q already: choose another id, or leave it out to get one", spec.ID),
 		}
 	case err != nil:
+		s.auditUnclear(ctx, AuditEntry{Who: r.Who, Action: "create", TaskID: spec.ID}, err)
 		return TaskView{}, false, err
 	case !created && stored.IdempotencyHash != r.BodyHash:
 		return TaskView{}, false, skalds.Invalid("the request cannot be repeated",

@@ -91,10 +91,11 @@ func (s *NodeService) amend(ctx context.Context, id string, entry *AuditEntry, c
 		return unknownNode(id)
 	}
 	freed, err := s.tasks.picture.saveNode(ctx, s.store, id, change)
+	entry.NodeID = id
 	if err != nil {
+		s.tasks.auditUnclear(ctx, *entry, err)
 		return err
 	}
-	entry.NodeID = id
 	s.tasks.audit(ctx, *entry)
 	s.log.Info("node changed", "node_id", id, "action", entry.Action, "who", entry.Who)
 	status := skalds.NodeOffline

@@ -26,6 +26,7 @@ type TaskService struct {
 	unanswered *unanswered
 	publisher  *publisher
 	unclear    *unclear
+	auditor    *auditor
 	streams    *Streams
 	schemas    *schemas
 	picture    *picture
@@ -228,6 +229,9 @@ func (s *TaskService) act(ctx context.Context, id, who, action string, decide fu
 		return decide(t, now)
 	})
 	if err != nil {
+		if before != nil {
+			s.auditUnclear(ctx, AuditEntry{Who: who, Action: action, TaskID: id, Before: stateJSON(before)}, err)
+		}
 		return TaskView{}, err
 	}
 	if before != nil && before.Revision != t.Revision {
@@ -241,10 +245,14 @@ func (s *TaskService) audit(ctx context.Context, e AuditEntry) {
 	if e.Who == "" {
 		e.Who = "unknown"
 	}
-	ctx, cancel := lasting(ctx)
-	defer cancel()
-	if err := s.store.Audit(ctx, e); err != nil {
-		s.log.Error("cannot write the audit", "action", e.Action, "task_id", e.TaskID, "who", e.Who, "err", err)
+	s.auditor.write(ctx, e)
+}
+
+// auditUnclear writes down a change of which it is not known whether it was stored; err is how its writing has ended.
+func (s *TaskService) auditUnclear(ctx context.Context, e AuditEntry, err error) {
+	if isUnclear(err) {
+		e.Action += " (the store has not said whether it was done)"
+		s.audit(ctx, e)
 	}
 }
 
@@ -315,6 +323,7 @@ func (s *TaskService) UpdateAttachments(ctx context.Context, u AttachmentsUpdate
 		return s.checkAttachments(t.ClassName, t.Version, t.WorkerVersion, u.Attachments)
 	})
 	if err != nil {
+		s.auditUnclear(ctx, AuditEntry{Who: u.Who, Action: "update attachments", TaskID: u.TaskID, Before: masked(before), After: masked(u.Attachments)}, err)
 		return TaskView{}, err
 	}
 	if skalds.ContentHash(before) != skalds.ContentHash(t.Attachments) {
