@@ -202,16 +202,6 @@ func (s *Store) decodeTasks(docs []bson.D) []*skalds.Task {
 	return tasks
 }
 
-func findAll(ctx context.Context, c *driver.Collection, filter bson.D, opts ...options.Lister[options.FindOptions]) ([]bson.D, error) {
-	cursor, err := c.Find(ctx, filter, opts...)
-	if err != nil {
-		return nil, err
-	}
-	docs := []bson.D{}
-	err = cursor.All(ctx, &docs)
-	return docs, err
-}
-
 // group counts documents by a field.
 type group struct {
 	Key any `bson:"_id"`

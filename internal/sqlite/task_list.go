@@ -137,24 +137,6 @@ func (s *Store) tasks(ctx context.Context, query string, args ...any) ([]*skalds
 	return tasks, nil
 }
 
-// column reads a query's only column.
-func (s *Store) column(ctx context.Context, what, query string, args ...any) ([]string, error) {
-	rows, err := s.readers.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, s.fault(what, err)
-	}
-	defer func() { _ = rows.Close() }() // rows.Err reports
-	values := []string{}
-	for rows.Next() {
-		var v string
-		if err := rows.Scan(&v); err != nil {
-			return nil, s.fault(what, err)
-		}
-		values = append(values, v)
-	}
-	return values, s.fault(what, rows.Err())
-}
-
 // CountByState counts the tasks of a class, or all; states without tasks are not in the map.
 func (s *Store) CountByState(ctx context.Context, className string) (map[skalds.State]int, error) {
 	query, args := `SELECT state, count(*) FROM tasks GROUP BY state`, []any{}

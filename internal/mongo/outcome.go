@@ -73,17 +73,9 @@ func newestOf(list []skalds.Outcome) []skalds.Outcome {
 // putOutcome writes an outcome over one that has its key and may be changed, or else inserts it. Where one has its key that may not be
 // changed, the server tells of a duplicate.
 func putOutcome(o skalds.Outcome) (driver.WriteModel, error) {
-	var value any
-	var at, ended int64
-	switch {
-	case o.Kind == skalds.OutcomeExit && o.Exit != nil:
-		value, at, ended = o.Exit, o.Exit.StartedAt, o.Exit.EndedAt
-	case o.Kind == skalds.OutcomeArtifact && o.Artifact != nil:
-		value, at, ended = o.Artifact, o.Artifact.StartedAt, o.Artifact.EndedAt
-	case o.Kind == skalds.OutcomeResult || o.Kind == skalds.OutcomeStage:
-		value, ended = o.Value, 1
-	default:
-		return nil, skalds.Errorf(skalds.CodeInvalid, "keep an outcome of task %q: its kind %q and its content do not fit", o.TaskID, o.Kind)
+	value, at, ended, err := controller.OutcomeContent(o)
+	if err != nil {
+		return nil, err
 	}
 	changeable := bson.D{
 		{Key: "taskId", Value: o.TaskID},
@@ -187,38 +179,4 @@ func integer(v any) int64 {
 		return int64(n)
 	}
 	return 0
-}
-
-// Audit keeps an entry.
-func (s *Store) Audit(ctx context.Context, e controller.AuditEntry) error {
-	doc, err := with(bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "at", Value: e.At}, {Key: "taskId", Value: e.TaskID}}, e)
-	if err != nil {
-		return fmt.Errorf("write an audit entry: %w", err)
-	}
-	return s.write(ctx, "keep an audit entry", func(ctx context.Context) error {
-		_, err := s.audits.InsertOne(ctx, doc)
-		if driver.IsDuplicateKeyError(err) {
-			return nil // ours: the driver has sent it twice, because the first answer was lost
-		}
-		return err
-	})
-}
-
-// Audits lists the newest entries of a task ("" = of everything), newest first.
-func (s *Store) Audits(ctx context.Context, taskID string, limit int) ([]controller.AuditEntry, error) {
-	where := bson.D{}
-	if taskID != "" {
-		where = bson.D{{Key: "taskId", Value: taskID}}
-	}
-	return contents[controller.AuditEntry](s.find(ctx, "list audit entries", s.audits, where,
-		options.Find().SetSort(keys("-at", "-_id")).SetLimit(int64(orDefault(limit)))))
-}
-
-// find reads documents within the store's time-out.
-func (s *Store) find(ctx context.Context, what string, c *driver.Collection, where bson.D, opts *options.FindOptionsBuilder) (docs []bson.D, err error) {
-	err = s.read(ctx, what, func(ctx context.Context) error {
-		docs, err = findAll(ctx, c, where, opts)
-		return err
-	})
-	return docs, err
 }

@@ -17,17 +17,9 @@ func (s *Store) PutOutcome(ctx context.Context, list ...skalds.Outcome) error {
 	rows := make([][]any, len(list))
 	durable := false
 	for i, o := range list {
-		var value any
-		var at, ended int64
-		switch {
-		case o.Kind == skalds.OutcomeExit && o.Exit != nil:
-			value, at, ended = o.Exit, o.Exit.StartedAt, o.Exit.EndedAt
-		case o.Kind == skalds.OutcomeArtifact && o.Artifact != nil:
-			value, at, ended = o.Artifact, o.Artifact.StartedAt, o.Artifact.EndedAt
-		case o.Kind == skalds.OutcomeResult || o.Kind == skalds.OutcomeStage:
-			value, ended = o.Value, 1
-		default:
-			return skalds.Errorf(skalds.CodeInvalid, "keep an outcome of task %q: its kind %q and its content do not fit", o.TaskID, o.Kind)
+		value, at, ended, err := controller.OutcomeContent(o)
+		if err != nil {
+			return err
 		}
 		doc, err := json.Marshal(value)
 		if err != nil {
@@ -62,39 +54,4 @@ func (s *Store) Artifacts(ctx context.Context, taskID string, limit int) ([]skal
 				ROW_NUMBER() OVER (PARTITION BY name, json_extract(doc, '$.node') ORDER BY epoch DESC, attempt DESC) AS said
 			FROM outcomes WHERE task_id = ? AND kind = 'artifact'
 		) WHERE said = 1 ORDER BY at DESC, epoch DESC, attempt DESC, name LIMIT ?`, taskID, orDefault(limit)))
-}
-
-// Audit keeps an entry.
-func (s *Store) Audit(ctx context.Context, e controller.AuditEntry) error {
-	doc, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("write an audit entry: %w", err)
-	}
-	return s.write(ctx, "keep an audit entry", false, func(x *txn) error {
-		_, err := x.exec(`INSERT INTO audits(at, task_id, doc) VALUES(?,?,?)`, e.At, e.TaskID, string(doc))
-		return err
-	})
-}
-
-// Audits lists the newest entries of a task ("" = of everything), newest first.
-func (s *Store) Audits(ctx context.Context, taskID string, limit int) ([]controller.AuditEntry, error) {
-	query, args := `SELECT doc FROM audits ORDER BY seq DESC LIMIT ?`, []any{orDefault(limit)}
-	if taskID != "" {
-		query, args = `SELECT doc FROM audits WHERE task_id = ? AND task_id != '' ORDER BY seq DESC LIMIT ?`, []any{taskID, orDefault(limit)}
-	}
-	return decodeAll[controller.AuditEntry](s.column(ctx, "list audit entries", query, args...))
-}
-
-// decodeAll reads documents as they come from column.
-func decodeAll[T any](docs []string, err error) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	values := make([]T, len(docs))
-	for i, doc := range docs {
-		if err := json.Unmarshal([]byte(doc), &values[i]); err != nil {
-			return nil, fmt.Errorf("read a stored %T: %w", values[i], err)
-		}
-	}
-	return values, nil
 }
