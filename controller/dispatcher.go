@@ -3,7 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -100,6 +100,7 @@ func (d *dispatcher) fill(ctx context.Context) {
 		}
 		now := d.clock.Now().UnixMilli()
 		for _, t := range queue {
+			d.pulse.beat()
 			if d.adopted(ctx, t) {
 				continue
 			}
@@ -109,29 +110,18 @@ func (d *dispatcher) fill(ctx context.Context) {
 	}
 }
 
-// overdue ends what has waited too long.
+// overdue ends what has waited too long, and puts those in line again that had to wait. What it cannot do because the store does not
+// answer is still due at the next tick.
 func (d *dispatcher) overdue(ctx context.Context) {
 	timedOut, again := d.waiting.due(d.clock.Now().UnixMilli())
-	for _, id := range timedOut {
-		why := d.whyIn(d.waiting, id)
-		_, err := d.tasks.change(ctx, id, func(t *skalds.Task, now int64) error {
-			if !queueTimedOut(t, why, now) {
-				return errNoChange
-			}
-			return nil
-		})
-		if err != nil {
-			d.log.Warn("cannot end a task whose queue time-out is over", "task_id", id, "err", err)
-		}
-		d.waiting.remove(id)
-	}
-	for _, id := range again {
-		d.requeue(ctx, id)
-	}
+	worked := d.untilAway(ctx, timedOut, d.endWaiting) && d.untilAway(ctx, again, d.requeue)
 	for _, id := range d.formers.list() {
-		if d.tasks.originals.former(ctx, id) == "" {
+		d.pulse.beat()
+		if !worked || d.tasks.originals.former(ctx, id) != "" {
+			continue
+		}
+		if worked = d.requeue(ctx, id) == nil; worked {
 			d.formers.note(id, "")
-			d.requeue(ctx, id)
 			again = append(again, id)
 		}
 	}
@@ -140,14 +130,53 @@ func (d *dispatcher) overdue(ctx context.Context) {
 	}
 }
 
-// requeue reads a task anew and puts it in the line that it belongs to now.
-func (d *dispatcher) requeue(ctx context.Context, id string) {
+// untilAway does something for each task, several side by side, until the store does not answer: each call then takes seconds. It
+// is false where that ended it.
+func (d *dispatcher) untilAway(ctx context.Context, ids []string, do func(ctx context.Context, id string) error) bool {
+	var away atomic.Bool
+	sideBySide(assignWriters, ids, func(id string) {
+		d.pulse.beat()
+		if away.Load() || ctx.Err() != nil {
+			return
+		}
+		if isAway(do(ctx, id)) {
+			away.Store(true)
+		}
+	})
+	return !away.Load()
+}
+
+// endWaiting ends a task whose queue time-out is over.
+func (d *dispatcher) endWaiting(ctx context.Context, id string) error {
+	why := d.whyIn(d.waiting, id)
+	_, err := d.tasks.change(ctx, id, func(t *skalds.Task, now int64) error {
+		if !queueTimedOut(t, why, now) {
+			return errNoChange
+		}
+		return nil
+	})
+	switch {
+	case isAway(err):
+		d.log.Debug("cannot end a task whose queue time-out is over: tried again", "task_id", id, "err", err)
+		return err
+	case err != nil:
+		d.log.Warn("cannot end a task whose queue time-out is over", "task_id", id, "err", err)
+	}
+	d.waiting.remove(id)
+	return err
+}
+
+// requeue reads a task anew and puts it in the line that it belongs to now. Where it cannot be read, nothing changes.
+func (d *dispatcher) requeue(ctx context.Context, id string) error {
 	c, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	t, err := d.store.Task(c, id)
 	switch {
 	case errors.Is(err, skalds.ErrNotFound):
 		d.waiting.remove(id)
+		return nil
+	case isAway(err):
+		d.log.Debug("cannot read a waiting task: a later look finds it", "task_id", id, "err", err)
 	case err != nil:
 		d.log.Warn("cannot read a waiting task", "task_id", id, "err", err)
 	case t.LifecycleStatus != skalds.Created || t.Quarantined != "":
@@ -157,6 +186,7 @@ func (d *dispatcher) requeue(ctx context.Context, id string) {
 	default:
 		d.waiting.add(t, d.cluster.boundTo(t), d.clock.Now().UnixMilli())
 	}
+	return err
 }
 
 // adopted reports whether a waiting task is one that a script has given to a Python node.
@@ -194,20 +224,10 @@ func (d *dispatcher) round(ctx context.Context) bool {
 		d.waiting.remove(r.TaskID)
 		decided = append(decided, assignment{r.TaskID, v})
 	}
-	work := make(chan assignment)
-	var wg sync.WaitGroup
-	for range min(assignWriters, len(decided)) {
-		wg.Go(func() {
-			for a := range work {
-				d.assign(ctx, a)
-			}
-		})
-	}
-	for _, a := range decided {
-		work <- a
-	}
-	close(work)
-	wg.Wait()
+	sideBySide(assignWriters, decided, func(a assignment) {
+		d.pulse.beat()
+		d.assign(ctx, a)
+	})
 	return len(decided) > 0
 }
 

@@ -134,7 +134,7 @@ func (r *requests) once(ctx context.Context, topic, id string, e *skalds.TaskEve
 	case err != nil:
 	case topic == skalds.TopicTaskAssign:
 		if t.LifecycleStatus == skalds.Created {
-			r.tasks.dispatcher.requeue(ctx, id)
+			err = r.tasks.dispatcher.requeue(ctx, id)
 			r.tasks.dispatcher.created()
 		}
 	case topic == skalds.TopicTaskCancel:
