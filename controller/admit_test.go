@@ -15,10 +15,10 @@ func admission(t *testing.T) *TaskService {
 	t.Helper()
 	c := newCluster(DefaultConfig())
 	schema := json.RawMessage(`{"type":"object","properties":{"url":{"type":"string"}},"required":["url"],"additionalProperties":false}`)
-	c.workers = []WorkerOnNodes{
+	c.workers = newOffers([]WorkerOnNodes{
 		{WorkerInfo: skalds.WorkerInfo{Name: "cam", Version: "1.2.0", Classes: []skalds.ClassInfo{{ClassName: "Camera", Schema: schema}}}},
 		{WorkerInfo: skalds.WorkerInfo{Name: "next", Version: "2.0.0-rc.1", Classes: []skalds.ClassInfo{{ClassName: "Next"}}}},
-	}
+	}, nil)
 	return &TaskService{cfg: DefaultConfig(), cluster: c, schemas: newSchemas(), log: quiet}
 }
 

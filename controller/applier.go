@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,7 +26,8 @@ const (
 
 // applier brings what hosts report into the store. It takes what has come while it was busy as one batch: the reports of
 // one task are one change, those of different tasks are written side by side, and records are acknowledged after the store
-// has them. Hellos and their like wait for everything before them.
+// has them. Hellos and their like wait for everything that their node has said before; those of different nodes are answered side by
+// side, and one that a later one of the same node follows already is not answered.
 type applier struct {
 	store   Store
 	bus     Bus
@@ -35,6 +38,7 @@ type applier struct {
 	log     hclog.Logger
 	caught  func() // everything that was on the bus at the start is applied
 	inbox   chan delivery
+	hellos  *helloQueue // what of them is in the inbox
 	restart time.Duration
 
 	mu   sync.Mutex      // guards owed
@@ -51,7 +55,7 @@ type delivery struct {
 func newApplier(store Store, bus Bus, tasks *TaskService, o *outbox, d *desk, clock Clock, log hclog.Logger) *applier {
 	return &applier{
 		store: store, bus: bus, tasks: tasks, outbox: o, desk: d, clock: clock, log: log, caught: func() {},
-		inbox: make(chan delivery, applyBatch), restart: time.Second, owed: map[string]bool{},
+		inbox: make(chan delivery, applyBatch), hellos: newHelloQueue(), restart: time.Second, owed: map[string]bool{},
 	}
 }
 
@@ -128,6 +132,7 @@ func (a *applier) read(ctx context.Context) {
 	from, known := "", false
 	failing, caught := false, false
 	put := func(d delivery) {
+		a.hellos.comes(d.message)
 		select {
 		case a.inbox <- d:
 		case <-ctx.Done():
@@ -172,21 +177,23 @@ type taskWork struct {
 	over   bool // by the store the task has ended, or is not there: no word of an end can change it
 }
 
-// apply brings a batch into the store; it is false when ctx has ended before that.
-func (a *applier) apply(ctx context.Context, batch []delivery) bool {
-	var order []*taskWork
-	byTask := map[string]*taskWork{}
-	settle := func() bool {
-		ok := a.applyTasks(ctx, order)
-		order, byTask = nil, map[string]*taskWork{}
-		return ok
-	}
-	idle := superseded(batch)
-	for i, d := range batch {
+// round is what may be done side by side: first the reports of tasks, then at most one of the other messages of each node.
+type round struct {
+	order  []*taskWork
+	byTask map[string]*taskWork
+	desk   []skalds.HostMessage
+}
+
+// rounds puts messages in order: what one node says stays so; what several say does not matter to each other.
+func (a *applier) rounds(batch []delivery) []*round {
+	var all []*round
+	at := map[string]int{} // by node
+	for _, d := range batch {
 		m := d.message
-		if idle[i] {
-			continue
+		for len(all) <= at[m.NodeID] {
+			all = append(all, &round{byTask: map[string]*taskWork{}})
 		}
+		r := all[at[m.NodeID]]
 		id := ""
 		switch {
 		case m.Report != nil:
@@ -195,111 +202,92 @@ func (a *applier) apply(ctx context.Context, batch []delivery) bool {
 		case m.Outcome != nil:
 			id = m.Outcome.TaskID
 		}
-		if id != "" {
-			w := byTask[id]
-			if w == nil {
-				w = &taskWork{taskID: id, most: recordsAtOnce}
-				byTask[id] = w
-				order = append(order, w)
+		if id == "" {
+			r.desk = append(r.desk, m)
+			at[m.NodeID]++
+			continue
+		}
+		w := r.byTask[id]
+		if w == nil {
+			w = &taskWork{taskID: id, most: recordsAtOnce}
+			r.byTask[id] = w
+			r.order = append(r.order, w)
+		}
+		w.items = append(w.items, m)
+	}
+	return all
+}
+
+// apply brings a batch into the store; it is false when ctx has ended before that.
+func (a *applier) apply(ctx context.Context, batch []delivery) bool {
+	for len(batch) > 0 {
+		n := slices.IndexFunc(batch, func(d delivery) bool { return d.caught })
+		before := batch
+		if n >= 0 {
+			before = batch[:n]
+		}
+		for _, r := range a.rounds(before) {
+			if !a.applyTasks(ctx, r.order) || !a.applyOthers(ctx, r.desk) {
+				return false
 			}
-			w.items = append(w.items, m)
-			continue
 		}
-		if !settle() {
-			return false
+		if n < 0 {
+			break
 		}
-		if d.caught {
-			a.caught()
-			continue
+		a.caught()
+		batch = batch[n+1:]
+	}
+	return true
+}
+
+// applyOthers brings the desk messages of different nodes, side by side.
+func (a *applier) applyOthers(ctx context.Context, list []skalds.HostMessage) bool {
+	return allOf(list, func(m skalds.HostMessage) bool {
+		if m.Hello != nil && a.hellos.isReplaced(m) {
+			return true
 		}
-		switch a.until(ctx, "a message of node "+m.NodeID, deskTimeout, func(c context.Context) error { return a.desk.take(c, m) }) {
-		case interrupted:
-			return false
-		case givenUp:
+		done := a.until(ctx, "a message of node "+m.NodeID, deskTimeout, func(c context.Context) error { return a.desk.take(c, m) })
+		if done == givenUp {
 			a.tasks.cluster.distrust(m.NodeID)
 		}
-	}
-	return settle()
+		return done != interrupted
+	})
 }
 
-// superseded finds the hellos after which their node has said another one as a whole: a host says it again until it has an answer, and
-// where that takes long many are waiting, each of which costs a slow store much. The last one says all that the others said.
-func superseded(batch []delivery) map[int]bool {
-	var out map[int]bool
-	type hello struct{ incarnation, number int64 }
-	newest := map[string]hello{}
-	for i := len(batch) - 1; i >= 0; i-- {
-		m := batch[i].message
-		if m.Hello == nil {
-			continue
+// allOf does something with each of a list, several at a time; it reports whether all of it could be done.
+func allOf[T any](list []T, do func(T) bool) bool {
+	var failed atomic.Bool
+	sideBySide(applyWriters, list, func(v T) {
+		if !do(v) {
+			failed.Store(true)
 		}
-		last, known := newest[m.NodeID]
-		this := hello{m.Incarnation, m.Hello.Number}
-		switch {
-		case known && (this.incarnation < last.incarnation || this.incarnation == last.incarnation && this.number < last.number):
-			if out == nil {
-				out = map[int]bool{}
-			}
-			out[i] = true
-		case !known && (m.Hello.Parts <= 1 || m.Hello.Part == m.Hello.Parts && wholeBefore(batch[:i+1])):
-			newest[m.NodeID] = this
-		}
-	}
-	return out
-}
-
-// wholeBefore reports whether all parts of the hello at the end of a batch are in it.
-func wholeBefore(batch []delivery) bool {
-	last := batch[len(batch)-1].message
-	parts := 0
-	for _, d := range batch {
-		if h := d.message.Hello; h != nil && d.message.NodeID == last.NodeID && d.message.Incarnation == last.Incarnation && h.Number == last.Hello.Number {
-			parts++
-		}
-	}
-	return parts >= last.Hello.Parts
+	})
+	return !failed.Load()
 }
 
 // applyTasks applies the work on several tasks side by side, then acknowledges.
 func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
-	if len(list) == 0 {
-		return true
-	}
-	work := make(chan *taskWork)
-	var wg sync.WaitGroup
 	var mu sync.Mutex
 	acks := map[string][]skalds.OutcomeKey{}
-	complete := true
-	for range min(applyWriters, len(list)) {
-		wg.Go(func() {
-			for w := range work {
-				done := a.until(ctx, "reports of task "+w.taskID, storeTimeout, func(c context.Context) error {
-					before := w.kept
-					err := a.applyTask(c, w)
-					if err != nil && w.kept > before {
-						return partlyApplied{err}
-					}
-					return err
-				})
-				owed := a.owes(w, done)
-				mu.Lock()
-				if done == interrupted {
-					complete = false
-				}
-				for _, m := range w.items {
-					if done == applied && m.Outcome != nil && !owed {
-						acks[m.NodeID] = append(acks[m.NodeID], m.Outcome.OutcomeKey)
-					}
-				}
-				mu.Unlock()
+	complete := allOf(list, func(w *taskWork) bool {
+		done := a.until(ctx, "reports of task "+w.taskID, storeTimeout, func(c context.Context) error {
+			before := w.kept
+			err := a.applyTask(c, w)
+			if err != nil && w.kept > before {
+				return partlyApplied{err}
 			}
+			return err
 		})
-	}
-	for _, w := range list {
-		work <- w
-	}
-	close(work)
-	wg.Wait()
+		owed := a.owes(w, done)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, m := range w.items {
+			if done == applied && m.Outcome != nil && !owed {
+				acks[m.NodeID] = append(acks[m.NodeID], m.Outcome.OutcomeKey)
+			}
+		}
+		return done != interrupted
+	})
 	for node, keys := range acks {
 		for len(keys) > 0 {
 			n := min(len(keys), acksPerMessage)

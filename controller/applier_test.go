@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -52,34 +50,6 @@ func TestAnEndThatWasGivenUpIsOwed(t *testing.T) {
 		}
 		if asked := len(c.wantsHello(at.Add(time.Hour))) > 0; asked != tt.hello {
 			t.Errorf("step %d: asked for a hello %v, want %v", i, asked, tt.hello)
-		}
-	}
-}
-
-// TestHellosThatAreSupersededAreIdle: of many hellos of a node that wait, the last whole one is answered.
-func TestHellosThatAreSupersededAreIdle(t *testing.T) {
-	hello := func(node string, incarnation, number int64, part, parts int) delivery {
-		return delivery{message: skalds.HostMessage{NodeID: node, Incarnation: incarnation, Hello: &skalds.Hello{Number: number, Part: part, Parts: parts}}}
-	}
-	report := delivery{message: skalds.HostMessage{NodeID: "a", Incarnation: 1, Report: &skalds.Report{TaskID: "t"}}}
-	for name, tt := range map[string]struct {
-		batch []delivery
-		idle  []int
-	}{
-		"one":                   {[]delivery{report, hello("a", 1, 1, 1, 1), report}, nil},
-		"three":                 {[]delivery{hello("a", 1, 1, 1, 1), report, hello("a", 1, 2, 1, 1), hello("a", 1, 3, 1, 1)}, []int{0, 2}},
-		"of two nodes":          {[]delivery{hello("a", 1, 1, 1, 1), hello("b", 1, 2, 1, 1)}, nil},
-		"of a former self":      {[]delivery{hello("a", 1, 9, 1, 1), hello("a", 2, 1, 1, 1)}, []int{0}},
-		"twice":                 {[]delivery{hello("a", 1, 1, 1, 1), hello("a", 1, 1, 1, 1)}, nil},
-		"a former self is late": {[]delivery{hello("a", 2, 1, 1, 1), hello("a", 1, 9, 1, 1)}, nil},
-		"in parts":              {[]delivery{hello("a", 1, 1, 1, 2), hello("a", 1, 1, 2, 2), hello("a", 1, 2, 1, 2), hello("a", 1, 2, 2, 2)}, []int{0, 1}},
-		"the end is to come":    {[]delivery{hello("a", 1, 1, 1, 1), hello("a", 1, 2, 1, 2)}, nil},
-		"the begin is missing":  {[]delivery{hello("a", 1, 1, 1, 1), hello("a", 1, 2, 2, 2)}, nil},
-		"the newest is broken":  {[]delivery{hello("a", 1, 1, 1, 1), hello("a", 1, 2, 1, 1), hello("a", 1, 3, 2, 2)}, []int{0}},
-	} {
-		got := slices.Sorted(maps.Keys(superseded(tt.batch)))
-		if !slices.Equal(got, tt.idle) {
-			t.Errorf("%s: %v are idle, want %v", name, got, tt.idle)
 		}
 	}
 }

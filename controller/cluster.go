@@ -24,7 +24,7 @@ type cluster struct {
 	leases  *monitor.Leases
 	nodes   map[string]*member
 	live    map[string]liveTask // by task id
-	workers []WorkerOnNodes     // every plugin that a node offers, or offered last
+	workers *offers             // every plugin that a node offers, or offered last
 	retired []skalds.WorkerInfo // those that none offers any more, though processes of them run
 	leads   bool                // this controller answers hellos
 
@@ -59,6 +59,7 @@ func newCluster(cfg Config) *cluster {
 	return &cluster{
 		cfg: cfg, history: newUsageHistory(), records: make(chan struct{}, 1), ledger: dispatch.NewLedger(cfg.Dispatch),
 		leases: monitor.NewLeases(monitor.ForLease(cfg.Lease)), nodes: map[string]*member{}, live: map[string]liveTask{},
+		workers: noOffers(),
 	}
 }
 
@@ -73,11 +74,17 @@ func (c *cluster) member(id string) *member {
 
 // load takes in what the store knows. Whether a node said hello is known here only where this controller answered it, or, as
 // long as another leads, by its record.
-func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Time) {
+func (c *cluster) load(nodes []skalds.Node, workers *offers, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.retire(workers)
+	var gone []*skalds.WorkerInfo
+	for _, p := range c.workers.list {
+		if _, still := find(workers.list, p.info); !still {
+			gone = append(gone, p.info)
+		}
+	}
 	c.workers = workers
+	c.retire(gone)
 	for _, n := range nodes {
 		m := c.member(n.ID)
 		was := m.record.LostAt
@@ -95,7 +102,7 @@ func (c *cluster) load(nodes []skalds.Node, workers []WorkerOnNodes, now time.Ti
 		if !c.leads {
 			m.greeted = n.Incarnation
 		}
-		c.ledger.SetWorkers(n.ID, workersOn(workers, n.ID))
+		c.ledger.SetWorkers(n.ID, workers.on(n.ID))
 		c.judge(n.ID)
 	}
 }
@@ -124,16 +131,6 @@ func (c *cluster) leftTo(id string) {
 	m.online, m.greeted = false, 0
 	c.leases.Left(id)
 	c.judge(id)
-}
-
-func workersOn(all []WorkerOnNodes, node string) []skalds.WorkerInfo {
-	var out []skalds.WorkerInfo
-	for _, w := range all {
-		if slices.Contains(w.Nodes, node) {
-			out = append(out, w.WorkerInfo)
-		}
-	}
-	return out
 }
 
 // judge settles whether a node may get new tasks; it reports whether it has just become able to. The mutex is held.
@@ -273,35 +270,13 @@ func (c *cluster) partition(id string) (int32, bool) {
 	return 0, false
 }
 
-// wantsHello names the nodes that live and have not said hello in this life of the controller, and whose turn it is to be
-// asked again: every two seconds at first, then less often.
-func (c *cluster) wantsHello(now time.Time) []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []string
-	for id, m := range c.nodes {
-		if !m.online || m.original || m.greeted != 0 && m.greeted == c.leases.Incarnation(id) {
-			continue
-		}
-		wait := min(2*time.Second<<min(m.asked, 4), 30*time.Second)
-		if m.asked > 0 && now.Sub(m.askedAt) < wait {
-			continue
-		}
-		m.asked++
-		m.askedAt = now
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out
-}
-
 // known lists the plugins that were ever seen.
 func (c *cluster) known() []skalds.WorkerInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make([]skalds.WorkerInfo, len(c.workers))
-	for i, w := range c.workers {
-		out[i] = w.WorkerInfo
+	out := make([]skalds.WorkerInfo, len(c.workers.list))
+	for i, p := range c.workers.list {
+		out[i] = *p.info
 	}
 	for _, w := range c.originalWorkers() {
 		out = append(out, w.WorkerInfo)
@@ -313,29 +288,49 @@ func (c *cluster) known() []skalds.WorkerInfo {
 func (c *cluster) plugins() []WorkerOnNodes {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return append(slices.Clone(c.workers), c.originalWorkers()...) // the elements are replaced, never changed
+	out := make([]WorkerOnNodes, len(c.workers.list))
+	for i, p := range c.workers.list {
+		out[i] = WorkerOnNodes{WorkerInfo: *p.info, Nodes: p.nodes}
+	}
+	return append(out, c.originalWorkers()...)
 }
 
-func (c *cluster) setWorkers(all []WorkerOnNodes, id string, workers []skalds.WorkerInfo) {
+// offered is what is known of plugins, for comparing.
+func (c *cluster) offered() []*plugin {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.retire(all)
-	c.workers = all
+	return slices.Clone(c.workers.list)
+}
+
+// hasWorkers reports whether a node is known to offer exactly these.
+func (c *cluster) hasWorkers(id string, workers []skalds.WorkerInfo) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.workers.has(id, workers)
+}
+
+func (c *cluster) setWorkers(id string, workers []skalds.WorkerInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retire(c.workers.set(id, workers))
 	c.ledger.SetWorkers(id, workers)
 }
 
 // retire keeps what is known of plugins whose files are gone while processes of them run. The mutex is held.
-func (c *cluster) retire(now []WorkerOnNodes) {
+func (c *cluster) retire(gone []*skalds.WorkerInfo) {
+	if len(gone)+len(c.retired) == 0 {
+		return
+	}
 	offered, runs := map[string]bool{}, map[string]bool{}
-	for i := range now {
-		offered[now[i].Ref()] = true
+	for _, p := range c.workers.list {
+		offered[p.info.Ref()] = true
 	}
 	for _, l := range c.live {
 		runs[l.status.Worker] = true
 	}
 	before := c.retired
-	for i := range c.workers {
-		before = append(before, c.workers[i].WorkerInfo)
+	for _, w := range gone {
+		before = append(before, *w)
 	}
 	var kept []skalds.WorkerInfo
 	for i := range before {
@@ -351,9 +346,9 @@ func (c *cluster) retire(now []WorkerOnNodes) {
 func (c *cluster) class(ref, className string) *skalds.ClassInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.workers {
-		if c.workers[i].Ref() == ref {
-			return c.workers[i].Class(className)
+	for _, p := range c.workers.list {
+		if p.info.Ref() == ref {
+			return p.info.Class(className)
 		}
 	}
 	for i := range c.retired {
@@ -424,29 +419,6 @@ func (c *cluster) stored(n skalds.Node) bool {
 	}
 	c.ledger.SetLabels(n.ID, n.Labels)
 	return c.judge(n.ID)
-}
-
-// greet notes an answered hello; the node may get tasks from now on.
-func (c *cluster) greet(id string, incarnation int64, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m := c.member(id)
-	m.greeted = incarnation
-	c.leases.Greeted(id, incarnation, now)
-	if m.greeted == c.leases.Incarnation(id) { // else its heartbeats are late, and it is asked again in its turn
-		m.asked = 0
-	}
-	c.judge(id)
-}
-
-// distrust has a node say hello again, because something that it said was lost; it gets no new task before.
-func (c *cluster) distrust(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m := c.nodes[id]; m != nil {
-		m.greeted = 0
-		c.judge(id)
-	}
 }
 
 // nodeRecord is the stored part of a node.

@@ -98,7 +98,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.hearing.tasks, c.hearing.picture, c.hearing.leadership = &deciding, c.picture, c.leadership
 	c.watch = &nodeWatch{
 		cfg: cfg, store: fenced, bus: bus, beats: beats, cluster: c.cluster, tasks: &deciding, outbox: c.outbox, clock: clock,
-		log: log.Named("monitor"), leads: leads, busHeard: c.leadership.hears, look: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		log: log.Named("monitor"), leads: leads, busHeard: c.leadership.hears, look: make(chan struct{}, 1), next: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	open.takesBack = c.watch.takesBack
 	c.nodes = &NodeService{store: store, cluster: c.cluster, tasks: c.tasks, log: log.Named("nodes")}

@@ -3,7 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -20,8 +20,8 @@ type desk struct {
 	watch   *nodeWatch
 	log     hclog.Logger
 
-	// hellos that have come in part, by node; belongs to the applier's goroutine.
-	partial map[string]*partialHello
+	mu      sync.Mutex               // guards partial; messages of one node come one after the other
+	partial map[string]*partialHello // hellos that have come in part, by node
 }
 
 type partialHello struct {
@@ -46,13 +46,13 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
 			return nil
 		}
 		if d.cluster.isOutdated(m.NodeID, m.Incarnation) {
-			delete(d.partial, m.NodeID)
+			d.settled(m.NodeID)
 			return nil // of a former self: the hello of the present one settles everything
 		}
 		if err := d.hello(ctx, origin{m.NodeID, m.Incarnation}, h); err != nil {
 			return err
 		}
-		delete(d.partial, m.NodeID)
+		d.settled(m.NodeID)
 		return nil
 	case m.Edge != nil:
 		return d.edge(ctx, m.NodeID, m.Edge)
@@ -64,6 +64,13 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
 	return nil
 }
 
+// settled forgets the parts of a hello.
+func (d *desk) settled(node string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.partial, node)
+}
+
 // join puts the parts of a hello together. Parts come in order; a new first part begins anew. Where one is missing the node
 // is asked for another hello, though an earlier one was answered: this one may say what has changed since.
 func (d *desk) join(m skalds.HostMessage) (skalds.Hello, bool) {
@@ -71,6 +78,8 @@ func (d *desk) join(m skalds.HostMessage) (skalds.Hello, bool) {
 	if h.Parts <= 1 {
 		return h, true
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	p := d.partial[m.NodeID]
 	switch {
 	case h.Part == 1:
@@ -160,28 +169,4 @@ func (d *desk) bye(ctx context.Context, from origin) error {
 	}
 	d.tasks.publishNode(from.node, skalds.NodeOffline)
 	return errors.Join(errs...)
-}
-
-// hello answers a host that starts or reconnects, and settles what it does and does not run.
-func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
-	generation, err := d.store.Generation(ctx)
-	if err != nil {
-		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
-	}
-	commands, epochs, err := d.settle(ctx, from, &h, generation)
-	if err != nil {
-		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
-	}
-	if err := d.record(ctx, from, &h); err != nil { // after settling, which asks whether this incarnation is a new one
-		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
-	}
-	d.cluster.greet(from.node, from.incarnation, d.tasks.clock.Now())
-	for _, a := range answerParts(from.incarnation, h.Number, generation, commands, epochs) {
-		d.outbox.send(from.node, skalds.NodeMessage{Answer: &a})
-	}
-	d.log.Info("node says hello", "node_id", from.node, "incarnation", from.incarnation, "tasks", len(h.Tasks), "workers", len(h.Workers), "commands", len(commands))
-	d.tasks.publishNode(from.node, skalds.NodeOnline)
-	d.watch.lookNow() // its first heartbeat says what it has: no task is placed before
-	d.tasks.dispatcher.freed()
-	return nil
 }

@@ -154,7 +154,7 @@ func TestWhichNodesGetTasks(t *testing.T) {
 	} {
 		c := newCluster(DefaultConfig())
 		worker := skalds.WorkerInfo{Name: "demo", Version: "1.0.0", Classes: []skalds.ClassInfo{{ClassName: "Demo"}}}
-		c.setWorkers(nil, "n1", []skalds.WorkerInfo{worker})
+		c.setWorkers("n1", []skalds.WorkerInfo{worker})
 		c.heard("n1", 4, 1, at)
 		c.observe([]skalds.Heartbeat{{NodeID: "n1", Incarnation: 4, Seq: 1, Capacity: skalds.Capacity{CPUCores: 4, MemoryBytes: 1 << 30}}}, at)
 		greet(c, 4, at)
@@ -239,12 +239,12 @@ func TestANodeIsDeclaredLostByAnotherClock(t *testing.T) {
 		greet(c, 4, at)
 		lost := c.nodeRecord("n1")
 		lost.LostAt = at.Add(skew).UnixMilli()
-		c.load([]skalds.Node{lost}, nil, at)
+		c.load([]skalds.Node{lost}, noOffers(), at)
 		if v, _ := c.view("n1"); v.Online || v.Greeted {
 			t.Errorf("%s: online %v, greeted %v", skew, v.Online, v.Greeted)
 		}
 		c.heard("n1", 4, 2, at.Add(time.Second))
-		c.load([]skalds.Node{lost}, nil, at.Add(time.Second))
+		c.load([]skalds.Node{lost}, noOffers(), at.Add(time.Second))
 		if v, _ := c.view("n1"); v.Greeted || skew <= 0 && !v.Online {
 			t.Errorf("%s: heard again: online %v, greeted %v", skew, v.Online, v.Greeted)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/skalds-go/skalds"
 )
@@ -11,29 +12,55 @@ import (
 // helloAnswerBytes bounds the commands of one part of an answer.
 const helloAnswerBytes = skalds.MaxBusMessageBytes - 8<<10
 
-// record stores the node of a host that has said hello, and its workers.
+// hello answers a host that starts or reconnects, and settles what it does and does not run.
+func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
+	generation := d.tasks.picture.generation.Load() // as every command says it
+	commands, epochs, err := d.settle(ctx, from, &h, generation)
+	if err != nil {
+		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
+	}
+	if err := d.record(ctx, from, &h); err != nil { // after settling, which asks whether this incarnation is a new one
+		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
+	}
+	unmeasured := d.cluster.greet(from.node, from.incarnation, d.tasks.clock.Now())
+	for _, a := range answerParts(from.incarnation, h.Number, generation, commands, epochs) {
+		d.outbox.send(from.node, skalds.NodeMessage{Answer: &a})
+	}
+	d.log.Info("node says hello", "node_id", from.node, "incarnation", from.incarnation, "tasks", len(h.Tasks), "workers", len(h.Workers), "commands", len(commands))
+	d.tasks.publishNode(from.node, skalds.NodeOnline)
+	if unmeasured {
+		d.watch.lookNow() // its first heartbeat says what it has: no task is placed before
+	}
+	d.watch.greeted() // others may be asked now
+	d.tasks.dispatcher.freed()
+	return nil
+}
+
+// record stores the node of a host that has said hello, and its workers, as far as they have changed.
 func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) error {
 	now := d.tasks.now()
-	_, err := d.tasks.picture.saveNode(ctx, d.store, from.node, func(n *skalds.Node) {
+	workers := lastOfEach(h.Workers)
+	change := func(n *skalds.Node) {
 		n.ID, n.Mode, n.Incarnation, n.Partition = from.node, h.Mode, from.incarnation, h.Partition
 		n.LastHelloAt, n.LostAt = now, 0
 		n.Workers, n.Original, n.Classes = nil, false, nil
-		for i := range h.Workers {
-			n.Workers = append(n.Workers, h.Workers[i].Ref()+"@"+h.Workers[i].Digest)
+		for i := range workers {
+			n.Workers = append(n.Workers, workers[i].Ref()+"@"+workers[i].Digest)
 		}
-	})
-	if err != nil {
-		return err
+	}
+	if !d.cluster.saidHello(from.node, change) {
+		if _, err := d.tasks.picture.saveNode(ctx, d.store, from.node, change); err != nil {
+			return err
+		}
+	}
+	if d.cluster.hasWorkers(from.node, workers) {
+		return nil
 	}
 	return d.cluster.storing(ctx, func() error {
-		if err := d.store.SaveWorkers(ctx, from.node, h.Workers); err != nil {
+		if err := d.store.SaveWorkers(ctx, from.node, workers); err != nil {
 			return err
 		}
-		all, err := d.store.Workers(ctx)
-		if err != nil {
-			return err
-		}
-		d.cluster.setWorkers(all, from.node, h.Workers)
+		d.cluster.setWorkers(from.node, workers)
 		return nil
 	})
 }

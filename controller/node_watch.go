@@ -31,6 +31,7 @@ type nodeWatch struct {
 	// busHeard is called whenever the bus answers, at least every second.
 	busHeard func()
 	look     chan struct{} // read the heartbeat store now
+	next     chan struct{} // a node has said hello: others may be asked
 
 	reading, judging pulse
 
@@ -84,6 +85,8 @@ func (w *nodeWatch) Judge(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-w.next:
+			w.askHellos(w.clock.Now())
 		case <-tick.C:
 			w.judging.beat()
 			w.judge()
@@ -207,6 +210,14 @@ func (w *nodeWatch) askHellos(now time.Time) {
 	}
 	for _, id := range w.cluster.wantsHello(now) {
 		w.outbox.send(id, skalds.NodeMessage{AskHello: true})
+	}
+}
+
+// greeted hears that a node has said hello.
+func (w *nodeWatch) greeted() {
+	select {
+	case w.next <- struct{}{}:
+	default:
 	}
 }
 

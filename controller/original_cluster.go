@@ -100,7 +100,7 @@ func (c *cluster) ours(m *member) {
 	}
 	m.original, m.online, m.heartbeat, m.classes = false, false, nil, nil
 	c.ledger.Original(m.record.ID, 0)
-	c.ledger.SetWorkers(m.record.ID, workersOn(c.workers, m.record.ID))
+	c.ledger.SetWorkers(m.record.ID, c.workers.on(m.record.ID))
 }
 
 // isOriginal reports whether a node runs the Python original.

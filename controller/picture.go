@@ -152,6 +152,6 @@ func (p *picture) readNodes(ctx context.Context) error {
 		return fmt.Errorf("read workers: %w", err)
 	}
 	p.generation.Store(generation)
-	p.cluster.load(nodes, workers, p.clock.Now())
+	p.cluster.load(nodes, newOffers(workers, p.cluster.offered()), p.clock.Now())
 	return nil
 }

@@ -259,7 +259,9 @@ func (n *nodeSource) take(m skalds.NodeMessage) {
 			n.edge(*m.Edge)
 		}
 	case m.AskHello:
-		n.hello()
+		if !n.reporter.helloWaits() { // else the one that has not gone out yet says it
+			n.hello()
+		}
 	case m.Stream != nil:
 		n.stream(*m.Stream)
 	}
