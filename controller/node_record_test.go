@@ -54,8 +54,8 @@ func TestNoRecordOfANodeIsStoredOverANewerOne(t *testing.T) {
 		w.start()
 		h := w.startHost(w.host("n1"))
 		s.slow.Store(true)
-		h.SetCut(true)
-		h.SetCut(false) // says hello, whose record is under way for a second
+		h.Kill()
+		h.Start() // says hello, whose record is under way for a second
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		if s.slow.Load() {

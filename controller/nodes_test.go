@@ -270,9 +270,9 @@ func TestALateFarewellTakesNothing(t *testing.T) {
 
 func TestWorkersThatAreListedAreAccepted(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		// The store keeps the workers of a node, and fails before the controller knows of them.
+		// The store does not take the workers of a node, whose record it has.
 		w.store.SetFault(func(op string) error {
-			if op == "workers" {
+			if op == "saveWorkers" {
 				return controllertest.ErrDown
 			}
 			return nil
