@@ -45,6 +45,9 @@ func TestALateHandOutToALostNode(t *testing.T) {
 		s.armed.Store(true)
 		w.create("t")
 		synctest.Wait()
+		if _, err := w.Nodes().Cordon(t.Context(), "a", true, "test"); err != nil { // or it is handed out there again
+			t.Fatal(err)
+		}
 		a.Kill()
 		if err := <-s.wrote; err != nil {
 			t.Fatalf("the late write was not taken, so that this proves nothing: %v", err)

@@ -134,6 +134,9 @@ func inSeveral(t *testing.T, n int, test func(t *testing.T, s *several)) {
 		s.cfg.Alone = false
 		for i := range n {
 			s.add(fmt.Sprintf("c%d", i))
+			if i == 0 {
+				s.awaitLeader() // the first one
+			}
 		}
 		defer func() {
 			for _, h := range s.hosts {
