@@ -58,13 +58,16 @@ func (s *NodeService) DeclareLost(ctx context.Context, id string, machineOff boo
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), evictTimeout)
 	defer cancel()
 	why := "was declared lost by " + who
-	out.Moved, out.Kept, err = s.tasks.takeBack(ctx, id, func(t *skalds.Task, now int64) bool {
+	all, lost := s.tasks.takeBack(ctx, []string{id}, func(t *skalds.Task, now int64) bool {
 		if s.cluster.isHeard(id) {
 			return false // it has come back
 		}
 		return nodeLost(t, why, now) || machineOff && instanceDead(t, id, t.Epoch, false, now)
 	})
-	if err == nil && machineOff {
+	s.tasks.recordLosses(ctx, lost)
+	got := all[id]
+	out.Moved, out.Kept = got.moved, got.kept
+	if err = got.err; err == nil && machineOff {
 		err = s.unbind(ctx, id)
 	}
 	if err != nil {
@@ -122,38 +125,4 @@ func (s *NodeService) unbind(ctx context.Context, id string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// takeBack has take decide on every task of a node, and writes down what was lost. A task that is not there any more, or whose
-// epoch is over, is left alone.
-func (s *TaskService) takeBack(ctx context.Context, node string, take func(t *skalds.Task, now int64) bool) (moved, kept []string, err error) {
-	list, err := s.store.OnNode(ctx, node)
-	if err != nil {
-		return nil, nil, err
-	}
-	var errs []error
-	for _, seen := range list {
-		var before *skalds.Task
-		t, err := s.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
-			before = t.Clone()
-			if t.Executor != node || t.Epoch != seen.Epoch || !take(t, now) {
-				return errNoChange
-			}
-			return nil
-		})
-		switch {
-		case errors.Is(err, skalds.ErrNotFound):
-		case err != nil:
-			errs = append(errs, err)
-		case t.Epoch != before.Epoch:
-			moved = append(moved, t.ID)
-			s.recordLoss(ctx, before, t.LastExit)
-			if t.Quarantined != "" {
-				s.log.Error("task is in quarantine", "task_id", t.ID, "reason", t.Quarantined)
-			}
-		case t.Executor == node && t.LifecycleStatus.OnNode():
-			kept = append(kept, t.ID)
-		}
-	}
-	return moved, kept, errors.Join(errs...)
 }

@@ -260,30 +260,50 @@ func (w *nodeWatch) clear(ctx context.Context) {
 			return
 		case <-w.wake:
 		}
-		for w.clearOnce(ctx, &failing) && ctx.Err() == nil {
-			rest(ctx, time.Second)
+		var lost []*skalds.Outcome
+		for more := true; more && ctx.Err() == nil; {
+			var some []*skalds.Outcome
+			some, more = w.clearOnce(ctx, &failing)
+			if lost = append(lost, some...); more {
+				continue // others have been lost meanwhile: their tasks wait, records do not
+			}
+			w.tasks.recordLosses(ctx, lost)
+			if lost, more = nil, failing; more {
+				rest(ctx, time.Second)
+			}
 		}
 	}
 }
 
-// clearOnce takes the tasks of lost nodes back to the queue, but for those that go on without a controller; it is true
-// where something is left to do. A node that is heard again before all of that is stored says hello, and the answer
-// settles the rest.
-func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
+// clearOnce takes the tasks of lost nodes back to the queue, but for those that go on without a controller; more is true where
+// others have been lost meanwhile. A node that is heard again before all of that is stored says hello, and the answer settles the
+// rest.
+func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) (lost []*skalds.Outcome, more bool) {
 	w.mu.Lock()
 	list := w.gone
 	w.gone, w.taken = nil, list
 	w.mu.Unlock()
+	why, ids := map[string]string{}, []string(nil)
+	for _, n := range list {
+		if _, twice := why[n.id]; !twice && !w.cluster.isAlive(n.id) {
+			ids = append(ids, n.id)
+		}
+		why[n.id] = n.why
+	}
+	saved := map[string]error{}
+	var wg sync.WaitGroup
+	wg.Go(func() { saved = w.saveLost(ctx, list) })
+	got, lost := w.tasks.takeBack(ctx, ids, func(t *skalds.Task, now int64) bool {
+		return !w.cluster.isAlive(t.Executor) && nodeLost(t, why[t.Executor], now)
+	})
+	wg.Wait()
 	var left []lostNode
 	for _, n := range list {
-		if w.cluster.isAlive(n.id) {
-			continue
-		}
-		err := errors.Join(w.saveLost(ctx, n), w.takeBack(ctx, n.id, n.why))
+		err := errors.Join(saved[n.id], got[n.id].err)
 		if err == nil {
 			continue
 		}
-		if !*failing && ctx.Err() == nil {
+		if !*failing && len(left) == 0 && ctx.Err() == nil {
 			w.log.Error("cannot take back the tasks of a lost node: tried again until it works", "node_id", n.id, "err", err)
 		}
 		left = append(left, n)
@@ -291,8 +311,9 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) bool {
 	*failing = len(left) > 0
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	more = len(w.gone) > 0
 	w.gone, w.taken = append(left, w.gone...), nil
-	return len(w.gone) > 0
+	return lost, more
 }
 
 // takesBack reports whether the tasks of a lost node are still to be taken back, or are just being.
@@ -303,21 +324,31 @@ func (w *nodeWatch) takesBack(id string) bool {
 	return slices.ContainsFunc(w.gone, is) || slices.ContainsFunc(w.taken, is)
 }
 
-// saveLost stores that a node is lost, unless it has come back meanwhile.
-func (w *nodeWatch) saveLost(ctx context.Context, lost lostNode) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	_, err := w.tasks.picture.saveNode(ctx, w.store, lost.id, func(n *skalds.Node) {
-		if !w.cluster.isAlive(lost.id) {
-			n.LostAt = lost.at
+// saveLost stores which nodes are lost, but for those that have come back meanwhile, one at a time as all records of nodes are
+// stored. Where the store does not answer, what is left is not tried.
+func (w *nodeWatch) saveLost(ctx context.Context, list []lostNode) map[string]error {
+	failed := map[string]error{}
+	var away error
+	for _, lost := range list {
+		if w.cluster.isAlive(lost.id) {
+			continue
 		}
-	})
-	return err
-}
-
-func (w *nodeWatch) takeBack(ctx context.Context, id, why string) error {
-	_, _, err := w.tasks.takeBack(ctx, id, func(t *skalds.Task, now int64) bool {
-		return !w.cluster.isAlive(id) && nodeLost(t, why, now)
-	})
-	return err
+		err := away
+		if err == nil {
+			c, cancel := context.WithTimeout(ctx, storeTimeout)
+			_, err = w.tasks.picture.saveNode(c, w.store, lost.id, func(n *skalds.Node) {
+				if !w.cluster.isAlive(lost.id) {
+					n.LostAt = lost.at
+				}
+			})
+			cancel()
+		}
+		if err != nil {
+			failed[lost.id] = err
+		}
+		if isAway(err) || ctx.Err() != nil {
+			away = err
+		}
+	}
+	return failed
 }

@@ -402,11 +402,18 @@ func (s *TaskService) Usage(ctx context.Context, id string, last time.Duration) 
 	return tailOf(list, last), nil
 }
 
-// recordLoss writes down an attempt whose host cannot tell how it ended. The record has no end, so that it gives way to
-// that of the host, should it have one after all.
+// recordLoss writes down how an attempt ended that was lost with its node.
 func (s *TaskService) recordLoss(ctx context.Context, t *skalds.Task, exit *skalds.Exit) {
+	if o := s.lossRecord(t, exit); o != nil {
+		s.putLoss(ctx, o)
+	}
+}
+
+// lossRecord is the record of an attempt that was lost with its node, without an end: that of the host takes its place if there is one
+// after all. t is the task as it was before. It is nil where nothing ran.
+func (s *TaskService) lossRecord(t *skalds.Task, exit *skalds.Exit) *skalds.Outcome {
 	if t.Attempt == 0 || exit == nil || t.LifecycleStatus == skalds.Assigning && t.PID == 0 || t.Phase == skalds.PhaseBackoff {
-		return // nothing ran
+		return nil
 	}
 	a := &skalds.Attempt{
 		TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Node: t.Executor, Version: t.WorkerVersion, PID: t.PID,
@@ -415,11 +422,14 @@ func (s *TaskService) recordLoss(ctx context.Context, t *skalds.Task, exit *skal
 	if in := s.cluster.instance(t); in != nil && in.Epoch == t.Epoch {
 		a.Peak, a.LastUsage = in.Peak, in.Usage
 	}
-	o := skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Kind: skalds.OutcomeExit}, Exit: a}
+	return &skalds.Outcome{OutcomeKey: skalds.OutcomeKey{TaskID: t.ID, Epoch: t.Epoch, Attempt: t.Attempt, Kind: skalds.OutcomeExit}, Exit: a}
+}
+
+func (s *TaskService) putLoss(ctx context.Context, o *skalds.Outcome) {
 	ctx, cancel := lasting(ctx)
 	defer cancel()
-	if err := s.store.PutOutcome(ctx, o); err != nil {
-		s.log.Error("cannot write down how an attempt ended", "task_id", t.ID, "epoch", t.Epoch, "attempt", t.Attempt, "reason", exit.Kind, "err", err)
+	if err := s.store.PutOutcome(ctx, *o); err != nil {
+		s.log.Error("cannot write down how an attempt ended", "task_id", o.TaskID, "epoch", o.Epoch, "attempt", o.Attempt, "reason", o.Exit.Exit.Kind, "err", err)
 	}
 }
 
