@@ -138,8 +138,10 @@ func (c *Controller) Streams() *Streams { return c.tasks.streams }
 func (c *Controller) Health() *Health { return c.health }
 
 // whoLeads says why nothing is decided; empty: somebody leads.
-func (c *Controller) whoLeads() string {
+func (c *Controller) whoLeads(storeAway bool) string {
 	switch leader := c.leadership.leader(); {
+	case leader == "" && storeAway:
+		return "no controller leads without the store: running tasks go on, and what is asked for is refused until it answers"
 	case leader == "":
 		return "no controller leads: tasks are accepted, and wait"
 	case leader == c.cfg.ID && !c.caught.Load():

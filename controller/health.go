@@ -15,14 +15,14 @@ type Health struct {
 	bus     Bus
 	beats   HeartbeatStore
 	cluster *cluster
-	leading func() string
+	leading func(storeAway bool) string
 }
 
 // Ready asks every service, side by side. One line per service; empty text = fine.
 func (h *Health) Ready(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	out := map[string]string{"monitor": "", "leader": h.leading()}
+	out := map[string]string{"monitor": ""}
 	if b := h.cluster.blind(); b != "" {
 		out["monitor"] = "blind: " + b
 	}
@@ -40,5 +40,6 @@ func (h *Health) Ready(ctx context.Context) map[string]string {
 		})
 	}
 	wg.Wait()
+	out["leader"] = h.leading(out["store"] != "")
 	return out
 }
