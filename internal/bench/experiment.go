@@ -51,6 +51,7 @@ func experiments() []experiment {
 		{[]promise{{key: "tasks_per_second_cluster", unbound: true}, {key: "tasks_per_second_cluster_ratio", unbound: true}}, tasksPerSecondCluster},
 		{[]promise{{key: "tasks_per_second_cluster_sqlite", unbound: true}, {key: "tasks_per_second_cluster_sqlite_ratio", unbound: true}}, tasksPerSecondClusterSQLite},
 		{[]promise{{key: "takeover_s", bound: 3}}, leaderKilled},
+		{[]promise{{key: "heartbeat_cpu_us", unbound: true}, {key: "dispatch_light_nodes_p95_ms", unbound: true}}, heartbeatCost},
 		{[]promise{{key: "takeover_stop_ms", bound: 200}, {key: "takeover_stop_to_main_ms", unbound: true}}, leaderStopped},
 	}
 }

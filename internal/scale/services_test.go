@@ -51,12 +51,18 @@ func embeddedServices(t testing.TB) services {
 	}
 }
 
-// realServices are started for the test and stopped with it.
+// realServices are those of SKALDS_TEST_KAFKA and SKALDS_TEST_REDIS, or else some that are started for the test and stopped with it.
 func realServices(t testing.TB) services {
 	t.Helper()
+	if brokers, addr := os.Getenv("SKALDS_TEST_KAFKA"), os.Getenv("SKALDS_TEST_REDIS"); brokers != "" && addr != "" {
+		return at(brokers, addr)
+	}
 	port := testservices.FreePorts(t, 5) // Kafka has three
 	s := testservices.Start(t, []string{"kafka", "redis"}, "KAFKA_PORT="+strconv.Itoa(port), "REDIS_PORT="+strconv.Itoa(port+3))
-	brokers, addr := s.Said("KAFKA_BROKERS"), s.Said("REDIS_ADDR")
+	return at(s.Said("KAFKA_BROKERS"), s.Said("REDIS_ADDR"))
+}
+
+func at(brokers, addr string) services {
 	return services{
 		kafka: kafka.Config{Brokers: strings.Split(brokers, ",")}, redis: redis.Config{Addr: addr},
 		env: []string{"KAFKA_HOST=" + brokers, "REDIS_HOST=" + addr},
