@@ -21,7 +21,7 @@ func TestADatabaseOfANewerVersionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := open(t, mongo.Config{URI: uri(t), Database: db.Name(), Timeout: patient})
-	if err := later.Wait(t.Context()); !errors.Is(err, skalds.ErrConflict) {
+	if err := later.Ping(t.Context()); !errors.Is(err, skalds.ErrConflict) {
 		t.Errorf("the database of a newer version: %v, want a conflict", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -71,33 +70,6 @@ func Open(cfg Config, log hclog.Logger) (*Store, error) {
 	light := options.Collection().SetWriteConcern(writeconcern.W1()).SetReadConcern(readconcern.Local())
 	s.usage, s.profiles = db.Collection("usage", light), db.Collection("profiles", light)
 	return s, nil
-}
-
-// Wait returns when the server has answered and the database is prepared, or ctx has ended. It logs what it waits for.
-func (s *Store) Wait(ctx context.Context) error {
-	const pause = 500 * time.Millisecond
-	said := ""
-	for {
-		err := s.Ping(ctx)
-		if err == nil {
-			if said != "" {
-				s.log.Info("MongoDB answers", "address", s.addr)
-			}
-			return nil
-		}
-		if ctx.Err() != nil || !errors.Is(err, skalds.ErrUnavailable) {
-			return err
-		}
-		if text := err.Error(); text != said {
-			s.log.Warn("waiting for MongoDB", "address", s.addr, "error", text)
-			said = text
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for MongoDB: %w", ctx.Err())
-		case <-time.After(pause):
-		}
-	}
 }
 
 // Ping asks the primary and, where the last write found nobody who takes it, writes.

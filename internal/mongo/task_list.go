@@ -193,7 +193,7 @@ func (s *Store) decodeTasks(docs []bson.D) []*skalds.Task {
 		t, err := s.decodeTask(doc)
 		if err != nil {
 			if s.unread.first(field(doc, "_id")) {
-				s.log.Error("a task is left out", "error", err)
+				s.log.Error("a task is left out", "err", err)
 			}
 			continue
 		}
