@@ -15,14 +15,31 @@ const (
 	announceTTL   = 10 * time.Second
 )
 
-// Announce returns a service that tells hosts and other controllers where this one is, until its ctx ends.
-func (c *Controller) Announce(to ControllerRegistry, version string) func(ctx context.Context) error {
+// Announce returns a service that tells hosts and other controllers where this one is, and its version and mode, until its ctx ends.
+func (c *Controller) Announce(to ControllerRegistry, version, mode string) func(ctx context.Context) error {
 	a := &announcer{to: to, log: c.log.Named("announcer"), info: func() skalds.ControllerInfo {
 		return skalds.ControllerInfo{
-			ID: c.cfg.ID, URL: c.cfg.ServerURL, Version: version, Leader: c.leadership.decides(), At: c.clock.Now().UnixMilli(),
+			ID: c.cfg.ID, URL: c.cfg.ServerURL, Version: version, Mode: mode, Leader: c.leadership.decides(), At: c.clock.Now().UnixMilli(),
 		}
 	}}
 	return a.Run
+}
+
+// Roster returns what lists the controllers that are announced, by id. Which of them leads is as this one knows it: the announcements
+// say so up to three seconds later.
+func (c *Controller) Roster(in ControllerRegistry) func(ctx context.Context) ([]skalds.ControllerInfo, error) {
+	return func(ctx context.Context) ([]skalds.ControllerInfo, error) {
+		list, err := in.Controllers(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if leader := c.Leader(); leader != "" {
+			for i := range list {
+				list[i].Leader = list[i].ID == leader
+			}
+		}
+		return list, nil
+	}
 }
 
 // announcer keeps the entry of a controller in the registry.

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -298,6 +302,67 @@ func TestTheLeaderHearsOfAWriteThatWasStoredAfterAll(t *testing.T) {
 		s.await("the process is gone", func() bool { return !h.Runs("a") })
 		if took := time.Since(begun); took > 1500*time.Millisecond {
 			t.Errorf("gone after %s", took)
+		}
+	})
+}
+
+// registry holds what controllers announce, in memory.
+type registry struct {
+	mu   sync.Mutex
+	list map[string]skalds.ControllerInfo
+}
+
+func (r *registry) Announce(_ context.Context, c skalds.ControllerInfo, _ time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list[c.ID] = c
+	return nil
+}
+
+func (r *registry) Controllers(context.Context) ([]skalds.ControllerInfo, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := slices.Collect(maps.Values(r.list))
+	slices.SortFunc(out, func(a, b skalds.ControllerInfo) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+func (r *registry) Withdraw(_ context.Context, id string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.list, id)
+	return nil
+}
+
+// TestTheRoster: every controller lists all, and knows sooner than their announcements which of them leads.
+func TestTheRoster(t *testing.T) {
+	inSeveral(t, 3, func(t *testing.T, s *several) {
+		in := &registry{list: map[string]skalds.ControllerInfo{}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var announcers sync.WaitGroup
+		defer announcers.Wait()
+		defer cancel()
+		for _, o := range s.list {
+			announcers.Go(func() { _ = o.Announce(in, "1.0.0", "DISPATCHER")(ctx) })
+		}
+		leader, _ := s.awaitLeader()
+		time.Sleep(5 * time.Second)
+		s.end(leader)
+		next, _ := s.awaitLeader()
+		time.Sleep(200 * time.Millisecond) // it is looked at who leads
+		for _, o := range s.list {
+			if o.done == nil {
+				continue
+			}
+			list, err := o.Roster(in)(t.Context())
+			if err != nil || len(list) != 3 {
+				t.Fatalf("%s lists %+v, %v", o.id, list, err)
+			}
+			for _, c := range list {
+				if c.Leader != (c.ID == next.id) || c.Mode != "DISPATCHER" || c.Version != "1.0.0" || c.URL != "http://"+c.ID+".example:8000" || c.At == 0 {
+					t.Errorf("%s lists %+v, and %s leads", o.id, c, next.id)
+				}
+			}
 		}
 	})
 }

@@ -51,12 +51,14 @@ func (f *front) open(p *program, l net.Listener, with ports, ready func(api.Heal
 		page = nil
 	}
 	health := ready(c.Health())
+	cfg := f.apiConfig(l.Addr())
+	cfg.Controllers = c.Roster(with.registry)
 	server := &http.Server{
-		Handler:           api.New(f.apiConfig(l.Addr()), c.Tasks(), c.Nodes(), c.Events(), c.Streams(), health, page, f.log),
+		Handler:           api.New(cfg, c.Tasks(), c.Nodes(), c.Events(), c.Streams(), health, page, f.log),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: f.log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	p.add(c.Run)
-	p.add(c.Announce(with.registry, version))
+	p.add(c.Announce(with.registry, version, string(f.settings.ControllerMode)))
 	p.add(func(ctx context.Context) error { return serve(ctx, server, l) })
 	p.add(tellManager(p.ctx, lookAtController(c, health, l.Addr()), f.log))
 	return nil

@@ -38,6 +38,8 @@ type Config struct {
 	AnswerTimeout time.Duration `yaml:"answer_timeout"`
 	// Settings are shown by /api/system/config beside the original's; no secrets in here.
 	Settings SystemSettings `yaml:"settings"`
+	// Controllers lists those that run over the same services, by id; nil: that is not known, and none are listed.
+	Controllers func(ctx context.Context) ([]skalds.ControllerInfo, error) `yaml:"-"`
 	// Now tells the time; nil: time.Now.
 	Now func() time.Time `yaml:"-"`
 }

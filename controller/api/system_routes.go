@@ -31,6 +31,21 @@ type SystemComponent struct {
 	Details string `json:"details,omitempty"`
 }
 
+// ControllerList is every controller over the same services.
+type ControllerList struct {
+	Items []Controller `json:"items" doc:"by id"`
+}
+
+// Controller is what a controller has announced about itself.
+type Controller struct {
+	ID      string `json:"id"`
+	URL     string `json:"url" doc:"under which hosts reach it"`
+	Mode    string `json:"mode" doc:"CONTROLLER, MONITOR or DISPATCHER; the latter may lead"`
+	Leader  bool   `json:"leader" doc:"it decides"`
+	Version string `json:"version"`
+	SeenAt  int64  `json:"seenAt" doc:"ms since epoch, by its own clock: when it said so; it does every 3 seconds"`
+}
+
 // DashboardSummary counts tasks and nodes; the original's shape and three counts more.
 type DashboardSummary struct {
 	TotalSkalds    int `json:"totalSkalds"`
@@ -86,6 +101,8 @@ type (
 	configOutput  struct{ Body SystemConfig }
 	versionOutput struct{ Body SystemVersion }
 	cleanupOutput struct{ Body Done[Cleanup] }
+
+	controllersOutput struct{ Body ControllerList }
 )
 
 func (r *routes) systemRoutes() {
@@ -106,12 +123,26 @@ func (r *routes) systemRoutes() {
 	handle(r, http.MethodGet, "/api/system/version", "What runs", func(context.Context, *struct{}) (*versionOutput, error) {
 		return &versionOutput{r.build()}, nil
 	})
+	handle(r, http.MethodGet, "/api/system/controllers", "Which controllers there are, and which of them leads", r.systemControllers)
 	handle(r, http.MethodPost, "/api/system/cleanup", "As in the original; retention runs by itself here", func(context.Context, *struct{}) (*cleanupOutput, error) {
 		return &cleanupOutput{Done[Cleanup]{
 			Success: true, Message: "there is nothing to do by hand: ended tasks are removed by the retention rules",
 			Data: Cleanup{Timestamp: r.now(), Operations: []string{}},
 		}}, nil
 	})
+}
+
+// systemControllers lists what controllers announce about themselves every three seconds, for ten.
+func (r *routes) systemControllers(ctx context.Context, _ *struct{}) (*controllersOutput, error) {
+	out := &controllersOutput{ControllerList{Items: []Controller{}}}
+	if r.cfg.Controllers == nil {
+		return out, nil
+	}
+	list, err := r.cfg.Controllers(ctx)
+	for _, c := range list {
+		out.Body.Items = append(out.Body.Items, Controller{ID: c.ID, URL: c.URL, Mode: c.Mode, Leader: c.Leader, Version: c.Version, SeenAt: c.At})
+	}
+	return out, err
 }
 
 // ready asks every service; the map says "healthy" or what is wrong.

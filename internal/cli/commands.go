@@ -34,7 +34,7 @@ func Commands(e Env) []*cobra.Command {
 		e.Now = time.Now
 	}
 	c := &commands{e}
-	all := []*cobra.Command{c.task(), c.node(), c.worker(), c.version(), c.doctor()}
+	all := []*cobra.Command{c.task(), c.node(), c.worker(), c.controllers(), c.version(), c.doctor()}
 	for _, cmd := range all {
 		prepare(cmd, e)
 	}

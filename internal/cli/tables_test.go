@@ -168,9 +168,13 @@ func TestTables(t *testing.T) {
 				{NodeID: "old", Refused: "is offline"},
 			},
 		},
-		"/api/skalds/":        someNodes(),
-		"/api/skalds/node-1":  someNodes().Items[0],
-		"/api/workers/":       someWorkers(),
+		"/api/skalds/":       someNodes(),
+		"/api/skalds/node-1": someNodes().Items[0],
+		"/api/workers/":      someWorkers(),
+		"/api/system/controllers": api.ControllerList{Items: []api.Controller{
+			{ID: "box-0001a", URL: "http://10.0.0.1:8000", Mode: "DISPATCHER", Leader: true, Version: "1.3.0", SeenAt: ago(2 * time.Second)},
+			{ID: "box-0002b", URL: "http://10.0.0.2:8000", Mode: "MONITOR", Version: "1.2.0", SeenAt: ago(time.Second)},
+		}},
 		"/api/system/version": api.SystemVersion{Version: "1.3.0", GoVersion: "go1.26"},
 		"/api/system/health":  api.SystemHealth{Status: "degraded", Services: map[string]string{"store": "healthy", "redis": "connection refused"}},
 	}
@@ -182,7 +186,7 @@ func TestTables(t *testing.T) {
 		"task_list": "task list", "task_list_wide": "task list -o wide", "task_get": "task get front", "task_get_backoff": "task get garage", "task_get_waiting": "task get train",
 		"task_get_finished": "task get count", "task_attempts": "task attempts front", "task_attempts_wide": "task attempts front -o wide", "task_usage": "task usage front", "worker_get": "worker get rtsp-worker",
 		"task_recordings": "task recordings front", "task_recordings_wide": "task recordings front -o wide", "task_why": "task why front",
-		"node_list": "node list", "node_list_wide": "node list -o wide", "node_get": "node get node-1", "worker_list": "worker list", "worker_list_wide": "worker list -o wide",
+		"node_list": "node list", "node_list_wide": "node list -o wide", "node_get": "node get node-1", "controllers": "controllers", "worker_list": "worker list", "worker_list_wide": "worker list -o wide",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := s.run(t, strings.Fields(args)...)

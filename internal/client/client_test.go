@@ -234,6 +234,7 @@ func TestNodesAndTheSystem(t *testing.T) {
 		"version":      func() error { _, err := w.Version(ctx); return err },
 		"events":       func() error { _, err := w.EventsStatus(ctx); return err },
 		"live":         func() error { return w.Live(ctx) },
+		"controllers":  func() error { _, err := w.Controllers(ctx); return err },
 	} {
 		if err := call(); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -66,6 +66,12 @@ func (c *Client) Version(ctx context.Context) (out api.SystemVersion, err error)
 	return out, err
 }
 
+// Controllers lists the controllers over the same services.
+func (c *Client) Controllers(ctx context.Context) (out api.ControllerList, err error) {
+	err = c.call(ctx, http.MethodGet, "/api/system/controllers", nil, nil, &out)
+	return out, err
+}
+
 // EventsStatus says how many clients listen to events.
 func (c *Client) EventsStatus(ctx context.Context) (out api.EventsStatus, err error) {
 	err = c.call(ctx, http.MethodGet, "/api/events/status", nil, nil, &out)
