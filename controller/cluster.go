@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +16,8 @@ import (
 type cluster struct {
 	cfg     Config
 	history *usageHistory
-	records chan struct{} // holds one token: whoever stores the record of a node, see storing
+	reading chan struct{} // holds one token: whoever reads all nodes
+	records turns         // whoever stores the record of a node, see storing
 
 	mu      sync.Mutex // guards all below
 	ledger  *dispatch.Ledger
@@ -57,7 +57,7 @@ func (c *cluster) lease() time.Duration {
 
 func newCluster(cfg Config) *cluster {
 	return &cluster{
-		cfg: cfg, history: newUsageHistory(), records: make(chan struct{}, 1), ledger: dispatch.NewLedger(cfg.Dispatch),
+		cfg: cfg, history: newUsageHistory(), reading: make(chan struct{}, 1), records: newTurns(), ledger: dispatch.NewLedger(cfg.Dispatch),
 		leases: monitor.NewLeases(monitor.ForLease(cfg.Lease)), nodes: map[string]*member{}, live: map[string]liveTask{},
 		workers: noOffers(),
 	}
@@ -70,41 +70,6 @@ func (c *cluster) member(id string) *member {
 		c.nodes[id] = m
 	}
 	return m
-}
-
-// load takes in what the store knows. Whether a node said hello is known here only where this controller answered it, or, as
-// long as another leads, by its record.
-func (c *cluster) load(nodes []skalds.Node, workers *offers, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var gone []*skalds.WorkerInfo
-	for _, p := range c.workers.list {
-		if _, still := find(workers.list, p.info); !still {
-			gone = append(gone, p.info)
-		}
-	}
-	c.workers = workers
-	c.retire(gone)
-	for _, n := range nodes {
-		m := c.member(n.ID)
-		was := m.record.LostAt
-		m.record = n
-		c.ledger.SetLabels(n.ID, n.Labels)
-		if c.loadOriginal(m) {
-			continue
-		}
-		switch {
-		case n.LostAt == 0:
-			c.leases.Watch(n.ID, now)
-		case n.LostAt != was || m.seenAt.UnixMilli() < n.LostAt: // declared lost by another, whose clock may be another
-			m.online, m.greeted, m.asked = false, 0, 0
-		}
-		if !c.leads {
-			m.greeted = n.Incarnation
-		}
-		c.ledger.SetWorkers(n.ID, workers.on(n.ID))
-		c.judge(n.ID)
-	}
 }
 
 // lead says whether this controller leads. One that begins to has answered no hello yet.
@@ -395,24 +360,15 @@ func (c *cluster) shown(m *member) NodeView {
 	return v
 }
 
-// storing does what reads the record of a node, stores it changed, and brings the change into the picture: one at a time, so
-// that no older record is stored over a newer one.
-func (c *cluster) storing(ctx context.Context, do func() error) error {
-	select {
-	case c.records <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-c.records }()
-	return do()
-}
-
 // stored takes in the record of a node as it was stored; it reports whether the node may get tasks now that it might not get
 // before.
 func (c *cluster) stored(n skalds.Node) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.member(n.ID)
+	if n.Revision < m.record.Revision { // another was faster, and its change, which has this one in it, was read meanwhile
+		return false
+	}
 	m.record = n
 	if !m.original {
 		c.loadOriginal(m)

@@ -239,12 +239,12 @@ func TestANodeIsDeclaredLostByAnotherClock(t *testing.T) {
 		greet(c, 4, at)
 		lost := c.nodeRecord("n1")
 		lost.LostAt = at.Add(skew).UnixMilli()
-		c.load([]skalds.Node{lost}, noOffers(), at)
+		c.load([]skalds.Node{lost}, noOffers(), nil, at)
 		if v, _ := c.view("n1"); v.Online || v.Greeted {
 			t.Errorf("%s: online %v, greeted %v", skew, v.Online, v.Greeted)
 		}
 		c.heard("n1", 4, 2, at.Add(time.Second))
-		c.load([]skalds.Node{lost}, noOffers(), at.Add(time.Second))
+		c.load([]skalds.Node{lost}, noOffers(), nil, at.Add(time.Second))
 		if v, _ := c.view("n1"); v.Greeted || skew <= 0 && !v.Online {
 			t.Errorf("%s: heard again: online %v, greeted %v", skew, v.Online, v.Greeted)
 		}

@@ -13,8 +13,9 @@ import (
 // Bounds of the hearing.
 const (
 	maxHeard      = 10_000                 // tasks waiting to be read; the sweeps find what is beyond them
-	nodesTogether = 100 * time.Millisecond // changes of nodes within it cost one reading
+	nodesTogether = 500 * time.Millisecond // changes of nodes within it cost one reading
 	nodesAtLeast  = 5 * time.Second        // a controller that does not lead reads them so often: an announcement may be lost
+	nodesLeading  = 20 * time.Second       // one that leads does, which has not stored only what users have asked others for
 )
 
 // hearing takes what other controllers announce. Who leads carries out what follows from changes that the others stored; who
@@ -88,13 +89,14 @@ func (h *hearing) poke() {
 func (h *hearing) Run(ctx context.Context) error {
 	look := time.NewTicker(nodesAtLeast)
 	defer look.Stop()
+	read := h.tasks.clock.Elapsed()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-h.wake:
 		case <-look.C:
-			if h.leadership.alone {
+			if h.leadership.alone || h.leadership.decides() && h.tasks.clock.Elapsed()-read < nodesLeading {
 				continue
 			}
 			h.readNodes()
@@ -104,7 +106,8 @@ func (h *hearing) Run(ctx context.Context) error {
 		h.heard, h.nodes = map[string]bool{}, false
 		h.mu.Unlock()
 		if nodes {
-			if !h.one(ctx, "what another controller stored about nodes", h.picture.nodes) {
+			read = h.tasks.clock.Elapsed()
+			if !h.one(ctx, "what another controller stored about nodes", func(c context.Context) error { return h.picture.nodes(c, false) }) {
 				h.readNodes()
 			}
 			h.tasks.dispatcher.freed()

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,5 +36,27 @@ func TestALostWordOfANode(t *testing.T) {
 		}
 		other.create(t, "t1")
 		s.awaitState("t1", skalds.Running)
+	})
+}
+
+// TestIdleControllersReadLittle: where nothing changes, who leads hardly reads the nodes, and nobody reads all plugins again and again.
+func TestIdleControllersReadLittle(t *testing.T) {
+	inSeveral(t, 2, func(t *testing.T, s *several) {
+		s.awaitLeader()
+		s.startHost(s.host("n1"))
+		time.Sleep(time.Minute)
+		var mu sync.Mutex // guards reads
+		reads := map[string]int{}
+		s.store.SetFault(func(op string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			reads[op]++
+			return nil
+		})
+		time.Sleep(2 * time.Minute)
+		s.store.SetFault(nil)
+		if reads["workers"] > 3 || reads["nodes"] > 24+6+2 {
+			t.Errorf("in two minutes of two controllers: %v", reads)
+		}
 	})
 }

@@ -56,7 +56,7 @@ func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) error {
 	if d.cluster.hasWorkers(from.node, workers) {
 		return nil
 	}
-	return d.cluster.storing(ctx, func() error {
+	return d.cluster.storing(ctx, from.node, func() error {
 		if err := d.store.SaveWorkers(ctx, from.node, workers); err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 const (
 	loadPage      = 1000            // tasks that are read at once
 	followersLook = 2 * time.Second // how old a follower's picture of what runs where may be
+	workersLook   = time.Minute     // how old its picture of plugins may be where no record of a node says that they have changed
 )
 
 // picture brings the cluster in memory in line with the store: when a controller starts, when it begins to lead, and where it
@@ -28,6 +29,7 @@ type picture struct {
 	log        hclog.Logger
 	generation atomic.Int64
 	unclear    *unclear
+	workersAt  time.Duration // of clock.Elapsed: when all plugins were read; whoever reads all nodes has it
 
 	mu    sync.Mutex    // guards tried, and is held while the store is read
 	tried time.Duration // of clock.Elapsed: when the store was asked last; 0: never
@@ -59,7 +61,7 @@ func (p *picture) noOlder(ctx context.Context, age time.Duration) {
 	if p.tried > 0 && p.clock.Elapsed()-p.tried < age {
 		return
 	}
-	if err := p.readAll(ctx); err != nil && ctx.Err() == nil {
+	if err := p.readAll(ctx, false); err != nil && ctx.Err() == nil {
 		p.log.Debug("cannot read what runs where: the picture is older than it should be", "err", err)
 	}
 }
@@ -67,13 +69,13 @@ func (p *picture) noOlder(ctx context.Context, age time.Duration) {
 func (p *picture) once(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.readAll(ctx)
+	return p.readAll(ctx, true)
 }
 
-// readAll brings everything in line. The mutex is held.
-func (p *picture) readAll(ctx context.Context) error {
+// readAll brings everything in line. whole is as for nodes. The mutex is held.
+func (p *picture) readAll(ctx context.Context, whole bool) error {
 	defer func() { p.tried = max(p.clock.Elapsed(), 1) }()
-	if err := p.nodes(ctx); err != nil {
+	if err := p.nodes(ctx, whole); err != nil {
 		return err
 	}
 	now := p.clock.Now()
@@ -103,16 +105,16 @@ func (p *picture) readAll(ctx context.Context) error {
 	return nil
 }
 
-// nodes reads the nodes and workers alone.
-func (p *picture) nodes(ctx context.Context) error {
-	return p.cluster.storing(ctx, func() error { return p.readNodes(ctx) })
+// nodes reads the nodes alone, and the plugins where they may have changed. With whole they are read in any case.
+func (p *picture) nodes(ctx context.Context, whole bool) error {
+	return inTurn(ctx, p.cluster.reading, func() error { return p.readNodes(ctx, whole) })
 }
 
 // saveNode stores the record of a node changed, and brings the change into the picture. Where another controller was faster, the
 // record is read and changed anew. It reports whether the node may get tasks now that it might not get before. change may be
 // called several times.
 func (p *picture) saveNode(ctx context.Context, store NodeStore, id string, change func(*skalds.Node)) (freed bool, err error) {
-	err = p.cluster.storing(ctx, func() error {
+	err = p.cluster.storing(ctx, id, func() error {
 		for range saveTries {
 			n := p.cluster.nodeRecord(id)
 			change(&n)
@@ -122,7 +124,7 @@ func (p *picture) saveNode(ctx context.Context, store NodeStore, id string, chan
 			p.unclear.wroteNode(err)
 			switch {
 			case errors.Is(err, skalds.ErrRevision):
-				if err := p.readNodes(ctx); err != nil {
+				if err := p.nodes(ctx, false); err != nil {
 					return err
 				}
 				continue
@@ -138,7 +140,8 @@ func (p *picture) saveNode(ctx context.Context, store NodeStore, id string, chan
 	return freed, err
 }
 
-func (p *picture) readNodes(ctx context.Context) error {
+func (p *picture) readNodes(ctx context.Context, whole bool) error {
+	before := p.cluster.revisions()
 	generation, err := p.store.Generation(ctx)
 	if err != nil {
 		return fmt.Errorf("read generation: %w", err)
@@ -147,11 +150,22 @@ func (p *picture) readNodes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read nodes: %w", err)
 	}
-	workers, err := p.store.Workers(ctx)
-	if err != nil {
-		return fmt.Errorf("read workers: %w", err)
+	var found *offers
+	if asked := p.clock.Elapsed(); whole || p.wantsWorkers(nodes, asked) {
+		workers, err := p.store.Workers(ctx)
+		if err != nil {
+			return fmt.Errorf("read workers: %w", err)
+		}
+		found = newOffers(workers, p.cluster.offered())
+		p.workersAt = asked
 	}
 	p.generation.Store(generation)
-	p.cluster.load(nodes, newOffers(workers, p.cluster.offered()), p.clock.Now())
+	p.cluster.load(nodes, found, before, p.clock.Now())
 	return nil
+}
+
+// wantsWorkers reports whether all plugins are to be read. Who leads knows what is stored of them, because nobody else stores any; for the
+// others the records of the nodes say that they have changed, but for a plugin of which more is told since its host was upgraded.
+func (p *picture) wantsWorkers(nodes []skalds.Node, now time.Duration) bool {
+	return !p.cluster.isLeading() && (now-p.workersAt >= workersLook || p.cluster.missesWorkers(nodes))
 }

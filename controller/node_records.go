@@ -1,0 +1,150 @@
+package controller
+
+import (
+	"context"
+	"hash/fnv"
+	"time"
+
+	"github.com/skalds-go/skalds"
+)
+
+// turns lets one at a time work on the record of a node; few of them share a turn.
+type turns []chan struct{}
+
+func newTurns() turns {
+	t := make(turns, 64)
+	for i := range t {
+		t[i] = make(chan struct{}, 1)
+	}
+	return t
+}
+
+func (t turns) of(id string) chan struct{} {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return t[h.Sum32()%uint32(len(t))]
+}
+
+// inTurn does something while it has the token.
+func inTurn(ctx context.Context, token chan struct{}, do func() error) error {
+	select {
+	case token <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-token }()
+	return do()
+}
+
+// storing does what reads the record of a node, stores it changed, and brings the change into the picture: one at a time for a node,
+// so that no older record is stored over a newer one.
+func (c *cluster) storing(ctx context.Context, id string, do func() error) error {
+	return inTurn(ctx, c.records.of(id), do)
+}
+
+// revisions are those of the records that are known.
+func (c *cluster) revisions() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[string]int64, len(c.nodes))
+	for id, m := range c.nodes {
+		out[id] = m.record.Revision
+	}
+	return out
+}
+
+// load takes in what the store knows. Workers are nil where they were not read. A record that was stored after the reading began, when
+// the revisions were those of before, is not replaced by an older one. Whether a node said hello is known here only where this
+// controller answered it, or, as long as another leads, by its record.
+func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]int64, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.workers
+	if workers != nil {
+		c.exchange(workers)
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		m := c.member(n.ID)
+		was, fresh := m.record.LostAt, m.record.Revision == 0
+		if c.isNews(m, n, before[n.ID]) {
+			m.record = *n
+			c.ledger.SetLabels(n.ID, n.Labels)
+		}
+		if c.loadOriginal(m) {
+			continue
+		}
+		lost := m.record.LostAt
+		switch {
+		case lost == 0:
+			c.leases.Watch(n.ID, now)
+		case lost != was || m.seenAt.UnixMilli() < lost: // declared lost by another, whose clock may be another
+			m.online, m.greeted, m.asked = false, 0, 0
+		}
+		if !c.leads {
+			m.greeted = m.record.Incarnation
+		}
+		if fresh || !known.same(c.workers, n.ID) {
+			c.ledger.SetWorkers(n.ID, c.workers.on(n.ID))
+		}
+		c.judge(n.ID)
+	}
+}
+
+// isNews reports whether the store has another record of a node than the one that is known. The mutex is held.
+func (c *cluster) isNews(m *member, n *skalds.Node, before int64) bool {
+	switch known := m.record.Revision; {
+	case n.Revision == 0:
+		return true // of before they were counted
+	case n.Revision == known:
+		return false
+	case known != before:
+		return n.Revision > known
+	}
+	return true // a lower one, too: the store was set back
+}
+
+// exchange replaces all that is known of plugins. The mutex is held.
+func (c *cluster) exchange(workers *offers) {
+	var gone []*skalds.WorkerInfo
+	for _, p := range c.workers.list {
+		if _, still := find(workers.list, p.info); !still {
+			gone = append(gone, p.info)
+		}
+	}
+	c.workers = workers
+	c.retire(gone)
+}
+
+// missesWorkers reports whether the records of nodes name other plugins than are known of them.
+func (c *cluster) missesWorkers(nodes []skalds.Node) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make(map[*skalds.WorkerInfo]string, len(c.workers.list))
+	for i := range nodes {
+		n := &nodes[i]
+		set := c.workers.sets[n.ID]
+		if n.Original {
+			continue
+		}
+		if len(set) != len(n.Workers) {
+			return true
+		}
+		for i, w := range set { // both in the order of lastOfEach
+			if names[w] == "" {
+				names[w] = w.Ref() + "@" + w.Digest
+			}
+			if names[w] != n.Workers[i] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isLeading reports whether this controller answers hellos.
+func (c *cluster) isLeading() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leads
+}
