@@ -373,6 +373,9 @@ func (a *applier) storeAnswers(ctx context.Context) bool {
 
 // applyTask brings everything about one task into the store: its records first, then one change of its document.
 func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
+	w.items = slices.DeleteFunc(w.items, func(m skalds.HostMessage) bool { // of a host that was not taken on: it has nothing to answer for
+		return m.Report != nil && m.Report.State == "" && !a.tasks.cluster.isSettled(m.NodeID, m.Incarnation)
+	})
 	needed := false
 	var records []skalds.Outcome
 	for _, m := range w.items {

@@ -37,6 +37,7 @@ type member struct {
 	heartbeat *skalds.Heartbeat
 	seenAt    time.Time
 	online    bool
+	heir      int64 // an incarnation whose hello has come too early; 0: none
 	greeted   int64 // the incarnation whose hello was answered in this life of the controller; 0: none
 	askedAt   time.Time
 	asked     int      // how often a hello was asked for without one coming
@@ -107,7 +108,7 @@ func (c *cluster) judge(id string) bool {
 		why = "is lost"
 	case !m.online:
 		why = "is offline"
-	case !m.original && (m.greeted == 0 || m.greeted != c.leases.Incarnation(id)):
+	case !m.original && (m.greeted == 0 || m.greeted != c.leases.Incarnation(id) || c.leases.Contended(id)):
 		why = "has not said hello yet"
 	case m.record.Mode == skalds.NodeModeEdge:
 		why, exceptBound = "runs the tasks of its own file only", true
@@ -125,6 +126,9 @@ func (c *cluster) heard(id string, incarnation, seq int64, now time.Time) (h mon
 	defer c.mu.Unlock()
 	h = c.leases.Heard(id, incarnation, seq, now)
 	if !h.News {
+		if c.nodes[id] != nil {
+			c.judge(id)
+		}
 		return h, false
 	}
 	m := c.member(id)
@@ -143,7 +147,7 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 	for i := range beats {
 		hb := &beats[i]
 		m := c.nodes[hb.NodeID]
-		if m == nil || !m.online || (m.heartbeat != nil && m.heartbeat.Incarnation == hb.Incarnation && m.heartbeat.Seq > hb.Seq) {
+		if m == nil || !m.online || hb.Incarnation > c.leases.Incarnation(hb.NodeID) || (m.heartbeat != nil && m.heartbeat.Incarnation == hb.Incarnation && m.heartbeat.Seq > hb.Seq) {
 			continue
 		}
 		fresh := m.heartbeat == nil || m.heartbeat.Incarnation != hb.Incarnation || m.heartbeat.Seq != hb.Seq
@@ -197,7 +201,7 @@ func (c *cluster) hostGone(id string, incarnation int64, silent bool, now time.T
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.member(id)
-	if max(m.record.Incarnation, c.leases.Incarnation(id)) > incarnation {
+	if known := max(m.record.Incarnation, c.leases.Incarnation(id)); known > incarnation || known != 0 && known < incarnation {
 		return false, m.online
 	}
 	c.leases.Gone(id, incarnation, silent, now)

@@ -49,6 +49,11 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
 			d.settled(m.NodeID)
 			return nil // of a former self: the hello of the present one settles everything
 		}
+		if d.cluster.waits(m.NodeID, m.Incarnation) {
+			d.log.Info("a hello waits until the host before is silent", "node_id", m.NodeID, "incarnation", m.Incarnation)
+			delete(d.partial, m.NodeID)
+			return nil
+		}
 		if err := d.hello(ctx, origin{m.NodeID, m.Incarnation}, h); err != nil {
 			return err
 		}
@@ -144,8 +149,8 @@ func (d *desk) instanceGone(ctx context.Context, node string, dead skalds.GoneTa
 // bye takes a node off that has stopped in good order. It gave its tasks back before; one that it never received is taken
 // back here.
 func (d *desk) bye(ctx context.Context, from origin) error {
-	if d.cluster.incarnation(from.node) > from.incarnation {
-		return nil // of a former self: the hello of the present one settles what it left
+	if d.cluster.incarnation(from.node) != from.incarnation {
+		return nil // of a former self: the hello of the present one settles what it left; or of one that was never taken on
 	}
 	d.log.Info("node has left", "node_id", from.node)
 	d.cluster.goodbye(from.node, from.incarnation)

@@ -56,11 +56,7 @@ func TestNoRecordOfANodeIsStoredOverANewerOne(t *testing.T) {
 		s.slow.Store(true)
 		h.Kill()
 		h.Start() // says hello, whose record is under way for a second
-		time.Sleep(100 * time.Millisecond)
-		synctest.Wait()
-		if s.slow.Load() {
-			t.Fatal("no record is under way")
-		}
+		w.await("its record is under way", func() bool { return !s.slow.Load() })
 		if _, err := w.Nodes().Cordon(t.Context(), "n1", true, "test"); err != nil {
 			t.Fatal(err)
 		}

@@ -208,7 +208,7 @@ func (w *nodeWatch) askHellos(now time.Time) {
 	if !w.leads() {
 		return
 	}
-	for _, id := range w.cluster.wantsHello(now) {
+	for _, id := range append(w.cluster.heirs(), w.cluster.wantsHello(now)...) {
 		w.outbox.send(id, skalds.NodeMessage{AskHello: true})
 	}
 }

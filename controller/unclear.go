@@ -119,7 +119,7 @@ func (u *unclear) round(ctx context.Context) error {
 	}
 	u.mu.Unlock()
 	if nodes {
-		if err := u.ask(ctx, u.tasks.picture.nodes); err != nil {
+		if err := u.ask(ctx, func(ctx context.Context) error { return u.tasks.picture.nodes(ctx, false) }); err != nil {
 			u.mu.Lock()
 			u.nodes = true
 			u.mu.Unlock()

@@ -36,32 +36,38 @@ func (h *heartbeats) lookForDuplicate(ctx context.Context) {
 	h.foreign = seen
 }
 
-// watchBeforeStart looks for another live host under this id before anything is started. It returns at once where the id
-// is free, or where the last heartbeat is that of this host's former self.
+// watchBeforeStart looks for another live host under this id before anything is started or said. It returns at once where the id
+// is free, or where the last heartbeat is that of this host's former self. A store that does not answer is asked until the time is up;
+// then the controllers have to see it, who hear both on the bus and take on none before the other is silent.
 func watchBeforeStart(ctx context.Context, beats HeartbeatStore, nodeID string, own, former int64, period time.Duration) error {
 	if beats == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, 5*period/2)
+	defer cancel()
+	look := time.NewTicker(period / 2)
+	defer look.Stop()
 	var last [2]int64
-	for i := range 5 {
+	for {
 		c, cancel := context.WithTimeout(ctx, beatTimeout)
 		incarnation, seq, found, err := beats.PeekSeq(c, nodeID)
 		cancel()
-		if err != nil || !found || incarnation == own || incarnation == former {
-			return nil // unreachable, free, or what this host left behind
+		if err == nil {
+			if !found || incarnation == own || incarnation == former {
+				return nil
+			}
+			now := [2]int64{incarnation, seq}
+			if advanced(own, last, now) {
+				return duplicateError(nodeID)
+			}
+			last = now
 		}
-		now := [2]int64{incarnation, seq}
-		if i > 0 && advanced(own, last, now) {
-			return duplicateError(nodeID)
-		}
-		last = now
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(period / 2):
+		case <-look.C:
 		}
 	}
-	return nil
 }
 
 func duplicateError(nodeID string) error {

@@ -70,6 +70,13 @@ func (h *heartbeats) attach() {
 	h.hold()
 }
 
+// wasAttached reports whether a controller has ever answered.
+func (h *heartbeats) wasAttached() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease.attached
+}
+
 // hold passes the lease on. The mutex is held.
 func (h *heartbeats) hold() {
 	if h.lease.attached && h.holdLease != nil {

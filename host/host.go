@@ -80,6 +80,7 @@ type session struct {
 	onReady  func()        // called once, when tasks can be started; may be nil
 	started  chan struct{} // closed then
 
+	refused  atomic.Bool // another live host has this one's id
 	failOnce sync.Once
 	failed   chan error // why the host cannot go on
 }
@@ -120,7 +121,7 @@ func (s *session) wire() {
 		cfg: s.cfg, nodeID: nodeID, incarnation: incarnation, bus: s.deps.Bus, beats: s.deps.Beats, roster: s.roster,
 		catalog: s.deps.Catalog, sampler: s.deps.Sampler, enforcement: s.deps.Launcher.Enforcement, isolation: isolation, room: &memoryRoom{roster: s.roster},
 		trouble:   func() []skalds.NodeProblem { return nil },
-		partition: func() int32 { return 0 }, regained: func() {}, duplicate: s.fail,
+		partition: func() int32 { return 0 }, regained: func() {}, duplicate: s.refuse,
 		holdLease: s.deps.Launcher.HoldLease, expired: s.leaseLost, log: s.log.Named("heartbeat"),
 		kick: make(chan struct{}, 1), lease: lease{length: s.cfg.Lease},
 	}
@@ -139,7 +140,7 @@ func (s *session) wire() {
 	if s.deps.Bus != nil {
 		s.node = &nodeSource{
 			nodeID: nodeID, cfg: s.cfg, bus: s.deps.Bus, journal: s.journal, reporter: s.reporter, roster: s.roster,
-			workers: s.deps.Catalog.Workers, attached: s.attached, leaseOK: s.beats.holds, refuse: s.fail, log: s.log.Named("node"),
+			workers: s.deps.Catalog.Workers, attached: s.attached, leaseOK: s.beats.holds, refuse: s.refuse, log: s.log.Named("node"),
 		}
 		if s.edge != nil {
 			s.node.edge, s.node.command = s.edge.answered, s.edge.commanded
@@ -151,6 +152,12 @@ func (s *session) wire() {
 // fail ends the host with an error.
 func (s *session) fail(err error) {
 	s.failOnce.Do(func() { s.failed <- err })
+}
+
+// refuse ends the host because another live one has its id.
+func (s *session) refuse(err error) {
+	s.refused.Store(true)
+	s.fail(err)
 }
 
 // attached hears that a controller has answered a hello.
@@ -226,6 +233,9 @@ func (s *session) run(ctx context.Context) error {
 	if err := watchBeforeStart(ctx, s.deps.Beats, s.id.NodeID, s.journal.incarnation(), s.journal.former, s.cfg.Heartbeat); err != nil {
 		return errors.Join(err, endLauncher(ctx, s.deps.Launcher))
 	}
+	if ctx.Err() != nil { // it has said nothing, so that nobody need know
+		return endLauncher(ctx, s.deps.Launcher)
+	}
 	switch n, err := s.deps.Launcher.Sweep(ctx); {
 	case err != nil:
 		s.log.Error("cannot look for processes of a former host", "err", err)
@@ -288,7 +298,9 @@ func (s *session) run(ctx context.Context) error {
 	first.Wait()
 	s.roster.close(farewell)
 	if s.deps.Bus != nil {
-		s.reporter.send(skalds.HostMessage{Bye: true})
+		if s.beats.wasAttached() && !s.refused.Load() { // else the node is another's, or nobody's
+			s.reporter.send(skalds.HostMessage{Bye: true})
+		}
 		flush, cancel := context.WithTimeout(base, flushTimeout)
 		s.reporter.flush(flush)
 		cancel()

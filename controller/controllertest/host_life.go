@@ -16,6 +16,13 @@ func (h *Host) Start() {
 	h.begin(func() { h.said = 0; h.beat(); h.anew() })
 }
 
+// CountFrom has the next start count on from there, as with a folder of its own.
+func (h *Host) CountFrom(incarnation int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.incarnation = incarnation
+}
+
 // begin has the host work. The mutex is held.
 func (h *Host) begin(first func()) {
 	h.stop, h.done = make(chan struct{}), make(chan struct{})

@@ -74,6 +74,7 @@ type lease struct {
 	heardAt time.Time        // when it was
 	others  map[int64]*other // incarnations beside the present one
 	ended   int64            // an incarnation that has said goodbye: its heartbeats mean nothing
+	heir    int64            // an incarnation whose hello was answered before it was heard: it takes over with its first heartbeat
 	gone    int64            // an incarnation whose host is said to be dead: late heartbeats of it mean nothing
 	late    int              // how many have come since
 	waking  bool             // its host is said to be silent: what is heard next is of one that has woken up
@@ -95,6 +96,9 @@ const (
 	maxOthers   = 8
 	twiceProven = 3 // late words of a former incarnation do not go on and on
 )
+
+// succession is for how long a present incarnation must be silent before another takes its place: two heartbeats.
+const succession = 2 * time.Second
 
 type mark struct{ incarnation, seq int64 }
 
@@ -135,9 +139,49 @@ func (l *Leases) Greeted(nodeID string, incarnation int64, now time.Time) {
 	switch {
 	case n == nil:
 		l.nodes[nodeID] = &lease{heardAt: now}
-	case incarnation >= n.last.incarnation && !n.lost && !n.silent:
+	case incarnation < n.last.incarnation:
+		return
+	case !n.lost && !n.silent:
 		n.heardAt = now
 	}
+	if n = l.nodes[nodeID]; incarnation > n.last.incarnation {
+		n.heir = incarnation
+	}
+}
+
+// Succeeds reports whether an incarnation may take the place of the one that is heard: that has ended, is dead or lost, or has been
+// silent for as long as no living one is. Before that, the two may be two live hosts under one id. known is the incarnation that a node
+// had that is watched and was not heard yet; 0: none.
+func (l *Leases) Succeeds(nodeID string, incarnation, known int64) bool {
+	n := l.nodes[nodeID]
+	if n == nil {
+		return true
+	}
+	return incarnation <= max(n.last.incarnation, known) || n.last.incarnation == 0 && known == 0 || l.vacant(n, incarnation)
+}
+
+// Contended reports whether a higher incarnation was heard beside the present one just now: after a restart of which nothing is known
+// yet, or of a second host under the same id.
+func (l *Leases) Contended(nodeID string) bool {
+	n := l.nodes[nodeID]
+	if n == nil {
+		return false
+	}
+	for incarnation, o := range n.others {
+		if incarnation > n.last.incarnation && n.heardAt.Sub(o.at) < succession {
+			return true
+		}
+	}
+	return false
+}
+
+// vacant reports whether the place of the present incarnation of a node is free for another one. Silence counts only as far as the bus
+// was read, on which both would be heard: in the heartbeat store the one may hide the other.
+func (l *Leases) vacant(n *lease, by int64) bool {
+	if n.lost || n.silent || by > n.last.incarnation && n.gone != 0 && n.gone == n.last.incarnation {
+		return true
+	}
+	return l.read[Bus].Sub(n.heardAt) > succession
 }
 
 // Forget takes a node out.
@@ -213,18 +257,23 @@ func (l *Leases) Heard(nodeID string, incarnation, seq int64, now time.Time) Hea
 			return Hearing{}
 		}
 		return n.live(m, now, false)
-	case o == nil && incarnation > n.last.incarnation: // a host counts its starts
+	case incarnation > n.last.incarnation && (incarnation == n.heir || n.last.incarnation == 0 || o == nil && l.vacant(n, incarnation)): // a host counts its starts
 		n.beside(n.last, true, now)
+		delete(n.others, incarnation)
 		return n.live(m, now, true)
-	case o == nil:
-		n.beside(m, false, now) // old, or of a host that has lost its folder: if it lives, it goes on
+	case o == nil: // old, of a host that has lost its folder, or a second one beside that which is heard: if it lives, it goes on
+		n.beside(m, false, now)
 		return Hearing{}
 	case seq <= o.seq:
 		return Hearing{}
 	}
+	both := !n.heardAt.Before(o.at) // the present one has gone on since this one did
 	o.seq, o.at = seq, now
-	if !n.lost && !n.silent && now.Sub(n.heardAt) <= l.cfg.Silence {
-		if o.advanced++; o.advanced < twiceProven {
+	if !l.vacant(n, incarnation) {
+		if both {
+			o.advanced++
+		}
+		if o.advanced < twiceProven {
 			return Hearing{}
 		}
 		o.advanced = 0
@@ -241,7 +290,7 @@ func (l *Leases) Heard(nodeID string, incarnation, seq int64, now time.Time) Hea
 // live makes m the newest that was heard.
 func (n *lease) live(m mark, now time.Time, other bool) Hearing {
 	h := Hearing{News: true, First: other || n.lost || n.silent || n.waking}
-	n.last, n.heardAt, n.lost, n.silent, n.waking, n.gone, n.late = m, now, false, false, false, 0, 0
+	n.last, n.heardAt, n.lost, n.silent, n.waking, n.gone, n.late, n.heir = m, now, false, false, false, 0, 0, 0
 	return h
 }
 

@@ -233,17 +233,23 @@ func TestIncarnations(t *testing.T) {
 		last  int64
 	}{
 		{"the first", []beat{{0, 7, 3, first}, {sec, 7, 4, news}, {0, 7, 4, Hearing{}}, {0, 7, 2, Hearing{}}}, 7},
-		{"a restart", []beat{{0, 7, 3, first}, {sec, 8, 1, first}, {sec, 8, 2, news}}, 8},
-		{"late words of the former one", []beat{{0, 7, 3, first}, {sec, 8, 1, first}, {0, 7, 4, Hearing{}}, {0, 7, 5, Hearing{}}, {sec, 8, 2, news}}, 8},
+		{"a restart", []beat{{0, 7, 3, first}, {3 * sec, 8, 1, first}, {sec, 8, 2, news}}, 8},
+		{"a quick restart", []beat{{0, 7, 3, first}, {sec, 8, 1, Hearing{}}, {sec, 8, 2, Hearing{}}, {sec, 8, 3, first}, {sec, 8, 4, news}}, 8},
+		{
+			"a quick restart with many heartbeats", // each change makes one
+			[]beat{{0, 7, 3, first}, {sec, 8, 1, Hearing{}}, {sec / 4, 8, 2, Hearing{}}, {sec / 4, 8, 3, Hearing{}}, {sec / 4, 8, 4, Hearing{}}, {sec, 8, 5, first}},
+			8,
+		},
+		{"late words of the former one", []beat{{0, 7, 3, first}, {3 * sec, 8, 1, first}, {0, 7, 4, Hearing{}}, {0, 7, 5, Hearing{}}, {sec, 8, 2, news}}, 8},
 		{
 			"old ones that lie in the store", // read again and again while the heartbeat store is not written
-			[]beat{{0, 7, 3, first}, {sec, 8, 1, first}, {sec, 9, 1, first}, {0, 5, 90, Hearing{}}, {0, 7, 3, Hearing{}}, {sec, 9, 2, news}, {0, 5, 90, Hearing{}}, {sec, 9, 3, news}},
+			[]beat{{0, 7, 3, first}, {3 * sec, 8, 1, first}, {3 * sec, 9, 1, first}, {0, 5, 90, Hearing{}}, {0, 7, 3, Hearing{}}, {sec, 9, 2, news}, {0, 5, 90, Hearing{}}, {sec, 9, 3, news}},
 			9,
 		},
 		{
 			"a former one that goes on and on", []beat{
 				{0, 7, 3, first},
-				{sec, 8, 1, first},
+				{3 * sec, 8, 1, first},
 				{sec, 7, 4, Hearing{}},
 				{0, 8, 2, news},
 				{sec, 7, 5, Hearing{}},
@@ -251,6 +257,19 @@ func TestIncarnations(t *testing.T) {
 				{sec, 7, 6, Hearing{Twice: 8}},
 				{0, 8, 4, news},
 			}, 8,
+		},
+		{
+			"another host with a higher count", []beat{
+				{0, 7, 3, first},
+				{sec, 8, 1, Hearing{}},
+				{0, 7, 4, news},
+				{sec, 8, 2, Hearing{}},
+				{0, 7, 5, news},
+				{sec, 8, 3, Hearing{}},
+				{0, 7, 6, news},
+				{sec, 8, 4, Hearing{Twice: 8}},
+				{0, 7, 7, news},
+			}, 7,
 		},
 		{
 			"another host with a lower count", []beat{
@@ -274,6 +293,7 @@ func TestIncarnations(t *testing.T) {
 			l, now := NewLeases(DefaultConfig()), epoch
 			for i, b := range tt.beats {
 				now = now.Add(b.after)
+				l.Readable(Bus, now)
 				if got := l.Heard("n", b.incarnation, b.seq, now); got != b.want {
 					t.Errorf("heartbeat %d (%d, %d): %+v, want %+v", i, b.incarnation, b.seq, got, b.want)
 				}
@@ -285,10 +305,61 @@ func TestIncarnations(t *testing.T) {
 	}
 }
 
+func TestSuccession(t *testing.T) {
+	for name, tt := range map[string]struct {
+		then func(l *Leases, now time.Time)
+		free bool
+	}{
+		"heard just now":                {func(*Leases, time.Time) {}, false},
+		"silent":                        {func(l *Leases, now time.Time) { l.Readable(Bus, now.Add(2100*time.Millisecond)) }, true},
+		"silent where nobody listens":   {func(l *Leases, now time.Time) { l.Readable(Store, now.Add(time.Minute)) }, false},
+		"has said goodbye":              {func(l *Leases, now time.Time) { l.Goodbye("n", 7) }, true},
+		"is dead":                       {func(l *Leases, now time.Time) { l.Gone("n", 7, false, now) }, true},
+		"is said to be silent":          {func(l *Leases, now time.Time) { l.Gone("n", 7, true, now) }, false},
+		"a former one has said goodbye": {func(l *Leases, now time.Time) { l.Goodbye("n", 6) }, false},
+	} {
+		l := NewLeases(DefaultConfig())
+		l.Heard("n", 7, 1, epoch)
+		l.Readable(Bus, epoch)
+		tt.then(l, epoch)
+		if got := l.Succeeds("n", 8, 0); got != tt.free {
+			t.Errorf("%s: succeeds %v", name, got)
+		}
+		h := l.Heard("n", 8, 1, epoch)
+		if l.Contended("n") == tt.free {
+			t.Errorf("%s: contended %v", name, !tt.free)
+		}
+		if h.First != tt.free || (l.Incarnation("n") == 8) != tt.free {
+			t.Errorf("%s: heard as %+v, present is %d", name, h, l.Incarnation("n"))
+		}
+	}
+	l := NewLeases(DefaultConfig())
+	l.Heard("n", 7, 1, epoch)
+	l.Readable(Bus, epoch.Add(3*time.Second))
+	l.Greeted("n", 8, epoch.Add(3*time.Second))
+	if h := l.Heard("n", 8, 1, epoch.Add(3*time.Second)); !h.First {
+		t.Errorf("one whose hello was answered is heard as %+v", h)
+	}
+	l.Heard("n", 9, 1, epoch.Add(3*time.Second))
+	l.Heard("n", 8, 2, epoch.Add(6*time.Second))
+	if l.Contended("n") {
+		t.Error("contended by one that was not heard for long")
+	}
+	l = NewLeases(DefaultConfig())
+	l.Watch("m", epoch)
+	if !l.Succeeds("m", 8, 0) || l.Succeeds("m", 8, 7) || !l.Succeeds("m", 7, 7) {
+		t.Error("one that was not heard yet")
+	}
+	if l.Readable(Bus, epoch.Add(2100*time.Millisecond)); !l.Succeeds("m", 8, 7) {
+		t.Error("one that was listened for in vain")
+	}
+}
+
 func TestOtherIncarnationsAreBounded(t *testing.T) {
 	l, now := NewLeases(DefaultConfig()), epoch
 	for i := range int64(100) {
-		now = now.Add(time.Second)
+		now = now.Add(3 * time.Second)
+		l.Readable(Bus, now)
 		l.Heard("n", i+1, 1, now)
 	}
 	if n := len(l.nodes["n"].others); n > maxOthers {
