@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	driver "github.com/redis/go-redis/v9"
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/internal/porttest"
@@ -79,6 +82,77 @@ func secure(t *testing.T, good redis.Config, withoutTLS string) {
 			}
 		})
 	}
+}
+
+// TestSecureCluster has the keys on three real servers that speak TLS to us and among each other, and know users.
+func TestSecureCluster(t *testing.T) {
+	const slots, members = 16384, 3
+	var servers []*real
+	for i := range members {
+		run := filepath.Join(t.TempDir(), "services")
+		if i > 0 { // of one authority and one password
+			must(t, os.Mkdir(run, 0o700))
+			must(t, os.CopyFS(filepath.Join(run, "tls"), os.DirFS(filepath.Join(servers[0].Folder(), "tls"))))
+			password, err := os.ReadFile(filepath.Join(servers[0].Folder(), "password"))
+			must(t, err)
+			must(t, os.WriteFile(filepath.Join(run, "password"), password, 0o600))
+		}
+		r := startRealIn(t, run, "REDIS_KIND=redis8", "SERVICES_SECURE=redis", // Valkey's package has no TLS
+			"REDIS_OPTIONS=--cluster-enabled yes --cluster-node-timeout 2000 --tls-cluster yes")
+		if r.Said("REDIS_TLS_ADDR") == "" {
+			t.Skip("this server has no TLS")
+		}
+		servers = append(servers, r)
+	}
+	cfg := redis.Config{Cluster: true, Username: "skalds", Password: servers[0].Said("REDIS_PASSWORD"), TLS: true, CAFile: filepath.Join(servers[0].Folder(), "tls", "ca.pem")}
+	admins := make([]*driver.Client, members)
+	var addrs []string
+	for i, r := range servers {
+		addrs = append(addrs, r.Said("REDIS_TLS_ADDR"))
+		admins[i] = driver.NewClient(&driver.Options{Addr: r.Said("REDIS_ADDR"), Password: cfg.Password})
+		defer func() { _ = admins[i].Close() }()
+		must(t, admins[i].ClusterAddSlotsRange(t.Context(), i*slots/members, (i+1)*slots/members-1).Err())
+		must(t, admins[i].Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
+		_, port, err := net.SplitHostPort(addrs[0])
+		must(t, err)
+		must(t, admins[i].ClusterMeet(t.Context(), "127.0.0.1", port).Err())
+	}
+	for _, a := range admins {
+		eventually(t, "the members of the cluster know each other", func() bool {
+			info := a.ClusterInfo(t.Context()).Val()
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+		})
+	}
+	cfg.Addr = addrs[0] // the others are found by asking
+	porttest.RunHeartbeats(t, func(t testing.TB) porttest.Heartbeats { return redis.NewHeartbeatStore(cfg, testlog.New(t)) })
+	t.Run("many keys", func(t *testing.T) {
+		s := openBeats(t, cfg)
+		for i := range 30 { // of all three
+			h := busyNode("secure-"+string(rune('a'+i)), 3)
+			must(t, s.Beat(t.Context(), h, time.Minute))
+		}
+		list, err := s.Heartbeats(t.Context())
+		if err != nil || len(list) < 30 {
+			t.Errorf("%d heartbeats, %v", len(list), err)
+		}
+		on := 0
+		for _, a := range admins {
+			if n := a.DBSize(t.Context()).Val(); n > 0 {
+				on++
+			}
+		}
+		if on != members {
+			t.Errorf("the keys lie on %d of %d servers", on, members)
+		}
+	})
+	t.Run("another authority", func(t *testing.T) {
+		wrong := cfg
+		_, wrong.CAFile = testservices.Authority(t)
+		err := openBeats(t, wrong).Ping(t.Context())
+		if !errors.Is(err, skalds.ErrUnavailable) || !strings.Contains(err.Error(), "shows a certificate that cannot be trusted") {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 // TestNewAuthority has a server that gets a certificate of another authority, and a file that follows: nothing is started again.

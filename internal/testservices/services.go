@@ -27,11 +27,17 @@ type Services struct {
 // name the folder of the script, or this machine can get no such server, the test is skipped.
 func Start(t testing.TB, names []string, env ...string) *Services {
 	t.Helper()
+	return StartIn(t, filepath.Join(t.TempDir(), "services"), names, env...)
+}
+
+// StartIn is Start with a folder that may hold certificates (tls) and a password already.
+func StartIn(t testing.TB, folder string, names []string, env ...string) *Services {
+	t.Helper()
 	dir := os.Getenv("SKALDS_TEST_SERVICES")
 	if dir == "" {
 		t.Skipf("SKALDS_TEST_SERVICES is not set: it names the folder of start-services.sh, to start %s for this test", strings.Join(names, ", "))
 	}
-	s := &Services{t: t, dir: dir, run: filepath.Join(t.TempDir(), "services"), names: names}
+	s := &Services{t: t, dir: dir, run: folder, names: names}
 	s.env = append(append(os.Environ(), "SERVICES_RUN="+s.run), env...)
 	t.Cleanup(func() {
 		records, _ := filepath.Glob(s.record("*")) // of further brokers, too
@@ -67,6 +73,9 @@ func (s *Services) Wipe() {
 	s.t.Helper()
 	s.script("stop-services.sh", append([]string{"--wipe"}, s.names...)...)
 }
+
+// Folder is where the servers keep what they have, and their certificates.
+func (s *Services) Folder() string { return s.run }
 
 // Said is what the last start has printed under a name, as REDIS_ADDR; "" for what was not printed.
 func (s *Services) Said(name string) string { return s.said[name] }
