@@ -159,10 +159,10 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err := c.picture.load(ctx); err != nil {
 		return fmt.Errorf("start controller: %w", err)
 	}
-	close(c.loaded)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil { // it may have stopped before the store was read: nobody must ask what it knows
 		return nil
 	}
+	close(c.loaded)
 	c.log.Info("controller runs", "id", c.cfg.ID, "nodes", len(c.cluster.views()), "workers", len(c.cluster.plugins()))
 	services := map[string]func(context.Context) error{
 		"events": c.events.Run, "hearing": c.hearing.Run, "publisher": c.publisher.Run, "outbox": c.outbox.Run, "monitor": c.watch.Run,

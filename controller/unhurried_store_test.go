@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -32,6 +33,13 @@ func (s *unhurriedStore) PutOutcome(ctx context.Context, list ...skalds.Outcome)
 		}
 	}
 	return s.Store.PutOutcome(ctx, list...)
+}
+
+func (s *unhurriedStore) Generation(ctx context.Context) (int64, error) {
+	if err := s.rest(ctx); err != nil {
+		return 0, err
+	}
+	return s.Store.Generation(ctx)
 }
 
 func (s *unhurriedStore) Task(ctx context.Context, id string) (*skalds.Task, error) {
@@ -75,5 +83,23 @@ func TestMoreThanOneCallMayTake(t *testing.T) {
 			nodes, err := w.store.Nodes(context.Background())
 			return err == nil && len(nodes) == 2
 		})
+	})
+}
+
+// TestWhoStopsWhileItStartsRefusesNothing: a controller that was stopped before it had read the store knows no class, and must not say so.
+func TestWhoStopsWhileItStartsRefusesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.startHost(w.host("n1"))
+		w.create("before")
+		w.stop()
+		w.wrap = func(inner controller.Store) controller.Store { return &unhurriedStore{inner, time.Minute} }
+		w.start()
+		w.stop()
+		_, _, err := w.Tasks().Create(context.Background(), controller.CreateRequest{Spec: skalds.Spec{ID: "t", ClassName: "Demo"}})
+		if !errors.Is(err, skalds.ErrUnavailable) {
+			t.Errorf("a create was answered %v, want unavailable", err)
+		}
+		w.wrap = nil
+		w.start()
 	})
 }
