@@ -37,9 +37,9 @@ type harm struct {
 	long bool // it lasts longer than a lease
 }
 
-// run does harm until ctx ends, and undoes the last. Every harm has its turn before one comes again; one that could not be done tries
-// again in the next round.
-func (m *monkey) run(ctx context.Context) {
+// run does harm for a time, or until ctx ends, and undoes the last. Every harm has its turn before one comes again; one that could not be
+// done tries again in the next round. With all it goes on until each was done.
+func (m *monkey) run(ctx context.Context, duration time.Duration, all bool) {
 	m.done = map[string]int{}
 	begun := time.Now()
 	for {
@@ -47,7 +47,8 @@ func (m *monkey) run(ctx context.Context) {
 			if in := time.Since(begun) % (stormLasts + lullLasts); in > stormLasts {
 				wait(ctx, stormLasts+lullLasts-in)
 			}
-			if ctx.Err() != nil {
+			over := time.Since(begun) >= duration && !(all && len(m.done) < len(m.harms))
+			if over || ctx.Err() != nil {
 				return
 			}
 			h := m.harms[i]
