@@ -88,18 +88,3 @@ func TestLastLines(t *testing.T) {
 		}
 	}
 }
-
-func TestAuditsHoldNoSecrets(t *testing.T) {
-	for in, want := range map[string]string{
-		`{"url":"rtsp://user:pw@host/1"}`:                     `{"url":"rtsp://***@host/1"}`,
-		`{"url":"rtsp://host/1","n":1}`:                       `{"n":1,"url":"rtsp://host/1"}`,
-		`{"apiKey":"x","sub":{"Password":"y"},"password":""}`: `{"apiKey":"***","password":"","sub":{"Password":"***"}}`,
-		`{"urls":["rtsp://a:b@h/1","plain"]}`:                 `{"urls":["rtsp://***@h/1","plain"]}`,
-		`{"tokens":["a","b"]}`:                                `{"tokens":["***","***"]}`,
-		`no JSON`:                                             ``,
-	} {
-		if got := string(masked(json.RawMessage(in))); got != want {
-			t.Errorf("%s is written as %s, want %s", in, got, want)
-		}
-	}
-}

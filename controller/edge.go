@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // edge brings an entry of a node's workers file and the store together, and answers with what holds.
@@ -50,7 +51,7 @@ func (d *desk) edge(ctx context.Context, node string, e *skalds.EdgeEntry) error
 		return err
 	}
 	for _, n := range notes {
-		d.tasks.audit(ctx, AuditEntry{Who: "workers file of node " + node, Action: n, TaskID: id, NodeID: node, Before: masked(e.Spec.Attachments), After: masked(t.Attachments)})
+		d.tasks.audit(ctx, AuditEntry{Who: "workers file of node " + node, Action: n, TaskID: id, NodeID: node, Before: masking.Document(e.Spec.Attachments), After: masking.Document(t.Attachments)})
 	}
 	d.answerEdge(node, edgeAnswer(t, node))
 	return nil

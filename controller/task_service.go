@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // saveTries bounds how often a change is decided anew because another writer was faster.
@@ -327,7 +328,7 @@ func (s *TaskService) UpdateAttachments(ctx context.Context, u AttachmentsUpdate
 		return TaskView{}, err
 	}
 	if skalds.ContentHash(before) != skalds.ContentHash(t.Attachments) {
-		s.audit(ctx, AuditEntry{Who: u.Who, Action: "update attachments", TaskID: u.TaskID, Before: masked(before), After: masked(t.Attachments)})
+		s.audit(ctx, AuditEntry{Who: u.Who, Action: "update attachments", TaskID: u.TaskID, Before: masking.Document(before), After: masking.Document(t.Attachments)})
 	}
 	return s.view(t), nil
 }

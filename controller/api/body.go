@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // decodeBody reads a body strictly: it names every unknown field and every one of the wrong type at once.
@@ -58,7 +59,7 @@ func decodeBody[T any](r *routes, raw []byte) (T, error) {
 				message = fmt.Sprintf("%.40s is out of range, or not written as plain digits", wrong.Value)
 			}
 		}
-		return out, skalds.Invalid(what, skalds.Field(field, MaskText(message)))
+		return out, skalds.Invalid(what, skalds.Field(field, masking.Text(message)))
 	}
 	return out, nil
 }

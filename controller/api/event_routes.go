@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // Event is one event of /api/events/…. The types are those of the original (connection, skald_status, skald_heartbeat,
@@ -168,7 +169,7 @@ func (r *routes) serveEvents(ctx context.Context, w *streamWriter, want selectio
 	case overrun.Load():
 		r.log.Warn("an event stream was dropped: its client does not read fast enough", "request_id", requestID(ctx), "waiting", waitingEvents)
 	case err != nil && ctx.Err() == nil:
-		r.log.Warn("an event stream ended early", "request_id", requestID(ctx), "err", MaskText(err.Error()))
+		r.log.Warn("an event stream ended early", "request_id", requestID(ctx), "err", masking.Text(err.Error()))
 	case w.err != nil:
 		r.log.Debug("an event stream's client is gone", "request_id", requestID(ctx), "err", w.err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // selection says which events a client asked for; empty ids select all.
@@ -83,7 +84,7 @@ func (t *translator) change(ic idChange) []Event {
 func (t *translator) task(c skalds.Change) []Event {
 	data := TaskStatusData{
 		LifecycleStatus: c.State, ClassName: c.ClassName, Phase: c.Phase, Executor: c.Executor, Epoch: c.Epoch, Attempt: c.Attempt,
-		Revision: c.Revision, Error: MaskText(c.Error), Exception: MaskText(c.Exception),
+		Revision: c.Revision, Error: masking.Text(c.Error), Exception: masking.Text(c.Exception),
 	}
 	events := []Event{{Type: "task_status", TaskID: c.TaskID, Data: data, Timestamp: c.At}}
 	// The original's events: one for an error that did not end the task, one for what ended it.

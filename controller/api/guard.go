@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 type requestKey struct{}
@@ -60,7 +61,7 @@ func (r *routes) guard(mux *http.ServeMux) http.Handler {
 				if v == http.ErrAbortHandler {
 					panic(v)
 				}
-				r.log.Error("a handler panicked", "request_id", about.id, "path", req.URL.Path, "reason", MaskText(fmt.Sprint(v)), "stack", string(debug.Stack()))
+				r.log.Error("a handler panicked", "request_id", about.id, "path", req.URL.Path, "reason", masking.Text(fmt.Sprint(v)), "stack", string(debug.Stack()))
 				if seen.status == 0 {
 					r.writeProblem(w, newProblem(http.StatusInternalServerError, skalds.CodeInternal, "internal error: the log of the controller tells more under the request id "+about.id, about.id))
 				}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 type logsInput struct {
@@ -71,7 +73,7 @@ func readLines(from io.Reader, fn func(line string, more bool) bool) error {
 		if len(begun) > 0 {
 			line, begun = append(begun, line...), nil
 		}
-		if len(line) > 0 && !fn(MaskText(strings.TrimRight(string(line), "\r\n")), b.Buffered() > 0) {
+		if len(line) > 0 && !fn(masking.Text(strings.TrimRight(string(line), "\r\n")), b.Buffered() > 0) {
 			return nil
 		}
 		switch {
@@ -100,7 +102,7 @@ func (r *routes) pump(ctx context.Context, cancel func(), from io.ReadCloser) (l
 			}
 		})
 		if err != nil && ctx.Err() == nil {
-			r.log.Warn("a log ended early", "request_id", requestID(ctx), "err", MaskText(err.Error()))
+			r.log.Warn("a log ended early", "request_id", requestID(ctx), "err", masking.Text(err.Error()))
 		}
 	}()
 	return out, func() {

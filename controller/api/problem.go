@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // Problem is an error answer, problem+json of RFC 9457.
@@ -104,22 +105,22 @@ func (r *routes) problem(ctx context.Context, err error) *Problem {
 	}
 	if !errors.As(err, &e) || e.Code == skalds.CodeInternal {
 		id := requestID(ctx)
-		r.log.Error("request failed", "request_id", id, "err", MaskText(err.Error()))
+		r.log.Error("request failed", "request_id", id, "err", masking.Text(err.Error()))
 		return newProblem(http.StatusInternalServerError, skalds.CodeInternal, "internal error: the log of the controller tells more under the request id "+id, id)
 	}
 	if e.Err != nil {
-		r.log.Debug("request refused", "request_id", requestID(ctx), "err", MaskText(e.Error()))
+		r.log.Debug("request refused", "request_id", requestID(ctx), "err", masking.Text(e.Error()))
 	}
 	p = newProblem(statusOf(e.Code), e.Code, e.Message, requestID(ctx))
 	for _, f := range e.Fields {
-		p.Errors = append(p.Errors, ProblemField{f.Field, MaskText(f.Message)})
+		p.Errors = append(p.Errors, ProblemField{f.Field, masking.Text(f.Message)})
 	}
 	return p
 }
 
 func newProblem(status int, code skalds.Code, detail, requestID string) *Problem {
 	title := http.StatusText(status)
-	return &Problem{Title: title, Status: status, Code: code, Detail: MaskText(detail), RequestID: requestID}
+	return &Problem{Title: title, Status: status, Code: code, Detail: masking.Text(detail), RequestID: requestID}
 }
 
 // asProblem turns the errors that huma makes itself, of parameters and sizes, into problems. Values are not echoed.
@@ -179,7 +180,7 @@ func fieldOf(d *huma.ErrorDetail) ProblemField {
 		}
 		message = "is missing"
 	}
-	return ProblemField{Field: field, Message: MaskText(message)}
+	return ProblemField{Field: field, Message: masking.Text(message)}
 }
 
 func (r *routes) problemResponse() *huma.Response {

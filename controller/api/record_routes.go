@@ -8,6 +8,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // AttemptList is every run of a task, oldest first.
@@ -67,7 +68,7 @@ func (r *routes) attempts(ctx context.Context, in *TaskPath) (*attemptsOutput, e
 	}
 	out := &attemptsOutput{AttemptList{make([]skalds.Attempt, len(list))}}
 	for i, a := range list {
-		a.Exit, a.LogTail = maskExit(a.Exit), MaskText(a.LogTail)
+		a.Exit, a.LogTail = maskExit(a.Exit), masking.Text(a.LogTail)
 		out.Body.Items[i] = a
 	}
 	return out, nil
@@ -83,7 +84,7 @@ func (r *routes) recordings(ctx context.Context, in *TaskPath) (*recordingsOutpu
 	}
 	out := &recordingsOutput{RecordingList{make([]skalds.Artifact, len(list))}}
 	for i, a := range list {
-		a.EndReason, a.Meta = MaskText(a.EndReason), maskDocument(a.Meta)
+		a.EndReason, a.Meta = masking.Text(a.EndReason), masking.Document(a.Meta)
 		out.Body.Items[i] = a
 	}
 	return out, nil
@@ -125,12 +126,12 @@ func (r *routes) why(ctx context.Context, in *TaskPath) (*whyOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Summary = MaskText(e.Summary)
+	e.Summary = masking.Text(e.Summary)
 	if e.Candidates == nil {
 		e.Candidates = []controller.Candidate{}
 	}
 	for i := range e.Candidates {
-		e.Candidates[i].Refused = MaskText(e.Candidates[i].Refused)
+		e.Candidates[i].Refused = masking.Text(e.Candidates[i].Refused)
 	}
 	return &whyOutput{e}, nil
 }

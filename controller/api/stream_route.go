@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // deliver takes what a host posts for a stream that a client waits for, or the reason why it cannot. The host shows the
@@ -18,7 +19,7 @@ func (r *routes) deliver(w http.ResponseWriter, req *http.Request) {
 	body := &hostBody{from: req.Body, control: control}
 	var err error
 	if reason := req.Header.Get(skalds.StreamRefusedHeader); reason != "" {
-		err = r.streams.Refuse(req.PathValue("id"), bearer(req), MaskText(reason))
+		err = r.streams.Refuse(req.PathValue("id"), bearer(req), masking.Text(reason))
 	} else {
 		err = r.streams.Deliver(req.Context(), req.PathValue("id"), bearer(req), body)
 	}

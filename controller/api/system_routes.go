@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // SystemHealth says which services answer; the original's shape.
@@ -151,7 +152,7 @@ func (r *routes) ready(ctx context.Context) (bool, map[string]string) {
 	for name, fault := range r.health.Ready(ctx) {
 		services[name] = "healthy"
 		if fault != "" {
-			ok, services[name] = false, MaskText(fault)
+			ok, services[name] = false, masking.Text(fault)
 		}
 	}
 	return ok, services

@@ -11,6 +11,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // PutAttachments is the body of PUT /api/tasks/{task_id}/attachments.
@@ -64,7 +65,7 @@ func (r *routes) putAttachments(ctx context.Context, in *attachmentsInput) (*att
 	}
 	return &attachmentsOutput{ETag: etag(v.Revision), Body: Done[TaskAttachments]{
 		Success: true, Message: "the attachments of task " + v.ID + " are accepted",
-		Data: TaskAttachments{TaskID: v.ID, Attachments: maskDocument(v.Attachments), Revision: v.Revision},
+		Data: TaskAttachments{TaskID: v.ID, Attachments: masking.Document(v.Attachments), Revision: v.Revision},
 	}}, nil
 }
 
@@ -80,7 +81,7 @@ func (r *routes) update(ctx context.Context, id string, doc json.RawMessage, rev
 			return controller.TaskView{}, newProblem(http.StatusPreconditionFailed, skalds.CodeConflict,
 				fmt.Sprintf("task %s has changed since you read it (revision %d, now %d): read it again", id, revision, before.Revision), requestID(ctx))
 		}
-		full, restored, err := unmask(doc, before.Attachments)
+		full, restored, err := masking.Restore(doc, before.Attachments)
 		if err != nil {
 			return controller.TaskView{}, err
 		}

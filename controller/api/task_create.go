@@ -10,6 +10,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // CreateTask is the body of POST /api/tasks/.
@@ -66,7 +67,7 @@ func (r *routes) createTask(ctx context.Context, in *createInput) (*createOutput
 	if c.Attachments, err = object("attachments", c.Attachments); err != nil {
 		return nil, err
 	}
-	if err := refuseMasked(c.Attachments); err != nil {
+	if err := masking.Refuse(c.Attachments); err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(in.RawBody)

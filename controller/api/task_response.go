@@ -6,6 +6,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // TaskResponse is a task as clients see it: the fields of the original first, then ours. Secrets are masked.
@@ -83,10 +84,10 @@ func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
 	t := v.Task
 	r := TaskResponse{
 		ID: t.ID, ClassName: t.ClassName, LifecycleStatus: t.LifecycleStatus, Executor: optional(t.Executor),
-		CreateDateTime: t.CreateDateTime, UpdateDateTime: t.UpdateDateTime, Mode: t.Mode, Attachments: maskDocument(t.Attachments),
-		Error: optional(MaskText(t.Error)), Exception: optional(MaskText(t.Exception)), Priority: t.Priority,
+		CreateDateTime: t.CreateDateTime, UpdateDateTime: t.UpdateDateTime, Mode: t.Mode, Attachments: masking.Document(t.Attachments),
+		Error: optional(masking.Text(t.Error)), Exception: optional(masking.Text(t.Exception)), Priority: t.Priority,
 
-		Name: MaskText(t.Name), Description: MaskText(t.Description), Source: t.Source, IsPersistent: t.IsPersistent,
+		Name: masking.Text(t.Name), Description: masking.Text(t.Description), Source: t.Source, IsPersistent: t.IsPersistent,
 		Dependencies: t.Dependencies, DeadlineDateTime: t.DeadlineDateTime, Labels: t.Labels, Constraints: t.Constraints,
 		OnDisconnect: t.OnDisconnect, Survive: t.Survive, Resources: t.Resources, Limits: t.Limits, Retry: t.Retry, Timeouts: t.Timeouts,
 		Isolation: t.Isolation,
@@ -94,8 +95,8 @@ func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
 		Epoch: t.Epoch, Attempt: t.Attempt, Run: t.Run, Revision: t.Revision, RequestedVersion: t.Spec.Version, Version: t.WorkerVersion,
 		Desired: t.Desired, Phase: t.Phase, NextAttemptAt: t.NextAttemptAt, BudgetUsed: t.BudgetUsed,
 		MemoryFailures: t.MemoryFailures, MemoryLimit: t.MemoryLimit,
-		Waiting: MaskText(t.Waiting), Quarantined: MaskText(t.Quarantined), StartedAt: t.StartedAt, EndedAt: t.EndedAt,
-		Progress: t.Progress, Result: maskDocument(t.Result), LastExit: maskExit(t.LastExit),
+		Waiting: masking.Text(t.Waiting), Quarantined: masking.Text(t.Quarantined), StartedAt: t.StartedAt, EndedAt: t.EndedAt,
+		Progress: t.Progress, Result: masking.Document(t.Result), LastExit: maskExit(t.LastExit),
 	}
 	if r.Attachments == nil || string(r.Attachments) == "null" {
 		r.Attachments = json.RawMessage("{}")
@@ -119,7 +120,7 @@ func taskResponse(v controller.TaskView, now time.Time) TaskResponse {
 				r.Attempt, r.Phase = l.Attempt, l.Phase
 			}
 			if l.Error != "" {
-				r.Error = optional(MaskText(l.Error))
+				r.Error = optional(masking.Text(l.Error))
 			}
 		}
 	}
@@ -155,6 +156,6 @@ func maskExit(e *skalds.Exit) *skalds.Exit {
 		return nil
 	}
 	c := *e
-	c.Message, c.Stack = MaskText(c.Message), MaskText(c.Stack)
+	c.Message, c.Stack = masking.Text(c.Message), masking.Text(c.Stack)
 	return &c
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/api"
+	"github.com/skalds-go/skalds/controller/masking"
 )
 
 // DefaultServer is where a standalone listens unless told otherwise.
@@ -51,7 +52,7 @@ func New(server, token string) *Client {
 }
 
 // Server is the address that it speaks to, without credentials.
-func (c *Client) Server() string { return api.MaskText(c.server) }
+func (c *Client) Server() string { return masking.Text(c.server) }
 
 // Close closes idle connections. The client can be used afterwards.
 func (c *Client) Close() error {
@@ -151,7 +152,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	case errors.As(err, &u):
 		why = u.Err.Error()
 	}
-	return skalds.Errorf(skalds.CodeUnavailable, "cannot reach %s: %s: start one with `skalds standalone`, or name it with --server or SKALDS_SERVER", c.Server(), api.MaskText(why))
+	return skalds.Errorf(skalds.CodeUnavailable, "cannot reach %s: %s: start one with `skalds standalone`, or name it with --server or SKALDS_SERVER", c.Server(), masking.Text(why))
 }
 
 // problemOf turns an error answer into an error that people can act on.

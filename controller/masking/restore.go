@@ -1,4 +1,4 @@
-package api
+package masking
 
 import (
 	"encoding/json"
@@ -10,10 +10,10 @@ import (
 	"github.com/skalds-go/skalds"
 )
 
-// unmask puts the stored secrets back into a document that came back masked, so that reading, editing and writing
+// Restore puts the stored secrets back into a document that came back masked, so that reading, editing and writing
 // attachments keeps passwords. A URL may change behind its host; with another scheme, user or host the password has to be
 // written again, or it would be told to somebody else. changed says whether anything was put back.
-func unmask(doc, stored json.RawMessage) (out json.RawMessage, changed bool, err error) {
+func Restore(doc, stored json.RawMessage) (out json.RawMessage, changed bool, err error) {
 	if !strings.Contains(string(doc), mask) {
 		return doc, false, nil
 	}
@@ -113,7 +113,7 @@ func masked(key, v string) bool {
 	if secretKey(key) && v == mask {
 		return true
 	}
-	return strings.Contains(v, "://") && strings.Contains(v, ":"+mask+"@") && MaskText(v) == v
+	return strings.Contains(v, "://") && strings.Contains(v, ":"+mask+"@") && Text(v) == v
 }
 
 // sameAuthority puts the password of a stored URL into a masked one with the same scheme, user and host.
@@ -139,8 +139,8 @@ func hostOf(s string) string {
 	return strings.ToLower(s)
 }
 
-// refuseMasked fails where a new task's attachments hold a mask: it was copied from an answer and has lost its secret.
-func refuseMasked(doc json.RawMessage) error {
-	_, _, err := unmask(doc, nil)
+// Refuse fails (skalds.CodeInvalid) where a new task's attachments hold a mask: it was copied from an answer and has lost its secret.
+func Refuse(doc json.RawMessage) error {
+	_, _, err := Restore(doc, nil)
 	return err
 }
