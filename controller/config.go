@@ -20,7 +20,7 @@ type Config struct {
 	// observes. Default true.
 	Leads bool `yaml:"leads"`
 	// LeaderLease is how long the lease of the leader lasts without a renewal, where there may be several controllers; at least 2s,
-	// default 2.7s.
+	// default 2.4s.
 	LeaderLease time.Duration `yaml:"leader_lease"`
 	// ServerURL is the address under which hosts reach this controller's REST, for streams, e.g. "http://10.0.0.5:8000".
 	// Empty: logs of running tasks cannot be fetched from hosts.
@@ -55,7 +55,7 @@ type Config struct {
 // DefaultConfig is a controller for one machine.
 func DefaultConfig() Config {
 	return Config{
-		ID: "controller", Alone: true, Leads: true, LeaderLease: 2700 * time.Millisecond, Lease: 6 * time.Second, Heartbeat: time.Second, TaskWorkerRetry: -1, Resend: 2 * time.Second,
+		ID: "controller", Alone: true, Leads: true, LeaderLease: 2400 * time.Millisecond, Lease: 6 * time.Second, Heartbeat: time.Second, TaskWorkerRetry: -1, Resend: 2 * time.Second,
 		Dispatch: dispatch.DefaultConfig(), Retention: 30 * 24 * time.Hour, RetentionTasks: 100_000,
 		UsageRetention: 7 * 24 * time.Hour, StreamTimeout: 10 * time.Second, OriginalTasks: 20,
 	}
