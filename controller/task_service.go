@@ -324,7 +324,7 @@ func (s *TaskService) UpdateAttachments(ctx context.Context, u AttachmentsUpdate
 		return s.checkAttachments(t.ClassName, t.Version, t.WorkerVersion, u.Attachments)
 	})
 	if err != nil {
-		s.auditUnclear(ctx, AuditEntry{Who: u.Who, Action: "update attachments", TaskID: u.TaskID, Before: masked(before), After: masked(u.Attachments)}, err)
+		s.auditUnclear(ctx, AuditEntry{Who: u.Who, Action: "update attachments", TaskID: u.TaskID, Before: masking.Document(before), After: masking.Document(u.Attachments)}, err)
 		return TaskView{}, err
 	}
 	if skalds.ContentHash(before) != skalds.ContentHash(t.Attachments) {
