@@ -97,14 +97,20 @@ func (l *leadership) look(ctx context.Context) (lease LeaderLease, free bool, er
 // Run leads whenever it can, until ctx ends. lead runs while this controller has the lease; its ctx ends when the lease does. free is told
 // after the lease was given back.
 func (l *leadership) Run(ctx context.Context, lead func(ctx context.Context) error, free func()) error {
-	failing, standsBack := false, false
+	failing, said := false, false
+	back := time.Duration(-1) // since when it might lead but for the bus; below zero: that is not so
 	for {
 		lease, mine, err := l.look(ctx)
-		back := !l.alone && l.deaf(hearsBus)
-		if back && !standsBack && mine && err == nil {
+		deaf := !l.alone && l.deaf(hearsBus)
+		switch now := l.clock.Elapsed(); {
+		case !deaf || !mine || err != nil:
+			back, said = -1, false
+		case back < 0:
+			back = now
+		case !said && now-back > hearsBus:
+			said = true
 			l.log.Warn("nobody leads, and this controller does not either while the bus does not answer it: tasks wait")
 		}
-		standsBack = back && mine
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -115,7 +121,7 @@ func (l *leadership) Run(ctx context.Context, lead func(ctx context.Context) err
 			failing = false
 			l.log.Info("who leads can be read again")
 		}
-		if err == nil && mine && !back {
+		if err == nil && mine && !deaf {
 			if err := l.take(ctx, lease, lead, free); err != nil {
 				return err
 			}
