@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 // Bounds of what a host remembers.
 const (
-	tombstoneAge  = 24 * time.Hour
+	tombstoneAge  = 24 * time.Hour // but for an end that no controller has acknowledged
 	removedAge    = 90 * 24 * time.Hour // of an entry that was taken out of the workers file
 	maxTombstones = 20_000
 )
@@ -66,35 +67,61 @@ func (s *journalState) apply(r record) {
 	}
 }
 
-// prune forgets tombstones that are too old or too many.
+// owes reports whether no controller has acknowledged how an epoch of a task has ended.
+func (s *journalState) owes(taskID string, epoch int64) bool {
+	return slices.ContainsFunc(s.open.exits[taskID], func(k skalds.OutcomeKey) bool { return k.Epoch == epoch })
+}
+
+// prune forgets tombstones that are too old or too many. The word of an end that no controller has acknowledged, and the mark of it, are
+// never too old: without them a controller takes the task for one that has gone with a former incarnation, and has it run again.
 func (s *journalState) prune(now time.Time) {
-	var closed []mark
+	old := func(at int64) bool { return now.Sub(time.UnixMilli(at)) > tombstoneAge }
+	closed, ended := []tombstone{}, []tombstone{}
 	for id, m := range s.marks {
-		if !m.Closed {
-			continue
+		if m.Closed {
+			closed = append(closed, tombstone{id, m.At, s.owes(id, m.Epoch)})
 		}
-		if now.Sub(time.UnixMilli(m.At)) > tombstoneAge {
-			delete(s.marks, id)
-			continue
-		}
-		closed = append(closed, m)
 	}
-	if len(closed) > maxTombstones {
-		slices.SortFunc(closed, func(a, b mark) int { return int(a.At - b.At) })
-		for _, m := range closed[:len(closed)-maxTombstones] {
-			delete(s.marks, m.TaskID)
-		}
+	for id, f := range s.finals {
+		ended = append(ended, tombstone{id, f.At, s.owes(id, f.Epoch)})
+	}
+	for _, t := range spare(closed, old) {
+		delete(s.marks, t.taskID)
+	}
+	for _, t := range spare(ended, old) {
+		delete(s.finals, t.taskID)
 	}
 	for id, e := range s.edges {
 		if e.Removed > 0 && now.Sub(time.UnixMilli(e.Removed)) > removedAge {
 			delete(s.edges, id)
 		}
 	}
-	for id, f := range s.finals {
-		if now.Sub(time.UnixMilli(f.At)) > tombstoneAge {
-			delete(s.finals, id)
+}
+
+// tombstone is what is remembered of a task that is not here any more.
+type tombstone struct {
+	taskID string
+	at     int64 // ms since epoch
+	owed   bool  // to a controller
+}
+
+// spare lists those that can be forgotten: the old ones that are owed to nobody, and what is too many, those that are owed last, the oldest
+// first.
+func spare(list []tombstone, old func(at int64) bool) []tombstone {
+	slices.SortFunc(list, func(a, b tombstone) int {
+		if a.owed != b.owed {
+			if b.owed {
+				return -1
+			}
+			return 1
 		}
+		return cmp.Compare(a.at, b.at)
+	})
+	n := max(0, len(list)-maxTombstones)
+	for n < len(list) && !list[n].owed && old(list[n].at) {
+		n++
 	}
+	return list[:n]
 }
 
 // records is the state as the shortest list of records.

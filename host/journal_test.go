@@ -348,3 +348,66 @@ func FuzzReadJournal(f *testing.F) {
 		_ = s.records()
 	})
 }
+
+// TestAnEndThatNobodyHasAcknowledgedIsKept: a host without a bus for days still knows how its tasks ended, or they would be run again.
+func TestAnEndThatNobodyHasAcknowledgedIsKept(t *testing.T) {
+	dir := t.TempDir()
+	j := openTestJournal(t, dir)
+	a := exitOutcome("a", 3, 1)
+	old := time.Now().Add(-25 * time.Hour).UnixMilli()
+	for _, id := range []string{"a", "told"} { // of the latter the exit was acknowledged
+		j.add(
+			record{Mark: &mark{TaskID: id, Epoch: 3, DesiredRevision: 2, Desired: skalds.DesiredRunning, At: old, Closed: true}},
+			record{Final: &skalds.Report{TaskID: id, Epoch: 3, Attempt: 1, State: skalds.Finished, At: old}},
+		)
+	}
+	j.add(record{Open: &a})
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = openTestJournal(t, dir)
+	for id, want := range map[string]bool{"a": true, "told": false} {
+		if _, known := j.mark(id); known != want || j.hasFinal(id, 3) != want {
+			t.Errorf("after a day and an hour the mark of %s is known: %v, its end: %v; want %v", id, known, j.hasFinal(id, 3), want)
+		}
+	}
+	j.acked([]skalds.OutcomeKey{a.OutcomeKey})
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = openTestJournal(t, dir)
+	if _, known := j.mark("a"); known || j.hasFinal("a", 3) {
+		t.Error("it is kept when it was acknowledged")
+	}
+}
+
+// TestWhatIsRememberedIsBounded: of too many ends those are forgotten first that were acknowledged, then the oldest.
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_000)
+	s := newJournalState()
+	const owed = maxTombstones + 10
+	for i := range owed + 10 {
+		id := fmt.Sprint("t", i)
+		at := now.UnixMilli() - int64(i)*time.Minute.Milliseconds()
+		if i >= owed {
+			at = now.UnixMilli() // new, and acknowledged
+		} else {
+			o := exitOutcome(id, 1, 1)
+			s.apply(record{Open: &o})
+		}
+		s.apply(record{Mark: &mark{TaskID: id, Epoch: 1, At: at, Closed: true}})
+		s.apply(record{Final: &skalds.Report{TaskID: id, Epoch: 1, Attempt: 1, At: at}})
+	}
+	s.prune(now)
+	if len(s.marks) != maxTombstones || len(s.finals) != maxTombstones {
+		t.Fatalf("%d marks and %d ends are left, want %d", len(s.marks), len(s.finals), maxTombstones)
+	}
+	for i := range owed + 10 {
+		id := fmt.Sprint("t", i)
+		_, mark := s.marks[id]
+		_, final := s.finals[id]
+		if want := i < maxTombstones; mark != want || final != want {
+			t.Fatalf("of %s the mark is left: %v, the end: %v; want %v", id, mark, final, want)
+		}
+	}
+}
