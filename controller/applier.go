@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,8 @@ const (
 	recordsAtOnce = 16          // of one task in one call to the store: at first; twice as many after each that was quick, half after one that failed
 	offsetEvery   = time.Second
 	reportsStream = "skalds.report"
+	// generationStream keeps, in the place of an offset, the generation of the store under which it was saved.
+	generationStream = "skalds.report generation"
 )
 
 // applier brings what hosts report into the store. It takes what has come while it was busy as one batch: the reports of
@@ -66,7 +69,7 @@ func (a *applier) Run(ctx context.Context) error {
 	defer wg.Wait()
 	var saved time.Time
 	offset, stored := "", ""
-	failing := false
+	failing, marked := false, false
 	save := func(force bool) {
 		if offset == stored || !force && time.Since(saved) < offsetEvery {
 			return
@@ -74,7 +77,12 @@ func (a *applier) Run(ctx context.Context) error {
 		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
 		saved = time.Now()
-		if err := a.store.SaveOffset(c, reportsStream, offset); err != nil {
+		err := a.store.SaveOffset(c, reportsStream, offset)
+		if err == nil && !marked {
+			err = a.store.SaveOffset(c, generationStream, generationMark(a.tasks.picture.generation.Load()))
+			marked = err == nil
+		}
+		if err != nil {
 			if !failing && !errors.Is(err, errNotLeader) {
 				a.log.Warn("cannot store how far reports are applied: some would be applied again after a restart, which changes nothing", "err", err)
 			}
@@ -142,7 +150,7 @@ func (a *applier) read(ctx context.Context) {
 		var err error
 		if !known {
 			c, cancel := context.WithTimeout(ctx, storeTimeout)
-			from, err = a.store.Offset(c, reportsStream)
+			from, err = a.begin(c)
 			cancel()
 			known = err == nil
 		}
@@ -154,6 +162,9 @@ func (a *applier) read(ctx context.Context) {
 				}
 			}, func(_ context.Context, m skalds.HostMessage, next string) {
 				failing, from = false, next
+				if !caught && a.desk.past.isOld(&m) {
+					m = skalds.HostMessage{}
+				}
 				put(delivery{message: m, next: next})
 			})
 		}
@@ -167,6 +178,25 @@ func (a *applier) read(ctx context.Context) {
 		rest(ctx, a.restart)
 	}
 }
+
+// begin reads from where on messages are new to the store. Where that was set back, or has never heard of any, what is read up to the
+// end is of a time that it does not know.
+func (a *applier) begin(ctx context.Context) (from string, err error) {
+	if from, err = a.store.Offset(ctx, reportsStream); err != nil {
+		return "", err
+	}
+	under, err := a.store.Offset(ctx, generationStream)
+	if err != nil {
+		return "", err
+	}
+	if now := generationMark(a.tasks.picture.generation.Load()); from == "" || under != "" && under != now {
+		a.desk.past.begins()
+		a.log.Info("the store was set back, or is new: hosts are asked what they run", "generation", now)
+	}
+	return from, nil
+}
+
+func generationMark(generation int64) string { return strconv.FormatInt(generation, 10) }
 
 // taskWork is everything in a batch that is about one task, in order.
 type taskWork struct {

@@ -19,6 +19,7 @@ type desk struct {
 	outbox  *outbox
 	watch   *nodeWatch
 	log     hclog.Logger
+	past    past
 
 	mu      sync.Mutex               // guards partial; messages of one node come one after the other
 	partial map[string]*partialHello // hellos that have come in part, by node

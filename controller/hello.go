@@ -22,6 +22,7 @@ func (d *desk) hello(ctx context.Context, from origin, h skalds.Hello) error {
 	if err := d.record(ctx, from, &h); err != nil { // after settling, which asks whether this incarnation is a new one
 		return fmt.Errorf("answer the hello of node %s: %w", from.node, err)
 	}
+	d.past.settle(from.node)
 	unmeasured := d.cluster.greet(from.node, from.incarnation, d.tasks.clock.Now())
 	for _, a := range answerParts(from.incarnation, h.Number, generation, commands, epochs) {
 		d.outbox.send(from.node, skalds.NodeMessage{Answer: &a})
@@ -73,6 +74,8 @@ const (
 	stepCommand      // the node is told the desired state
 	stepGone         // the node shall end what it runs
 	stepRestart      // the task is taken back: its former process is gone
+	stepAdopt        // the store was set back: it takes over the epoch under which the node runs the task
+	stepOutrank      // the same, and the node shall end it: what is handed out later must count for more
 )
 
 // helloStep decides for one task that is the node's by the store (t), by the hello (m), or both. same says that this
@@ -99,6 +102,9 @@ func helloStep(node string, same bool, t *skalds.Task, m *skalds.TaskMark) step 
 		}
 		return stepRestart
 	case !ours || m.Epoch < t.Epoch && m.Running:
+		if t != nil && m.Epoch > t.Epoch {
+			return stepOutrank
+		}
 		if ours { // the newer assignment replaces what runs
 			return stepCommand
 		}
@@ -108,8 +114,10 @@ func helloStep(node string, same bool, t *skalds.Task, m *skalds.TaskMark) step 
 			return stepCommand
 		}
 		return stepRestart
-	case m.Epoch > t.Epoch: // a store that was set back: what runs there has no right to
-		return stepGone
+	case m.Epoch > t.Epoch && m.Running:
+		return stepAdopt
+	case m.Epoch > t.Epoch:
+		return stepRestart
 	case same || m.Running || m.State.Final(): // in the last case its last report comes before the hello
 		return stepCommand
 	default: // a former incarnation had it, and it did not end
@@ -128,7 +136,7 @@ func (d *desk) settle(ctx context.Context, from origin, h *skalds.Hello, generat
 		delete(entries, t.ID)
 	}
 	d.cluster.releaseEntries(entries) // of changes that were stored though the store said otherwise
-	same := d.cluster.nodeRecord(from.node).Incarnation == from.incarnation
+	same := d.cluster.nodeRecord(from.node).Incarnation == from.incarnation && !d.past.isUnsettled(from.node)
 	tasks := map[string]*skalds.Task{}
 	for _, t := range mine {
 		tasks[t.ID] = t
@@ -164,10 +172,25 @@ func (d *desk) settle(ctx context.Context, from origin, h *skalds.Hello, generat
 		switch helloStep(from.node, same, t, m) {
 		case stepCommand:
 			commands = append(commands, commandFor(t, generation))
+		case stepAdopt, stepOutrank:
+			step := helloStep(from.node, same, t, m)
+			if t, err = d.raise(ctx, from, t, m.Epoch, step == stepAdopt); err != nil {
+				return nil, nil, err
+			}
+			if t != nil && step == stepAdopt {
+				commands = append(commands, commandFor(t, generation))
+				epochs[id] = t.Epoch
+				continue
+			}
+			commands = append(commands, goneCommand(id, generation, *m, t, goneReason(t)))
 		case stepGone:
 			commands = append(commands, goneCommand(id, generation, *m, t, goneReason(t)))
 		case stepRestart:
-			if err := d.takeBack(ctx, from, t); err != nil {
+			above := t.Epoch
+			if m != nil {
+				above = max(above, m.Epoch)
+			}
+			if err := d.takeBack(ctx, from, t, above+d.past.margin()); err != nil {
 				return nil, nil, err
 			}
 			if m != nil {
@@ -178,14 +201,35 @@ func (d *desk) settle(ctx context.Context, from origin, h *skalds.Hello, generat
 	return commands, epochs, nil
 }
 
-// takeBack gives a task a new epoch whose process went with a former incarnation of its host, and writes down how it ended.
-func (d *desk) takeBack(ctx context.Context, from origin, seen *skalds.Task) error {
+// raise gives a task the epoch that a node has of it, where the store has forgotten that it was given: adopt, if the node goes on with
+// it. It returns the task as it is then, nil where it is not there any more.
+func (d *desk) raise(ctx context.Context, from origin, seen *skalds.Task, epoch int64, adopt bool) (*skalds.Task, error) {
+	t, err := d.tasks.change(ctx, seen.ID, func(t *skalds.Task, _ int64) error {
+		if t.Epoch >= epoch || adopt && (t.Executor != from.node || !t.LifecycleStatus.OnNode()) {
+			return errNoChange
+		}
+		if !adopt && t.LifecycleStatus.OnNode() {
+			return errNoChange // its own node says what its epoch is
+		}
+		t.Epoch = epoch
+		return nil
+	})
+	if errors.Is(err, skalds.ErrNotFound) {
+		return nil, nil
+	}
+	return t, err
+}
+
+// takeBack gives a task a new epoch, above the one named, whose process went with a former incarnation of its host, and writes down
+// how it ended.
+func (d *desk) takeBack(ctx context.Context, from origin, seen *skalds.Task, above int64) error {
 	var lost *skalds.Task
 	t, err := d.tasks.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
 		if t.Executor != from.node || t.Epoch != seen.Epoch || !t.LifecycleStatus.OnNode() {
 			return errNoChange
 		}
 		lost = t.Clone()
+		t.Epoch = above
 		restarted(t, now)
 		return nil
 	})

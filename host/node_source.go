@@ -316,7 +316,7 @@ func (n *nodeSource) order(c skalds.Command) {
 		n.log.Warn("a task is not started while the lease of this node is lost: the controller will send it again", "task_id", c.TaskID)
 		return
 	}
-	begun := ok && known.Generation == c.Generation && known.Epoch == c.Epoch
+	begun := ok && known.Epoch == c.Epoch // whatever the generation of the store
 	if begun && c.Desired != skalds.DesiredGone && (known.Closed || known.Incarnation != n.journal.incarnation()) && !n.roster.active(c.TaskID) {
 		// A wish that has crossed the word of its end, or the hello of a new incarnation. An epoch is not begun twice: its
 		// attempts would be numbered twice, and it may have been handed elsewhere.

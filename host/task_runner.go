@@ -274,7 +274,7 @@ func (r *taskRunner) takeWishes() {
 
 // take puts a command in force.
 func (r *taskRunner) take(cmd skalds.Command) {
-	fresh := cmd.Epoch != r.cmd.Epoch || (cmd.Generation != r.cmd.Generation && r.origin == fromController)
+	fresh := cmd.Epoch != r.cmd.Epoch // under another generation of the store the same epoch is the same assignment
 	if cmd.Spec == nil {
 		cmd.Spec = r.cmd.Spec // Gone says nothing about the task
 	}

@@ -67,7 +67,7 @@ func (h *Host) order(c skalds.Command) {
 	if c.Desired != skalds.DesiredGone && !h.answered {
 		return
 	}
-	left := ok && in == nil && known.generation == c.Generation && known.epoch == c.Epoch && (known.closed || known.incarnation != h.incarnation)
+	left := ok && in == nil && known.epoch == c.Epoch && (known.closed || known.incarnation != h.incarnation)
 	h.marks[c.TaskID] = heldMark{c.Generation, c.Epoch, c.DesiredRevision, left, h.incarnation}
 	if left { // a wish that has crossed the word of its end, or the hello of a new incarnation: an epoch is not begun twice
 		h.repeat(c)

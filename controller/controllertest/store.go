@@ -26,9 +26,11 @@ type Store struct {
 	usage    map[string][]skalds.UsageSample
 	profiles map[[2]string]controller.StoredProfile
 	leader   controller.LeaderLease
-	fault    func(op string) error
-	watch    func(before, after *skalds.Task)
-	onNode   func(before, after skalds.Node)
+
+	generation int64
+	fault      func(op string) error
+	watch      func(before, after *skalds.Task)
+	onNode     func(before, after skalds.Node)
 }
 
 var _ controller.Store = (*Store)(nil)
@@ -444,8 +446,22 @@ func (s *Store) Generation(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	defer leave()
-	return 1, nil
+	return max(s.generation, 1), nil
 }
+
+// RaiseGeneration makes the generation higher than it was and higher than above.
+func (s *Store) RaiseGeneration(ctx context.Context, above int64) (int64, error) {
+	leave, err := s.enter(ctx, "raiseGeneration")
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	s.generation = max(s.generation, above, 1) + 1
+	return s.generation, nil
+}
+
+// Clear is not needed: a new Store is as good.
+func (s *Store) Clear(context.Context) error { return errors.ErrUnsupported }
 
 func (s *Store) SaveOffset(ctx context.Context, stream, offset string) error {
 	leave, err := s.enter(ctx, "saveOffset")

@@ -183,7 +183,11 @@ func TestRoundTrip(t *testing.T) {
 	if empty, err := backup.Empty(ctx, to); err != nil || empty {
 		t.Errorf("empty: %v, %v", empty, err)
 	}
-	if d := cmp.Diff(all(ctx, from), all(ctx, to)); d != "" {
+	want := all(ctx, from)
+	for _, list := range [][]*skalds.Task{want.Tasks, want.Queue, want.Unacked} {
+		forgotten(list)
+	}
+	if d := cmp.Diff(want, all(ctx, to)); d != "" {
 		t.Errorf("what was restored differs: %s", d)
 	}
 	if g, err := to.Generation(ctx); err != nil || g != h.Generation || g <= 4+900 {
@@ -212,6 +216,15 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // What is written from one kind of store goes into another.
+// forgotten adds what a restore adds to the epochs of tasks that are on no node: more may have been used since.
+func forgotten(tasks []*skalds.Task) {
+	for _, t := range tasks {
+		if t.Executor == "" || !t.LifecycleStatus.OnNode() {
+			t.Epoch += 1000
+		}
+	}
+}
+
 func TestFromAnotherKindOfStore(t *testing.T) {
 	from := controllertest.NewStore()
 	fill(t, from)
@@ -224,6 +237,7 @@ func TestFromAnotherKindOfStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	have, want := all(t.Context(), to), all(t.Context(), from)
+	forgotten(want.Tasks)
 	if d := cmp.Diff(want.Tasks, have.Tasks); d != "" {
 		t.Error(d)
 	}

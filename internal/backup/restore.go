@@ -13,7 +13,8 @@ import (
 const (
 	// writers is how many records are stored side by side: many durable writes share one synchronisation of the disk.
 	writers = 64
-	// generationMargin is more than the store that was lost may have raised its generation since the backup was made.
+	// generationMargin is more than the store that was lost may have raised its generation, or the epoch of a task, since the backup was
+	// made.
 	generationMargin = 1000
 )
 
@@ -99,6 +100,9 @@ func (p *pool) wait() error {
 func (p *pool) store1(r *record) error {
 	switch {
 	case r.Task != nil:
+		if r.Task.Mode != skalds.ModeActive && (r.Task.Executor == "" || !r.Task.LifecycleStatus.OnNode()) {
+			r.Task.Epoch += generationMargin // hosts know of later ones; those of one that still runs are told by its node
+		}
 		stored, created, err := p.store.Create(p.ctx, r.Task)
 		if err == nil && !created {
 			err = skalds.Errorf(skalds.CodeInvalid, "tasks %q and %q have the same idempotency key", stored.ID, r.Task.ID)
