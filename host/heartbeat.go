@@ -178,7 +178,7 @@ func (h *heartbeats) beat(ctx context.Context) {
 // outcome counts an acknowledged heartbeat, and says once that a channel fails and once that it is back.
 func (h *heartbeats) outcome(ctx context.Context, channel string, err error, failing *bool, sentAt time.Duration) {
 	if err != nil {
-		if ctx.Err() == nil && !*failing {
+		if ctx.Err() == nil && !*failing && !settingUp(err, h.since) {
 			h.log.Warn("a heartbeat did not get through", "channel", channel, "err", err)
 			*failing = true
 		}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -62,7 +63,7 @@ func (n *nodeSource) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { n.insistOnAnswer(ctx) })
 	defer wg.Wait()
-	delay, failing := minReconnect, false
+	delay, failing, since := minReconnect, false, time.Now()
 	for {
 		err := n.bus.Commands(ctx, n.nodeID, func(partition int32) {
 			if failing {
@@ -77,7 +78,7 @@ func (n *nodeSource) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !failing {
+		if !failing && !settingUp(err, since) {
 			n.log.Warn("cannot read commands: running tasks go on, and the host keeps trying", "err", err)
 			failing = true
 		}
@@ -366,4 +367,12 @@ func (n *nodeSource) repeat(c skalds.Command, known mark) {
 		rep.Ack, rep.Reason = skalds.AckRefused, "the task has left this host"
 	}
 	n.reporter.state(rep)
+}
+
+// setUpTime is how long after a start nothing is said of a bus whose topics are being made.
+const setUpTime = 15 * time.Second
+
+// settingUp reports whether an error is none yet: the bus is new, and so is this host.
+func settingUp(err error, since time.Time) bool {
+	return errors.Is(err, skalds.ErrBusNew) && time.Since(since) < setUpTime
 }

@@ -34,6 +34,8 @@ type reporter struct {
 
 	wake chan struct{}
 
+	since time.Time // the start
+
 	mu      sync.Mutex // guards all below
 	seq     int64
 	queue   []skalds.HostMessage
@@ -44,7 +46,7 @@ type reporter struct {
 
 func newReporter(nodeID string, j *journal, bus Bus, beats HeartbeatStore, now func() time.Time, log hclog.Logger) *reporter {
 	return &reporter{
-		nodeID: nodeID, incarnation: j.incarnation(), bus: bus, beats: beats, journal: j, log: log, now: now,
+		nodeID: nodeID, incarnation: j.incarnation(), bus: bus, beats: beats, journal: j, log: log, now: now, since: time.Now(),
 		wake: make(chan struct{}, 1), idle: make(chan struct{}, 1),
 	}
 }
@@ -233,7 +235,7 @@ func (r *reporter) sendBatch(ctx context.Context, ended chan<- skalds.Report) (m
 	defer r.mu.Unlock()
 	r.sending = 0
 	if err != nil {
-		if !r.failing {
+		if !r.failing && !settingUp(err, r.since) {
 			r.log.Warn("cannot report to the controllers: reports wait, tasks go on", "err", err)
 		}
 		r.failing = true

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type conn struct {
 
 	ensuring chan struct{} // holds one token: guards ensured, and the setting up of a producer
 	ensured  bool
+	making   atomic.Bool              // topics are being made
 	producer atomic.Pointer[producer] // nil: none is set up
 
 	close  sync.Once
@@ -162,6 +164,9 @@ func (c *conn) fault(what string, err error) error {
 		err = errors.Join(errClosed, err)
 	default:
 	}
+	if c.making.Load() && timedOut(err) {
+		return &skalds.Error{Code: skalds.CodeUnavailable, Message: fmt.Sprintf("%s: the bus at %s is being set up: its topics are being made", what, c.health.brokers), Err: errors.Join(skalds.ErrBusNew, err)}
+	}
 	return &skalds.Error{
 		Code:    skalds.CodeUnavailable,
 		Message: fmt.Sprintf("%s: the bus at %s %s", what, c.health.brokers, advice(err)),
@@ -177,6 +182,8 @@ func advice(err error) string {
 	switch {
 	case errors.As(err, &certificate):
 		return "shows a certificate that cannot be trusted: check KAFKA_CA_FILE, and the name or address of the broker"
+	case !errors.As(err, &answer) && timedOut(err):
+		return "has not answered in time: see whether Kafka runs there, and can be reached from here"
 	case !errors.As(err, &answer):
 		return "does not take part: check that Kafka runs there and takes our user and password"
 	case errors.Is(answer, kerr.InvalidReplicationFactor):
@@ -187,6 +194,12 @@ func advice(err error) string {
 		return "runs, but cannot store messages: check whether its disk is full, and its log"
 	}
 	return "runs, but does not do it: its log says more"
+}
+
+// timedOut reports whether nobody has answered, which says nothing of users and passwords.
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
 // refusesUs reports whether a broker has answered that we may not do it.

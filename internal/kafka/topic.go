@@ -101,7 +101,9 @@ func (c *conn) ensure(ctx context.Context) (*producer, error) {
 		if d, ok := have[t.name]; ok && d.Err == nil {
 			continue
 		}
+		c.making.Store(true)
 		if err := c.create(ctx, t); err != nil {
+			c.making.Store(timedOut(err))
 			return nil, fmt.Errorf("make the topic %s: %w", t.name, err)
 		}
 		made = true
@@ -123,6 +125,7 @@ func (c *conn) ensure(ctx context.Context) (*producer, error) {
 		c.producer.Store(p)
 	}
 	c.ensured = true
+	c.making.Store(false)
 	return p, nil
 }
 

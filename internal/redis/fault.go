@@ -1,11 +1,14 @@
 package redis
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
@@ -54,6 +57,7 @@ func advice(cfg Config, err error) string {
 	var certificate *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	var header tls.RecordHeaderError
+	var network net.Error
 	switch {
 	case errors.As(err, &certificate), errors.As(err, &authority):
 		return "shows a certificate that cannot be trusted: name the authority that has signed it in REDIS_CA_FILE, and the server as its certificate does in REDIS_HOST"
@@ -61,6 +65,10 @@ func advice(cfg Config, err error) string {
 		return "does not speak TLS: set REDIS_TLS=false, or name the port that does in REDIS_PORT"
 	case strings.Contains(err.Error(), "REDIS_CA_FILE"):
 		return "cannot be trusted without its authorities"
+	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return "has not answered in time: see whether it runs there, and can be reached from here"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "does not take part: nobody listens there: see whether it runs"
 	case cfg.TLS:
 		return "does not take part: check that it runs there and speaks TLS on that port"
 	}
