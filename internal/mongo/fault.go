@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	wire "go.mongodb.org/mongo-driver/v2/x/mongo/driver"
@@ -82,5 +84,35 @@ func (s *Store) refused(what string, server driver.ServerError, err error) error
 }
 
 func (s *Store) away(message string, err error) error {
-	return &skalds.Error{Code: skalds.CodeUnavailable, Message: message, Err: err}
+	return &skalds.Error{Code: skalds.CodeUnavailable, Message: message, Err: &plainError{err}}
 }
+
+// plainError tells in a few words what the driver tells with all that it knows of all servers.
+type plainError struct{ err error }
+
+func (e *plainError) Unwrap() error { return e.err }
+
+func (e *plainError) Error() string {
+	err := e.err
+	var selection topology.ServerSelectionError
+	if errors.As(err, &selection) {
+		err = nil
+		for _, s := range selection.Desc.Servers {
+			if s.LastError != nil {
+				err = s.LastError
+			}
+		}
+		if err == nil {
+			return "no server was found that could do it"
+		}
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		err = network // without the connection's number and the driver's words around it
+	}
+	text, _, _ := strings.Cut(err.Error(), ", current topology:")
+	return text
+}
+
+// Address is where the store is, host:port with commas between several, without user and password.
+func (s *Store) Address() string { return s.addr }
