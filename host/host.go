@@ -34,6 +34,7 @@ type Deps struct {
 	Bus      Bus
 	Beats    HeartbeatStore
 	Cache    Cache
+	Where    []any // where Bus and Beats are, as pairs of name and address for the log; may be empty
 	// Farewell is what the launcher's shim needs to tell the controllers that this host has gone; nil: nobody is to be told.
 	Farewell func(nodeID string, incarnation int64) (json.RawMessage, error)
 }
@@ -283,7 +284,8 @@ func (s *session) run(ctx context.Context) error {
 	close(s.started)
 	first.Go(func() { s.sweepLogs(sources) })
 	if starting {
-		s.log.Info("host runs", "incarnation", s.journal.incarnation(), "node", s.cfg.Node, "edge", s.edge != nil, "data_dir", s.cfg.DataDir)
+		facts := []any{"incarnation", s.journal.incarnation(), "node", s.cfg.Node, "edge", s.edge != nil, "data_dir", s.cfg.DataDir}
+		s.log.Info("host runs", append(facts, s.deps.Where...)...)
 	}
 
 	var err error

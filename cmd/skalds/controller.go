@@ -78,7 +78,8 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { closeLater(store.Close) }()
-	links, err := newControllerLinks(clusterServices(o.settings), o.log)
+	at := clusterServices(o.settings)
+	links, err := newControllerLinks(at, o.log)
 	if err != nil {
 		return err
 	}
@@ -93,11 +94,12 @@ func (o *controllerOptions) run(ctx context.Context) (err error) {
 	if o.settings.ControllerMode != conf.ModeDispatcher {
 		o.log.Warn("this controller never leads: another one must run as DISPATCHER, or nothing is handed out", "system_controller_mode", o.settings.ControllerMode)
 	}
-	at := []any{"api", f.url + "/api/docs", "mode", o.settings.ControllerMode, "alone", alone, "version", version}
+	facts := []any{"api", f.url + "/api/docs", "mode", o.settings.ControllerMode, "alone", alone, "version", version}
 	if o.settings.ControllerMode != conf.ModeController {
-		at = append([]any{"page", f.url + "/dashboard"}, at...)
+		facts = append([]any{"page", f.url + "/dashboard"}, facts...)
 	}
-	o.log.Info("controller is up", at...)
+	facts = append(facts, at.where()...)
+	o.log.Info("controller is up", append(facts, "store", storeAt(store, o.settings))...)
 	return p.run()
 }
 

@@ -74,7 +74,7 @@ func hostDeps(cfg host.Config, s conf.Settings, l *links, log hclog.Logger) (hos
 		Launcher: launcher, Sampler: procstats.New(),
 	}
 	if l != nil {
-		deps.Bus, deps.Beats, deps.Cache = l.bus, l.beats, l.cache
+		deps.Bus, deps.Beats, deps.Cache, deps.Where = l.bus, l.beats, l.cache, l.at.where()
 		if !l.own {
 			deps.Farewell = l.farewell
 		}

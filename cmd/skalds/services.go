@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/skalds-go/skalds/internal/conf"
 	"github.com/skalds-go/skalds/internal/embedded"
@@ -13,6 +14,11 @@ import (
 type services struct {
 	kafka kafka.Config
 	redis redis.Config
+}
+
+// where names them for people, without users and passwords.
+func (s services) where() []any {
+	return []any{"kafka", strings.Join(s.kafka.Brokers, ","), "redis", s.redis.Addr}
 }
 
 // joined are the services of a standalone.

@@ -22,3 +22,11 @@ func openStore(s conf.Settings, cluster bool, log hclog.Logger) (controller.Stor
 	}
 	return sqlite.Open(filepath.Join(s.DataDir, storeFile), log)
 }
+
+// storeAt names the store for people, without user and password.
+func storeAt(store controller.Store, s conf.Settings) string {
+	if m, ok := store.(*mongo.Store); ok {
+		return m.Address() + ", database " + s.DBName
+	}
+	return filepath.Join(s.DataDir, storeFile)
+}
