@@ -15,8 +15,10 @@ const (
 	announceTTL   = 10 * time.Second
 )
 
-// Announce returns a service that tells hosts and other controllers where this one is, and its version and mode, until its ctx ends.
+// Announce returns a service that tells hosts and other controllers where this one is, and its version and mode, until its ctx ends. It is
+// to be called before Run: Health looks there where the leader is.
 func (c *Controller) Announce(to ControllerRegistry, version, mode string) func(ctx context.Context) error {
+	c.health.others, c.health.own.Version = to, version
 	a := &announcer{to: to, log: c.log.Named("announcer"), info: func() skalds.ControllerInfo {
 		return skalds.ControllerInfo{
 			ID: c.cfg.ID, URL: c.cfg.ServerURL, Version: version, Mode: mode, Leader: c.leadership.decides(), At: c.clock.Now().UnixMilli(),

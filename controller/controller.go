@@ -110,7 +110,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	}
 	c.originals = newOriginalNodes(cfg, fenced, bus, beats, c.cluster, &deciding, leads, clock, log.Named("originals"))
 	c.tasks.originals, deciding.originals = c.originals, c.originals
-	c.health = &Health{store: store, bus: bus, beats: beats, cluster: c.cluster, leading: c.whoLeads}
+	c.health = &Health{store: store, bus: bus, beats: beats, cluster: c.cluster, leading: c.whoLeads, leader: c.leadership.leader, own: skalds.ControllerInfo{ID: cfg.ID, URL: cfg.ServerURL, Leader: true}}
 	return c, nil
 }
 

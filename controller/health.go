@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/skalds-go/skalds"
 )
 
 // pingTimeout bounds the question to each service.
@@ -16,6 +18,37 @@ type Health struct {
 	beats   HeartbeatStore
 	cluster *cluster
 	leading func(storeAway bool) string
+
+	leader func() string
+	own    skalds.ControllerInfo // of this controller
+	others ControllerRegistry    // nil: there are none
+}
+
+// Leader says who leads, as far as is known here, and where it is reached if that is announced; no ID: nobody does.
+func (h *Health) Leader(ctx context.Context) skalds.ControllerInfo {
+	id := h.leader()
+	if id == "" {
+		return skalds.ControllerInfo{}
+	}
+	if id == h.own.ID {
+		return h.own
+	}
+	out := skalds.ControllerInfo{ID: id, Leader: true}
+	if h.others == nil {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	list, err := h.others.Controllers(ctx)
+	if err != nil {
+		return out // who it is is known all the same
+	}
+	for _, c := range list {
+		if c.ID == id {
+			out.URL, out.Version, out.At = c.URL, c.Version, c.At
+		}
+	}
+	return out
 }
 
 // Ready asks every service, side by side. One line per service; empty text = fine.

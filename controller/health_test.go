@@ -12,6 +12,13 @@ func TestWhoLeadsWithoutTheStore(t *testing.T) {
 	inSeveral(t, 2, func(t *testing.T, s *several) {
 		s.awaitLeader()
 		other := s.other()
+		leader := s.leading()
+		if got := other.Health().Leader(t.Context()); got.ID != leader.id || got.URL != "" { // nothing is announced
+			t.Errorf("%+v", got)
+		}
+		if got := leader.Health().Leader(t.Context()); got.ID != leader.id || got.URL != "http://"+leader.id+".example:8000" {
+			t.Errorf("%+v", got)
+		}
 		away := skalds.Errorf(skalds.CodeUnavailable, "the store is away")
 		s.store.SetFault(func(string) error { return away })
 		defer s.store.SetFault(nil)

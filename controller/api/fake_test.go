@@ -402,6 +402,10 @@ func (f *fake) Deliver(_ context.Context, id, token string, body io.ReadCloser) 
 
 func (f *fake) Refuse(string, string, string) error { return nil }
 
+func (f *fake) Leader(context.Context) skalds.ControllerInfo {
+	return skalds.ControllerInfo{ID: "big-01f3a", URL: "http://10.0.0.5:8000"}
+}
+
 func (f *fake) Ready(context.Context) map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -65,4 +65,6 @@ type StreamSink interface {
 type Health interface {
 	// Ready returns one line per service, empty text = fine.
 	Ready(ctx context.Context) map[string]string
+	// Leader says which controller leads, and where it is reached if that is known; no ID: none does.
+	Leader(ctx context.Context) skalds.ControllerInfo
 }

@@ -19,6 +19,22 @@ import (
 type Probe struct {
 	Status   string            `json:"status"`
 	Services map[string]string `json:"services,omitempty"`
+	Leader   *Leader           `json:"leader,omitempty"`
+}
+
+// Leader is the controller that decides.
+type Leader struct {
+	ID  string `json:"id" doc:"a name of its own for each start"`
+	URL string `json:"url,omitempty" doc:"of its REST interface, where it is announced"`
+}
+
+// leader is nil where nobody leads.
+func (r *routes) leader(ctx context.Context) *Leader {
+	l := r.health.Leader(ctx)
+	if l.ID == "" {
+		return nil
+	}
+	return &Leader{l.ID, l.URL}
 }
 
 type probeOutput struct {
@@ -39,9 +55,9 @@ func (r *routes) probeRoutes() {
 	handle(r, http.MethodGet, "/readyz", "All services answer; 503 with what is wrong otherwise", func(ctx context.Context, _ *struct{}) (*probeOutput, error) {
 		ok, services := r.ready(ctx)
 		if !ok {
-			return &probeOutput{http.StatusServiceUnavailable, Probe{"not ready", services}}, nil
+			return &probeOutput{http.StatusServiceUnavailable, Probe{"not ready", services, r.leader(ctx)}}, nil
 		}
-		return &probeOutput{http.StatusOK, Probe{"ok", services}}, nil
+		return &probeOutput{http.StatusOK, Probe{"ok", services, r.leader(ctx)}}, nil
 	}, probe)
 }
 

@@ -167,8 +167,26 @@ func TestReadinessNamesTheServiceThatIsAway(t *testing.T) {
 	if h.Status != "degraded" || h.Services["store"] != "healthy" {
 		t.Errorf("health %+v", h)
 	}
+	var p api.Probe
+	a.decode(t, &p)
+	if want := (api.Leader{ID: "big-01f3a", URL: "http://10.0.0.5:8000"}); h.Leader == nil || *h.Leader != want || p.Leader == nil || *p.Leader != want {
+		t.Errorf("health names the leader %+v, readyz %+v", h.Leader, p.Leader)
+	}
 	if a := call(t, s, "GET", "/livez", ""); a.status != 200 {
 		t.Errorf("livez answered %d", a.status)
+	}
+}
+
+// A controller that never leads runs no dispatcher.
+func TestStatusOfAMonitor(t *testing.T) {
+	for mode, want := range map[string]bool{"DISPATCHER": true, "MONITOR": false, "CONTROLLER": false} {
+		s := serve(t, newFake(), func(c *api.Config) { c.Mode = mode })
+		var status api.SystemStatus
+		call(t, s, "GET", "/api/system/status", "").decode(t, &status)
+		i := slices.IndexFunc(status.Components, func(c api.SystemComponent) bool { return c.Name == "Dispatcher" })
+		if i < 0 || status.Components[i].Running != want {
+			t.Errorf("%s: %+v", mode, status.Components)
+		}
 	}
 }
 

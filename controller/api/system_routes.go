@@ -15,6 +15,7 @@ type SystemHealth struct {
 	Status    string            `json:"status" doc:"healthy or degraded"`
 	Timestamp int64             `json:"timestamp"`
 	Services  map[string]string `json:"services" doc:"healthy, or what is wrong"`
+	Leader    *Leader           `json:"leader,omitempty" doc:"the controller that decides; missing where none does"`
 }
 
 // SystemStatus is the original's status of the controller.
@@ -109,7 +110,7 @@ type (
 func (r *routes) systemRoutes() {
 	handle(r, http.MethodGet, "/api/system/health", "Which services answer; always 200, see /readyz", func(ctx context.Context, _ *struct{}) (*healthOutput, error) {
 		ok, services := r.ready(ctx)
-		h := SystemHealth{Status: "healthy", Timestamp: r.now(), Services: services}
+		h := SystemHealth{Status: "healthy", Timestamp: r.now(), Services: services, Leader: r.leader(ctx)}
 		if !ok {
 			h.Status = "degraded"
 		}
