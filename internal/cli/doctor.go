@@ -107,10 +107,14 @@ func (c *commands) checkServer(ctx context.Context, cl *client.Client, out *find
 	}
 	c.checkController(ctx, cl, out)
 	checkServices(out, h)
+	checkTasks := func(ctx context.Context, cl *client.Client, out *findings) error {
+		bus, told := h.Services["bus"]
+		return c.checkTasks(ctx, cl, out, !told || bus == "healthy")
+	}
 	for _, check := range []struct {
 		name string
 		run  func(context.Context, *client.Client, *findings) error
-	}{{"nodes", c.checkNodes}, {"workers", checkWorkers}, {"tasks", c.checkTasks}} {
+	}{{"nodes", c.checkNodes}, {"workers", checkWorkers}, {"tasks", checkTasks}} {
 		if err := check.run(ctx, cl, out); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)

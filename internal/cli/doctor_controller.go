@@ -25,6 +25,13 @@ func (c *commands) checkController(ctx context.Context, cl *client.Client, out *
 }
 
 func checkServices(out *findings, h api.SystemHealth) {
+	if l := h.Leader; l != nil { // else the line on the service says it
+		at := ""
+		if l.URL != "" {
+			at = " at " + l.URL
+		}
+		out.add(healthOK, "leader", "", "controller %s%s", l.ID, at)
+	}
 	for _, name := range slices.Sorted(maps.Keys(h.Services)) {
 		if fault := h.Services[name]; fault != "healthy" {
 			out.add(healthFail, "service "+name, "see the log of the controller", "%s", fault)
@@ -112,7 +119,7 @@ func checkWorkers(ctx context.Context, cl *client.Client, out *findings) error {
 // waitingShown bounds the tasks that are read to say why they wait.
 const waitingShown = 500
 
-func (c *commands) checkTasks(ctx context.Context, cl *client.Client, out *findings) error {
+func (c *commands) checkTasks(ctx context.Context, cl *client.Client, out *findings, busAnswers bool) error {
 	l, err := readTasks(ctx, cl, client.ListTasks{States: []skalds.State{skalds.Created}}, waitingShown)
 	if err != nil {
 		return err
@@ -137,7 +144,10 @@ func (c *commands) checkTasks(ctx context.Context, cl *client.Client, out *findi
 		}
 		out.add(healthWarn, "tasks", fmt.Sprintf("`skalds task why %s` tells more", first[reason]), "%s %s: %s", plural(count[reason], "task"), verb, reason)
 	}
-	stuck, err := c.checkAssigning(ctx, cl, out)
+	stuck := false
+	if busAnswers { // else nobody has heard of them, and the line on the bus says what to do
+		stuck, err = c.checkAssigning(ctx, cl, out)
+	}
 	if err == nil && len(count) == 0 && !stuck {
 		out.add(healthOK, "tasks", "", "none waits for a node that does not come")
 	}

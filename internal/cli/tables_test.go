@@ -176,7 +176,7 @@ func TestTables(t *testing.T) {
 			{ID: "box-0002b", URL: "http://10.0.0.2:8000", Mode: "MONITOR", Version: "1.2.0", SeenAt: ago(time.Second)},
 		}},
 		"/api/system/version": api.SystemVersion{Version: "1.3.0", GoVersion: "go1.26"},
-		"/api/system/health":  api.SystemHealth{Status: "degraded", Services: map[string]string{"store": "healthy", "redis": "connection refused"}},
+		"/api/system/health":  api.SystemHealth{Status: "degraded", Services: map[string]string{"store": "healthy", "redis": "connection refused"}, Leader: &api.Leader{ID: "big-01f3a", URL: "http://10.0.0.5:8000"}},
 	}
 	for _, task := range tasks {
 		paths["/api/tasks/"+task.ID] = task
