@@ -124,7 +124,7 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 	}
 	r.Heartbeat, r.Incarnation = hb.Seq, hb.Incarnation
 	r.Hostname, r.PID, r.Program = hb.Hostname, hb.PID, hb.Program
-	r.Capacity, r.Reserved, r.Used, r.Foreign, r.Enforcement = &hb.Capacity, &hb.Reserved, &hb.Used, &hb.Foreign, &hb.Enforcement
+	r.Capacity, r.Enforcement = &hb.Capacity, &hb.Enforcement
 	r.Isolation = hb.Isolation
 	r.SupportedTasks = append(r.SupportedTasks, hb.Classes...)
 	r.Workers = append(r.Workers, hb.Workers...)
@@ -132,8 +132,9 @@ func nodeResponse(v controller.NodeView) NodeResponse {
 	maps.Copy(r.Announced, hb.Labels)
 	maps.Copy(r.Labels, dispatch.JoinLabels(hb.Labels, v.Labels))
 	if !v.Online {
-		return r // what it ran last is no news
+		return r // what it ran last, and what that took, is no news
 	}
+	r.Reserved, r.Used, r.Foreign = &hb.Reserved, &hb.Used, &hb.Foreign
 	for _, i := range hb.Instances {
 		r.Instances = append(r.Instances, NodeInstance{
 			PID: i.PID, TaskID: i.TaskID, ClassName: i.ClassName, Worker: i.Worker, State: i.State, Phase: i.Phase, Epoch: i.Epoch,
