@@ -79,7 +79,7 @@ func TestWrongCommandLines(t *testing.T) {
 
 func TestNoController(t *testing.T) {
 	s := shell{env: map[string]string{"SKALDS_SERVER": "127.0.0.1:1"}}
-	const away = "skalds: cannot reach http://127.0.0.1:1: connection refused: start one with `skalds standalone`, or name it with --server or SKALDS_SERVER\n"
+	const away = "skalds: cannot reach http://127.0.0.1:1: connection refused: is this the right address (--server, SKALDS_SERVER)? In a cluster name another of its controllers; on one machine `skalds standalone` starts everything\n"
 	for _, args := range []string{"task list", "task create Demo", "task get a", "task wait a", "task cancel a", "task update a --set n=1", "task logs a", "node list", "worker list"} {
 		s.run(t, strings.Fields(args)...).check(t, 6, "", away)
 	}

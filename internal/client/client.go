@@ -152,7 +152,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	case errors.As(err, &u):
 		why = u.Err.Error()
 	}
-	return skalds.Errorf(skalds.CodeUnavailable, "cannot reach %s: %s: start one with `skalds standalone`, or name it with --server or SKALDS_SERVER", c.Server(), masking.Text(why))
+	return skalds.Errorf(skalds.CodeUnavailable, "cannot reach %s: %s: is this the right address (--server, SKALDS_SERVER)? In a cluster name another of its controllers; on one machine `skalds standalone` starts everything", c.Server(), masking.Text(why))
 }
 
 // problemOf turns an error answer into an error that people can act on.

@@ -180,7 +180,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"not there":  {func() error { _, err := w.Task(ctx, ".."); return err }, skalds.CodeInvalid, "cannot be used"},
 		"no task":    {func() error { _, err := w.Task(ctx, "a/../b"); return err }, skalds.CodeNotFound, `"a/../b"`},
 		"no node":    {func() error { _, err := w.Cordon(ctx, "nope"); return err }, skalds.CodeNotFound, "nope"},
-		"refused":    {func() error { _, err := client.New("127.0.0.1:1", "").Task(ctx, "a"); return err }, skalds.CodeUnavailable, "cannot reach http://127.0.0.1:1: connection refused: start one with `skalds standalone`, or name it with --server or SKALDS_SERVER"},
+		"refused":    {func() error { _, err := client.New("127.0.0.1:1", "").Task(ctx, "a"); return err }, skalds.CodeUnavailable, "cannot reach http://127.0.0.1:1: connection refused: is this the right address (--server, SKALDS_SERVER)? In a cluster name another of its controllers; on one machine `skalds standalone` starts everything"},
 		"no address": {func() error { _, err := client.New("http://u:geheim@h:port", "").Task(ctx, "a"); return err }, skalds.CodeInvalid, "is no address"},
 	} {
 		t.Run(name, func(t *testing.T) {
