@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +28,8 @@ that are to stay with a silent node (onDisconnect: keep). Tasks of its own worke
 			if err != nil {
 				return err
 			}
-			if l.MayRunUntil > 0 {
-				fmt.Fprintf(c.Err, "until %s its host may still run what has moved, if the machine is only cut off\n", c.timeText(l.MayRunUntil))
+			if left := time.UnixMilli(l.MayRunUntil).Sub(c.Now()); l.MayRunUntil > 0 && left > 0 {
+				fmt.Fprintf(c.Err, "for another %s its host may run what has moved, if the machine is only cut off\n", spanText(left))
 			}
 			return c.print(cmd, answer{document: l, names: []string{l.Node.ID}, table: func(bool) { c.lossText(l) }})
 		})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,9 +82,23 @@ func (c *commands) attemptDetail(a skalds.Attempt) {
 		c.indented(a.Exit.Stack)
 	}
 	if a.LogTail != "" {
+		tail, left := lastLines(a.LogTail, attemptLines)
 		fmt.Fprintln(c.Out, "Last log lines")
-		c.indented(a.LogTail)
+		if left > 0 {
+			fmt.Fprintf(c.Out, "  … %s before these: skalds task logs %s, or -o json\n", plural(left, "line"), clean(a.TaskID))
+		}
+		c.indented(tail)
 	}
+}
+
+// attemptLines is how much of its log is shown with an attempt.
+const attemptLines = 10
+
+// lastLines are the last n lines of a text, and how many come before.
+func lastLines(text string, n int) (tail string, left int) {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	left = max(len(lines)-n, 0)
+	return strings.Join(lines[left:], "\n"), left
 }
 
 func (c *commands) attemptTime(a skalds.Attempt) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -100,14 +101,21 @@ func (c *commands) taskTable(l api.TaskList) answer {
 			return
 		}
 		head := []string{"ID", "CLASS", "STATE", "NODE", "PROGRESS", "CPU", "MEMORY", "AGE"}
-		if wide {
+		said := !wide && slices.ContainsFunc(l.Items, func(t api.TaskResponse) bool { return !t.LifecycleStatus.Final() && remark(t) != "" })
+		switch {
+		case wide:
 			head = append(head, "WORKER", "PRIORITY", "RUN", "EPOCH", "ATTEMPT", "PID", "REMARK")
+		case said:
+			head = append(head, "REMARK")
 		}
 		tab := newTable(c.Out, head...)
 		for _, t := range l.Items {
 			row := []string{t.ID, t.ClassName, stateText(t), text(t.Executor), progressText(t.Progress), "", "", c.ageText(t.CreateDateTime)}
 			if t.Usage != nil {
 				row[5], row[6] = coresText(t.Usage.CPUCores), sizeText(t.Usage.MemoryBytes)
+			}
+			if said {
+				row = append(row, shortened(remark(t), maxRemark))
 			}
 			if wide {
 				pid := ""
@@ -123,10 +131,32 @@ func (c *commands) taskTable(l api.TaskList) answer {
 	return a
 }
 
+// maxRemark is how much of a remark a table has that is not wide, in characters.
+const maxRemark = 60
+
+// shortened is a text in one line and at most n characters.
+func shortened(text string, n int) string {
+	text, _, cut := strings.Cut(text, "\n")
+	if r := []rune(text); len(r) > n {
+		text, cut = string(r[:n-1]), true
+	}
+	if cut {
+		text += "…"
+	}
+	return text
+}
+
+// notBegun reports whether a task is with a node that could not even launch it: its state is Running all the same.
+func notBegun(t api.TaskResponse) bool {
+	return t.LifecycleStatus == skalds.Running && t.Phase == skalds.PhaseBackoff && t.Attempt == 0 && t.BudgetUsed == 0
+}
+
 // stateText is the state, and what else must be known of it.
 func stateText(t api.TaskResponse) string {
 	var more []string
-	if t.Phase != skalds.PhaseNone {
+	if notBegun(t) {
+		more = append(more, "not begun")
+	} else if t.Phase != skalds.PhaseNone {
 		more = append(more, string(t.Phase))
 	}
 	if t.Quarantined != "" {

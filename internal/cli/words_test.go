@@ -2,10 +2,12 @@ package cli
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/skalds-go/skalds"
+	"github.com/skalds-go/skalds/controller/api"
 )
 
 func TestSizes(t *testing.T) {
@@ -51,5 +53,31 @@ func TestExitWords(t *testing.T) {
 		if got := exitText(e); got != want {
 			t.Errorf("%+v reads %q, want %q", e, got, want)
 		}
+	}
+}
+
+func TestShortenedTexts(t *testing.T) {
+	for text, want := range map[string]string{"": "", "short": "short", "ünlaut": "ünlaut", "longer than": "longer…", "two\nlines": "two…"} {
+		if got := shortened(text, 7); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	lines := strings.Repeat("a\n", 3)
+	if tail, left := lastLines(lines+"b\nc\n", 2); tail != "b\nc" || left != 3 {
+		t.Errorf("%q, %d before", tail, left)
+	}
+	if tail, left := lastLines("b\nc", 2); tail != "b\nc" || left != 0 {
+		t.Errorf("%q, %d before", tail, left)
+	}
+}
+
+// A task that its node could not even launch has not run, whatever its state is called.
+func TestStateOfATaskThatHasNotBegun(t *testing.T) {
+	task := api.TaskResponse{LifecycleStatus: skalds.Running, Phase: skalds.PhaseBackoff}
+	if got := stateText(task); got != "Running (not begun)" {
+		t.Error(got)
+	}
+	if task.Attempt = 1; stateText(task) != "Running (backoff)" {
+		t.Error(stateText(task))
 	}
 }
