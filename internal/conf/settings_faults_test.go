@@ -193,6 +193,15 @@ func TestFaultsOfDotEnv(t *testing.T) {
 	}
 }
 
+// .env may hold what is meant for others; what is nearly a setting is not.
+func TestNearMissesInDotEnv(t *testing.T) {
+	inFolder(t, map[string]string{".env": "KAFKA_HEAP_OPTS=-Xmx1g\nKAFKA_HOSTT=broker\nDEPLOY_KEY=x\n"})
+	want := []string{".env:2: KAFKA_HOSTT is no setting of skalds and has no effect here: did you mean KAFKA_HOST?"}
+	if diff := cmp.Diff(want, load(t, conf.Sources{DotEnv: ".env"}).Warnings); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	for _, tt := range []struct {
 		name string

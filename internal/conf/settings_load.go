@@ -142,6 +142,10 @@ func (l *loader) variable(name, value string, at place) {
 			advice += fmt.Sprintf(": did you mean %s?", strings.ToUpper(near))
 		}
 		l.warn(at, "there is no such setting, %s", advice)
+	case at.line > 0: // of .env, which may hold what is meant for others
+		if near := nearest(key, l.names); near != "" {
+			l.warn(at, "%s is no setting of skalds and has no effect here: did you mean %s?", name, strings.ToUpper(near))
+		}
 	}
 }
 
