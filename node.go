@@ -83,6 +83,7 @@ type Node struct {
 
 	LastHelloAt int64    `json:"lastHelloAt"`        // ms since epoch
 	LostAt      int64    `json:"lostAt,omitempty"`   // ms since epoch; 0: not lost
+	LeftAt      int64    `json:"leftAt,omitempty"`   // ms since epoch: its host has stopped in good order, and has not come back
 	Workers     []string `json:"workers,omitempty"`  // "name@version@digest"
 	Revision    int64    `json:"revision,omitempty"` // raised by every change; 0: of before they were counted
 	Original    bool     `json:"original,omitempty"` // runs the Python original, which reads the store by itself and answers nothing

@@ -90,9 +90,9 @@ func (c *cluster) lead(leads bool) {
 func (c *cluster) leftTo(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.member(id)
-	if m.original {
-		return // whether it lives is seen here
+	m := c.nodes[id]
+	if m == nil || m.original {
+		return // whether the latter lives is seen here
 	}
 	m.online, m.greeted = false, 0
 	c.leases.Left(id)

@@ -44,6 +44,9 @@ type Config struct {
 	// UsageRetention is how long it is kept what tasks took, in averages of a minute; default 168h (7 days), at most as long as
 	// the task; 0: as long as the task.
 	UsageRetention time.Duration `yaml:"usage_retention"`
+	// NodeRetention is how long a node is known that is lost or has left, has no tasks, is not cordoned and was given no labels;
+	// default 168h (7 days); 0: for ever.
+	NodeRetention time.Duration `yaml:"node_retention"`
 	// Originals has nodes of the Python original driven too, which read the store by themselves: it must be MongoDB; default false.
 	Originals bool `yaml:"originals"`
 	// OriginalTasks is how many tasks a node of the Python original gets at most, because it does not say what it has; default 20.
@@ -57,7 +60,7 @@ func DefaultConfig() Config {
 	return Config{
 		ID: "controller", Alone: true, Leads: true, LeaderLease: 2400 * time.Millisecond, Lease: 6 * time.Second, Heartbeat: time.Second, TaskWorkerRetry: -1, Resend: 2 * time.Second,
 		Dispatch: dispatch.DefaultConfig(), Retention: 30 * 24 * time.Hour, RetentionTasks: 100_000,
-		UsageRetention: 7 * 24 * time.Hour, StreamTimeout: 10 * time.Second, OriginalTasks: 20,
+		UsageRetention: 7 * 24 * time.Hour, NodeRetention: 7 * 24 * time.Hour, StreamTimeout: 10 * time.Second, OriginalTasks: 20,
 	}
 }
 
@@ -95,6 +98,9 @@ func (c Config) Validate() error {
 	}
 	if c.UsageRetention < 0 {
 		add("usage_retention", "must not be negative")
+	}
+	if c.NodeRetention < 0 {
+		add("node_retention", "must not be negative")
 	}
 	if c.RetentionTasks < 0 {
 		add("retention_tasks", "must not be negative")

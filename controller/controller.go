@@ -106,7 +106,7 @@ func New(cfg Config, store Store, bus Bus, beats HeartbeatStore, clock Clock, lo
 	c.leader = leader{
 		store: fenced, tasks: &deciding, dispatcher: d, unanswered: open, waiting: queue,
 		requests: &requests{store: fenced, bus: bus, tasks: &deciding, log: log.Named("requests")},
-		pruning:  &pruning{cfg: cfg, store: fenced, clock: clock, log: log.Named("pruning")},
+		pruning:  &pruning{cfg: cfg, store: fenced, beats: beats, cluster: c.cluster, clock: clock, log: log.Named("pruning")},
 	}
 	c.originals = newOriginalNodes(cfg, fenced, bus, beats, c.cluster, &deciding, leads, clock, log.Named("originals"))
 	c.tasks.originals, deciding.originals = c.originals, c.originals

@@ -147,6 +147,19 @@ func (d *desk) instanceGone(ctx context.Context, node string, dead skalds.GoneTa
 	return nil
 }
 
+// left stores that a node has left, so that whoever leads next does not take its silence for a loss. One that was never greeted has no
+// record.
+func (d *desk) left(ctx context.Context, from origin) error {
+	if d.cluster.nodeRecord(from.node).Revision == 0 {
+		return nil
+	}
+	now := d.tasks.now()
+	_, err := d.tasks.picture.saveNode(ctx, d.store, from.node, func(n *skalds.Node) {
+		n.ID, n.Incarnation, n.LeftAt, n.LostAt = from.node, from.incarnation, now, 0
+	})
+	return err
+}
+
 // bye takes a node off that has stopped in good order. It gave its tasks back before; one that it never received is taken
 // back here.
 func (d *desk) bye(ctx context.Context, from origin) error {
@@ -156,6 +169,9 @@ func (d *desk) bye(ctx context.Context, from origin) error {
 	d.log.Info("node has left", "node_id", from.node)
 	d.cluster.goodbye(from.node, from.incarnation)
 	d.cluster.silent(from.node, 0)
+	if err := d.left(ctx, from); err != nil {
+		return err
+	}
 	tasks, err := d.store.OnNode(ctx, from.node)
 	if err != nil {
 		return err

@@ -40,6 +40,10 @@ func (f fencedStore) SaveNode(ctx context.Context, n skalds.Node) error {
 	return f.fenced(func() error { return f.Store.SaveNode(ctx, n) })
 }
 
+func (f fencedStore) DeleteNode(ctx context.Context, id string, revision int64) error {
+	return f.fenced(func() error { return f.Store.DeleteNode(ctx, id, revision) })
+}
+
 func (f fencedStore) SaveWorkers(ctx context.Context, nodeID string, workers []skalds.WorkerInfo) error {
 	return f.fenced(func() error { return f.Store.SaveWorkers(ctx, nodeID, workers) })
 }

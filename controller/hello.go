@@ -43,7 +43,7 @@ func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) error {
 	workers := lastOfEach(h.Workers)
 	change := func(n *skalds.Node) {
 		n.ID, n.Mode, n.Incarnation, n.Partition = from.node, h.Mode, from.incarnation, h.Partition
-		n.LastHelloAt, n.LostAt = now, 0
+		n.LastHelloAt, n.LostAt, n.LeftAt = now, 0, 0
 		n.Workers, n.Original, n.Classes = nil, false, nil
 		for i := range workers {
 			n.Workers = append(n.Workers, workers[i].Ref()+"@"+workers[i].Digest)

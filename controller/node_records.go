@@ -66,7 +66,7 @@ func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]i
 	for i := range nodes {
 		n := &nodes[i]
 		m := c.member(n.ID)
-		was, fresh := m.record.LostAt, m.record.Revision == 0
+		was, wasLeft, fresh := m.record.LostAt, m.record.LeftAt, m.record.Revision == 0
 		if c.isNews(m, n, before[n.ID]) {
 			m.record = *n
 			c.ledger.SetLabels(n.ID, n.Labels)
@@ -76,6 +76,11 @@ func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]i
 		}
 		lost := m.record.LostAt
 		switch {
+		case lost == 0 && m.record.LeftAt != 0: // its silence is no loss
+			if m.record.LeftAt != wasLeft {
+				c.leases.Goodbye(n.ID, m.record.Incarnation) // its late heartbeats mean nothing here either
+				m.online = m.online && c.leases.Alive(n.ID)
+			}
 		case lost == 0:
 			c.leases.Watch(n.ID, now)
 		case lost != was || m.seenAt.UnixMilli() < lost: // declared lost by another, whose clock may be another
@@ -89,6 +94,7 @@ func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]i
 		}
 		c.judge(n.ID)
 	}
+	c.dropMissing(nodes, before)
 }
 
 // isNews reports whether the store has another record of a node than the one that is known. The mutex is held.
@@ -147,4 +153,33 @@ func (c *cluster) isLeading() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leads
+}
+
+// dropMissing forgets nodes of which the store has no record any more, though it had when it began to be read. The mutex is held.
+func (c *cluster) dropMissing(nodes []skalds.Node, before map[string]int64) {
+	if len(nodes) >= len(c.nodes) {
+		return
+	}
+	there := make(map[string]bool, len(nodes))
+	for i := range nodes {
+		there[nodes[i].ID] = true
+	}
+	for id, m := range c.nodes {
+		if !there[id] && m.record.Revision != 0 && m.record.Revision == before[id] {
+			c.drop(id, m)
+		}
+	}
+}
+
+// drop forgets a node, but for what is heard of one that lives. The mutex is held.
+func (c *cluster) drop(id string, m *member) {
+	if m.online {
+		m.record = skalds.Node{ID: id, Mode: m.record.Mode}
+		return
+	}
+	delete(c.nodes, id)
+	c.leases.Forget(id)
+	c.ledger.Forget(id)
+	c.retire(c.workers.set(id, nil))
+	delete(c.workers.sets, id)
 }

@@ -100,6 +100,9 @@ type NodeStore interface {
 	// skalds.ErrRevision where the stored one differs.
 	SaveNode(ctx context.Context, n skalds.Node) error
 	Nodes(ctx context.Context) ([]skalds.Node, error)
+	// DeleteNode removes a node and its workers if the stored revision is that, where none is stored 0. It fails with skalds.ErrRevision
+	// where the stored one differs. One that is not there is no error: what is left of its workers goes.
+	DeleteNode(ctx context.Context, id string, revision int64) error
 	SaveWorkers(ctx context.Context, nodeID string, workers []skalds.WorkerInfo) error // replaces the node's set
 	Workers(ctx context.Context) ([]WorkerOnNodes, error)
 	Generation(ctx context.Context) (int64, error) // raised when a backup is restored

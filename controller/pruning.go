@@ -17,10 +17,12 @@ const (
 
 // pruning removes what ended long ago.
 type pruning struct {
-	cfg   Config
-	store Store
-	clock Clock
-	log   hclog.Logger
+	cfg     Config
+	store   Store
+	beats   HeartbeatStore
+	cluster *cluster
+	clock   Clock
+	log     hclog.Logger
 }
 
 // Run prunes until ctx ends.
@@ -37,6 +39,7 @@ func (p *pruning) Run(ctx context.Context) error {
 func (p *pruning) once(ctx context.Context) {
 	now := p.clock.Now()
 	p.usage(ctx, now)
+	p.nodes(ctx, now)
 	var before int64
 	keep := math.MaxInt32
 	if p.cfg.Retention > 0 {

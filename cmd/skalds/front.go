@@ -82,7 +82,7 @@ func (f *front) controllerConfig() controller.Config {
 	cfg.Originals = !f.alone // Python nodes read MongoDB by themselves
 	cfg.ServerURL, cfg.Lease, cfg.TaskWorkerRetry = f.url, f.lease, f.settings.TaskWorkerRetry
 	cfg.Dispatch.Strategy = dispatch.Strategy(f.settings.DispatcherStrategy.Name())
-	cfg.Retention, cfg.RetentionTasks = f.settings.Retention.D(), f.settings.RetentionTasks
+	cfg.Retention, cfg.RetentionTasks, cfg.NodeRetention = f.settings.Retention.D(), f.settings.RetentionTasks, f.settings.NodeRetention.D()
 	return cfg
 }
 

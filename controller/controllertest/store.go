@@ -390,6 +390,20 @@ func (s *Store) SaveNode(ctx context.Context, n skalds.Node) error {
 	return nil
 }
 
+func (s *Store) DeleteNode(ctx context.Context, id string, revision int64) error {
+	leave, err := s.enter(ctx, "deleteNode")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if n, there := s.nodes[id]; there && n.Revision != revision {
+		return skalds.ErrRevision
+	}
+	delete(s.nodes, id)
+	delete(s.workers, id)
+	return nil
+}
+
 func (s *Store) Nodes(ctx context.Context) ([]skalds.Node, error) {
 	leave, err := s.enter(ctx, "nodes")
 	if err != nil {

@@ -44,6 +44,7 @@ type Settings struct {
 	TaskWorkerRetry         int            `yaml:"task_worker_retry" help:"retries of tasks that say nothing about it and are not persistent; -1: the default of 3 attempts in all"`
 	Retention               Days           `yaml:"skalds_retention" flag:"--retention" help:"how long tasks are kept after their end, with attempts and logs; a bare number is days; 0: for ever"`
 	RetentionTasks          int            `yaml:"skalds_retention_tasks" flag:"--retention-tasks" help:"how many ended tasks are kept at most; 0: all"`
+	NodeRetention           Days           `yaml:"skalds_node_retention" flag:"--node-retention" help:"how long a node is known that is lost or has left, unless it has tasks, is cordoned or was given labels; a bare number is days; 0: for ever"`
 	DispatcherStrategy      Strategy       `yaml:"dispatcher_strategy" help:"FIT (the fullest node that has room, so that large tasks find some later) or SPREAD (the emptiest); the original's LEAST_TASKS, ROUND_ROBIN and RANDOM are read as SPREAD"`
 	DispatcherInterval      Seconds        `yaml:"dispatcher_interval" effect:"none" help:"only shown by /api/system/config: tasks are dispatched at once, not at intervals; a bare number is seconds"`
 	MonitorSkaldInterval    Seconds        `yaml:"monitor_skald_interval" effect:"none" help:"only shown by /api/system/config: nodes are judged by skalds_lease; a bare number is seconds"`
@@ -99,6 +100,7 @@ func DefaultSettings() Settings {
 		TaskWorkerRetry:         -1,
 		Retention:               Days(30 * day),
 		RetentionTasks:          100_000,
+		NodeRetention:           Days(7 * day),
 		DispatcherStrategy:      "FIT",
 		DispatcherInterval:      Seconds(5 * time.Second),
 		MonitorSkaldInterval:    Seconds(5 * time.Second),

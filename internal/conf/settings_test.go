@@ -171,7 +171,7 @@ var other = map[string]string{
 	"log_level": "WARNING", "skalds_log_format": "json", "log_path": "/var/log/skalds", "log_retention": "7 days", "log_rotation_mb": "5",
 	"log_split_with_worker_id": "false", "system_controller_mode": "MONITOR", "system_controller_host": "0.0.0.0",
 	"system_controller_port": "9000", "skalds_allowed_hosts": "a.example,b.example", "skalds_server": "https://controller:8443",
-	"skalds_advertise": "http://10.0.0.5:8000", "skalds_token": "t0ken", "task_worker_retry": "5", "skalds_retention": "1 day", "skalds_retention_tasks": "10",
+	"skalds_advertise": "http://10.0.0.5:8000", "skalds_token": "t0ken", "task_worker_retry": "5", "skalds_retention": "1 day", "skalds_retention_tasks": "10", "skalds_node_retention": "2 days",
 	"dispatcher_strategy": "SPREAD", "dispatcher_interval": "1s", "monitor_skald_interval": "2s", "monitor_task_interval": "4s",
 	"monitor_heartbeat_timeout": "7s", "kafka_host": "a:9092,b", "kafka_port": "9093", "kafka_username": "u", "kafka_password": "p: #1",
 	"kafka_mechanism": "SCRAM-SHA-512", "kafka_tls": "true", "kafka_ca_file": "/etc/kafka/ca.pem", "kafka_topic_partitions": "6", "kafka_replication_factor": "3",

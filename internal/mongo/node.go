@@ -36,6 +36,27 @@ func (s *Store) SaveNode(ctx context.Context, n skalds.Node) error {
 	})
 }
 
+// DeleteNode removes a node, then its workers: where it fails in between they are removed by another try.
+func (s *Store) DeleteNode(ctx context.Context, id string, revision int64) error {
+	return s.write(ctx, "delete node "+id, func(ctx context.Context) error {
+		result, err := s.nodes.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "revision", Value: revision}})
+		if err != nil {
+			return err
+		}
+		if result.DeletedCount == 0 {
+			err := s.nodes.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Err()
+			if err == nil {
+				return skalds.ErrRevision
+			}
+			if !errors.Is(err, driver.ErrNoDocuments) {
+				return err
+			}
+		}
+		_, err = s.workers.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
+		return err
+	})
+}
+
 // Nodes lists all nodes, sorted by id.
 func (s *Store) Nodes(ctx context.Context) ([]skalds.Node, error) {
 	return contents[skalds.Node](s.find(ctx, "list nodes", s.nodes, bson.D{}, options.Find().SetSort(keys("_id"))))

@@ -60,4 +60,39 @@ func storeNodes(t *testing.T, s controller.Store) {
 	if workers, err = s.Workers(ctx); err != nil || len(workers) != 2 {
 		t.Errorf("after n2 has none: %d workers, %v; want 2", len(workers), err)
 	}
+	storeDeletedNodes(t, s)
+}
+
+// storeDeletedNodes deletes n1, which has revision 2 and workers, and one that nothing but workers is left of.
+func storeDeletedNodes(t *testing.T, s controller.Store) {
+	ctx := t.Context()
+	for _, revision := range []int64{0, 1, 3} {
+		if err := s.DeleteNode(ctx, "n1", revision); !errors.Is(err, skalds.ErrRevision) {
+			t.Errorf("n1 deleted by revision %d: %v", revision, err)
+		}
+	}
+	if workers, err := s.Workers(ctx); err != nil || len(workers) != 2 {
+		t.Errorf("a node that was not deleted: %d workers, %v; want 2", len(workers), err)
+	}
+	if err := s.SaveWorkers(ctx, "rest", []skalds.WorkerInfo{{Name: "r", Version: "1.0.0", Digest: "sha256:r"}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // as after an answer that was lost
+		if err := s.DeleteNode(ctx, "n1", 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DeleteNode(ctx, "rest", 0); err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := s.Nodes(ctx)
+	if err != nil || len(nodes) != 1 || nodes[0].ID != "n2" {
+		t.Errorf("left: %+v, %v; want n2", nodes, err)
+	}
+	if workers, err := s.Workers(ctx); err != nil || len(workers) != 0 {
+		t.Errorf("left: %+v, %v; want no workers", workers, err)
+	}
+	if err := s.SaveNode(ctx, skalds.Node{ID: "n1", Incarnation: 4}); err != nil { // it is new
+		t.Errorf("n1 comes back: %v", err)
+	}
 }

@@ -37,6 +37,31 @@ func (s *Store) SaveNode(ctx context.Context, n skalds.Node) error {
 	})
 }
 
+// DeleteNode removes a node and its workers.
+func (s *Store) DeleteNode(ctx context.Context, id string, revision int64) error {
+	return s.write(ctx, "delete node "+id, false, func(x *txn) error {
+		var stored string
+		found, err := x.row(`SELECT doc FROM nodes WHERE id = ?`, []any{id}, &stored)
+		if err != nil {
+			return err
+		}
+		if found {
+			var now skalds.Node
+			if err := json.Unmarshal([]byte(stored), &now); err != nil {
+				return err
+			}
+			if now.Revision != revision {
+				return skalds.ErrRevision
+			}
+		}
+		if _, err := x.exec(`DELETE FROM nodes WHERE id = ?`, id); err != nil {
+			return err
+		}
+		_, err = x.exec(`DELETE FROM workers WHERE node_id = ?`, id)
+		return err
+	})
+}
+
 // Nodes lists all nodes, sorted by id.
 func (s *Store) Nodes(ctx context.Context) ([]skalds.Node, error) {
 	return decodeAll[skalds.Node](s.column(ctx, "list nodes", `SELECT doc FROM nodes ORDER BY id`))
