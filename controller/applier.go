@@ -20,7 +20,7 @@ const (
 	applyWriters  = 16
 	deskTimeout   = time.Minute // of a hello, which may ask a slow store for hundreds of tasks
 	applyTries    = 5           // of one task's reports, before the whole batch waits for the store
-	recordsAtOnce = 16          // of one task in one call to the store: at first; twice as many after each that was quick, half after one that failed
+	recordsAtOnce = 4           // of one task in one call to the store: at first; twice as many after each that was quick, half after one that failed
 	offsetEvery   = time.Second
 	reportsStream = "skalds.report"
 	// generationStream keeps, in the place of an offset, the generation of the store under which it was saved.
