@@ -323,11 +323,12 @@ func (c *cluster) logs(lines int) string {
 	return b.String()
 }
 
-// freePort is an address below the ports that systems hand to outgoing connections, so that it is free after a restart, too.
+// freePort is an address below the ports that systems hand to outgoing connections and other tests choose from, so that it is free after
+// a restart, too.
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.N(12000))))
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.N(5000))))
 		if err != nil {
 			continue
 		}

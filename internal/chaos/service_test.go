@@ -123,11 +123,12 @@ func realServices(t testing.TB, dir string, names ...string) []*service {
 	return out
 }
 
-// freePorts is the first of so many ports in a row on which nobody listens, below those that systems hand to outgoing connections.
+// freePorts is the first of so many ports in a row on which nobody listens, below those that systems hand to outgoing connections, and
+// below those that other tests choose from: nobody shall take them while a service is dead.
 func freePorts(t testing.TB, n int) int {
 	t.Helper()
 	for try := range 50 {
-		first := 20000 + (os.Getpid()*10+try*200)%11000
+		first := 15000 + (os.Getpid()*10+try*200)%5000
 		free := true
 		for i := range n {
 			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+i)))
