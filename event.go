@@ -31,6 +31,8 @@ const (
 	ChangeNode ChangeType = "skald_status"
 	// ChangeLeader is between controllers: another one leads, or none does. Status says which, LeaderTaken or LeaderFree.
 	ChangeLeader ChangeType = "leader"
+	// ChangeMissed says that changes were stored and not announced, because too many were waiting: readers are to read everything anew.
+	ChangeMissed ChangeType = "missed"
 )
 
 // What the Status of a ChangeLeader says.

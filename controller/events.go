@@ -54,11 +54,16 @@ func (e *Events) Run(ctx context.Context) error {
 			}
 			last = id
 			e.hear(c)
-			switch {
-			case c.Type != skalds.ChangeLeader:
+			switch c.Type {
+			case skalds.ChangeLeader:
+				if c.Status == skalds.LeaderTaken {
+					e.reset() // the one before may have stored changes that it did not announce any more
+				}
+			case skalds.ChangeMissed:
+				e.missed()
+				e.reset()
+			default:
 				e.spread(event{id: id, change: c})
-			case c.Status == skalds.LeaderTaken:
-				e.reset() // the one before may have stored changes that it did not announce any more
 			}
 		})
 		if ctx.Err() != nil {

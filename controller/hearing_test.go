@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,11 +14,9 @@ import (
 // silentBus loses what is announced of nodes.
 type silentBus struct{ controller.Bus }
 
-func (b silentBus) PublishChange(ctx context.Context, c skalds.Change) error {
-	if c.Type == skalds.ChangeNode {
-		return nil
-	}
-	return b.Bus.PublishChange(ctx, c)
+func (b silentBus) PublishChange(ctx context.Context, changes ...skalds.Change) error {
+	changes = slices.DeleteFunc(changes, func(c skalds.Change) bool { return c.Type == skalds.ChangeNode })
+	return b.Bus.PublishChange(ctx, changes...)
 }
 
 // TestALostWordOfANode: a controller that does not lead knows a node and its workers soon, though nothing that was announced of it

@@ -202,8 +202,9 @@ type Bus interface {
 	// Heartbeats blocks and calls fn for every short heartbeat from now on. alive is called at least every second as long
 	// as the bus answers and has been read to its end.
 	Heartbeats(ctx context.Context, alive func(), fn func(skalds.ShortHeartbeat)) error
-	// PublishChange announces an applied change.
-	PublishChange(ctx context.Context, c skalds.Change) error
+	// PublishChange announces applied changes, in order. Those that can never be sent are left out and named by a
+	// *skalds.UnsendableError; after any other error some may have gone out.
+	PublishChange(ctx context.Context, changes ...skalds.Change) error
 	// Changes blocks and calls fn for every change. after is the id of the last one seen ("" = from now on). fn gets the
 	// event's id; reset is called instead of a replay where after is unknown.
 	Changes(ctx context.Context, after string, reset func(), fn func(id string, c skalds.Change)) error

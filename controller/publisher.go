@@ -14,11 +14,12 @@ import (
 // Bounds of the publisher.
 const (
 	maxUnpublished = 50_000
+	publishBatch   = 256 // announced by one call: the bus may take long for each
 	publishTimeout = 5 * time.Second
 )
 
 // publisher announces applied changes without making anybody wait. Of several changes of one task that have not gone out
-// yet, the last is enough: readers fetch the document.
+// yet, the last is enough: readers fetch the document. Of more than it keeps it drops the oldest, and tells readers to read anew.
 type publisher struct {
 	id   string       // of this controller
 	term func() int64 // in which it leads; 0: another does
@@ -26,9 +27,10 @@ type publisher struct {
 	log  hclog.Logger
 	wake chan struct{}
 
-	mu      sync.Mutex // guards order and pending
+	mu      sync.Mutex // guards all below but failing
 	order   []string
 	pending map[string]skalds.Change
+	dropped bool // changes, and nobody has been told so yet
 
 	failing bool // belongs to Run
 }
@@ -45,6 +47,7 @@ func (p *publisher) publish(c skalds.Change) {
 		if len(p.order) >= maxUnpublished {
 			delete(p.pending, p.order[0])
 			p.order = p.order[1:]
+			p.dropped = true
 		}
 		p.order = append(p.order, key)
 	} else if old.Revision > c.Revision {
@@ -58,17 +61,22 @@ func (p *publisher) publish(c skalds.Change) {
 	}
 }
 
-func (p *publisher) next() (skalds.Change, bool) {
+// next takes what is to be announced by one call, oldest first; empty: nothing is.
+func (p *publisher) next() []skalds.Change {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.order) == 0 {
-		return skalds.Change{}, false
+	var out []skalds.Change
+	if p.dropped && len(p.order) > 0 {
+		p.dropped = false
+		out = append(out, skalds.Change{Type: skalds.ChangeMissed, By: p.id, Term: p.term(), At: p.pending[p.order[0]].At})
 	}
-	key := p.order[0]
-	p.order = p.order[1:]
-	c := p.pending[key]
-	delete(p.pending, key)
-	return c, true
+	n := min(len(p.order), publishBatch-len(out))
+	for _, key := range p.order[:n] {
+		out = append(out, p.pending[key])
+		delete(p.pending, key)
+	}
+	p.order = p.order[n:]
+	return out
 }
 
 // Run publishes until ctx ends.
@@ -80,47 +88,57 @@ func (p *publisher) Run(ctx context.Context) error {
 		case <-p.wake:
 		}
 		for ctx.Err() == nil {
-			c, ok := p.next()
-			if !ok {
+			changes := p.next()
+			if len(changes) == 0 {
 				break
 			}
-			send, cancel := context.WithTimeout(ctx, publishTimeout)
-			err := p.bus.PublishChange(send, c)
-			cancel()
-			var unsendable *skalds.UnsendableError
-			if errors.As(err, &unsendable) { // again it would be the same, and hold up all others
-				p.log.Error("a change cannot be announced and is dropped", "task_id", c.TaskID, "err", err)
-				err = nil
-			}
-			if err == nil {
-				if p.failing {
-					p.failing = false
-					p.log.Info("changes are announced again")
-				}
+			if p.announce(ctx, changes) || ctx.Err() != nil {
 				continue
 			}
-			if ctx.Err() != nil {
-				return nil
-			}
-			if !p.failing {
-				p.failing = true
-				p.log.Warn("cannot announce changes: pages are not updated until this works again", "err", err)
-			}
-			p.putBack(c)
+			p.putBack(changes)
 			rest(ctx, time.Second)
 		}
 	}
 }
 
-// putBack keeps a change that did not go out, unless a newer one has come.
-func (p *publisher) putBack(c skalds.Change) {
-	key := changeKey(c)
+// announce reports whether changes have gone out, or never can: again it would be the same, and hold up all others.
+func (p *publisher) announce(ctx context.Context, changes []skalds.Change) bool {
+	send, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	err := p.bus.PublishChange(send, changes...)
+	var unsendable *skalds.UnsendableError
+	if errors.As(err, &unsendable) {
+		for _, m := range unsendable.Messages {
+			p.log.Error("a change cannot be announced and is dropped", "task_id", changes[m.Index].TaskID, "err", m.Err)
+		}
+		err = nil
+	}
+	switch {
+	case err == nil && p.failing:
+		p.failing = false
+		p.log.Info("changes are announced again")
+	case err != nil && !p.failing && ctx.Err() == nil:
+		p.failing = true
+		p.log.Warn("cannot announce changes: pages are not updated until this works again", "err", err)
+	}
+	return err == nil
+}
+
+// putBack keeps changes that did not go out, unless newer ones have come.
+func (p *publisher) putBack(changes []skalds.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, newer := p.pending[key]; !newer {
-		p.order = append([]string{key}, p.order...)
-		p.pending[key] = c
+	var again []string
+	for _, c := range changes {
+		key := changeKey(c)
+		if c.Type == skalds.ChangeMissed {
+			p.dropped = true
+		} else if _, newer := p.pending[key]; !newer {
+			again = append(again, key)
+			p.pending[key] = c
+		}
 	}
+	p.order = append(again, p.order...)
 }
 
 func changeKey(c skalds.Change) string {

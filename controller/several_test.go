@@ -117,11 +117,11 @@ func (b *busGate) Send(ctx context.Context, p int32, msgs ...skalds.NodeMessage)
 	return b.Bus.Send(ctx, p, msgs...)
 }
 
-func (b *busGate) PublishChange(ctx context.Context, c skalds.Change) error {
+func (b *busGate) PublishChange(ctx context.Context, changes ...skalds.Change) error {
 	if err := b.reach(ctx); err != nil {
 		return err
 	}
-	return b.Bus.PublishChange(ctx, c)
+	return b.Bus.PublishChange(ctx, changes...)
 }
 
 // stoppedClock is the clock of a bubble.

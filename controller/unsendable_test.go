@@ -42,7 +42,13 @@ func (b *narrowBus) Send(_ context.Context, _ int32, msgs ...skalds.NodeMessage)
 	return b.take(ids...)
 }
 
-func (b *narrowBus) PublishChange(_ context.Context, c skalds.Change) error { return b.take(c.TaskID) }
+func (b *narrowBus) PublishChange(_ context.Context, changes ...skalds.Change) error {
+	var ids []string
+	for _, c := range changes {
+		ids = append(ids, c.TaskID)
+	}
+	return b.take(ids...)
+}
 
 func TestAMessageThatCannotBeSentHoldsUpNoOther(t *testing.T) {
 	t.Run("commands", func(t *testing.T) {

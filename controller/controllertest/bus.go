@@ -202,13 +202,13 @@ func (b *Bus) Heartbeats(ctx context.Context, alive func(), fn func(skalds.Short
 	}
 }
 
-func (b *Bus) PublishChange(ctx context.Context, c skalds.Change) error {
+func (b *Bus) PublishChange(ctx context.Context, changes ...skalds.Change) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.down != nil {
 		return b.down
 	}
-	b.changes = append(b.changes, c)
+	b.changes = append(b.changes, changes...)
 	b.changedLocked()
 	return ctx.Err()
 }

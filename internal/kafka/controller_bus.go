@@ -38,13 +38,14 @@ func (b *ControllerBus) Send(ctx context.Context, partition int32, msgs ...skald
 	return b.send(ctx, out...)
 }
 
-// PublishChange announces an applied change.
-func (b *ControllerBus) PublishChange(ctx context.Context, c skalds.Change) error {
-	key := c.TaskID
-	if key == "" {
-		key = c.NodeID
+// PublishChange announces applied changes, in order.
+func (b *ControllerBus) PublishChange(ctx context.Context, changes ...skalds.Change) error {
+	out := make([]message, len(changes))
+	for i := range changes {
+		c := &changes[i]
+		out[i] = message{skalds.TopicChanged, 0, cmp.Or(c.TaskID, c.NodeID), c}
 	}
-	return b.send(ctx, message{skalds.TopicChanged, 0, key, &c})
+	return b.send(ctx, out...)
 }
 
 // PublishEvent puts an event about a task on one of the original's topics, by the task's id as the original does. The initiator

@@ -338,8 +338,11 @@ func busChanges(t *testing.T, b Bus) {
 			return false
 		}
 	})
-	for i := range 6 {
+	for i := range 3 {
 		publish(i)
+	}
+	if err := c.PublishChange(t.Context(), change(3), change(4), change(5)); err != nil {
+		t.Fatal(err)
 	}
 	var ids []string
 	for i := 0; i < 6; {
