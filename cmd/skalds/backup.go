@@ -14,10 +14,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller"
 	"github.com/skalds-go/skalds/internal/backup"
 	"github.com/skalds-go/skalds/internal/cli"
 	"github.com/skalds-go/skalds/internal/conf"
+	"github.com/skalds-go/skalds/internal/mongo"
 	"github.com/skalds-go/skalds/internal/sqlite"
 )
 
@@ -26,12 +28,13 @@ const zipped = ".gz"
 
 func backupCommand() *cobra.Command {
 	var flags settingsFlags
+	var force bool
 	c := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write everything that a controller's store holds to a file, also while it is in use",
 		Long: `Writes tasks, attempts, nodes, workers, audit, usage and what was learned to FILE, compressed where its name ends in .gz. The store is the
-file in the data folder, or MongoDB where MONGO_HOST or --mongo names one. A program that uses it goes on; of the file, the backup is as
-it was at one moment. "skalds restore" puts it into a store of either kind.
+file in the data folder, or MongoDB where MONGO_HOST or --mongo names one and no --data-dir is given. A program that uses it goes on; of
+the file, the backup is as it was at one moment. A FILE that is there already is replaced with --force only. "skalds restore" puts it into a store of either kind.
 
 It holds what tasks were given, secrets in attachments included: only its owner reads it.`,
 		Example: `  skalds backup --data-dir /var/lib/skalds/standalone /backup/skalds-$(date +%F).gz
@@ -39,15 +42,19 @@ It holds what tasks were given, secrets in attachments included: only its owner 
 		Args: cli.OneFile,
 	}
 	flags.offer(c, storeKeys...)
+	c.Flags().BoolVar(&force, "force", false, "replace a FILE that is there already")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		loaded, err := flags.load(c)
 		if err != nil {
 			return err
 		}
-		b := &storeCommand{settings: loaded.Settings, mongo: loaded.From["mongo_host"] != "default", log: newLogger(loaded.Settings, c)}
-		counts, err := b.backup(c.Context(), args[0])
+		b, err := storeOf(loaded, newLogger(loaded.Settings, c))
+		if err != nil {
+			return err
+		}
+		counts, err := b.backup(c.Context(), args[0], force)
 		if err == nil {
-			_, err = fmt.Fprintf(c.OutOrStdout(), "backed up to %s: %s\n", args[0], counts)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "backed up %s to %s: %s\n", b.name(), args[0], counts)
 		}
 		return err
 	}
@@ -64,12 +71,33 @@ type storeCommand struct {
 	log      hclog.Logger
 }
 
+// storeOf settles which store is meant: a flag counts for more than what the environment or a file says of another kind.
+func storeOf(loaded *conf.Loaded, log hclog.Logger) (*storeCommand, error) {
+	byFlag := func(key string) bool { return strings.HasPrefix(loaded.From[key], "flag ") }
+	if byFlag("skalds_data_dir") && byFlag("mongo_host") {
+		return nil, skalds.Errorf(skalds.CodeInvalid, "--data-dir and --mongo name two stores: give one of them")
+	}
+	mongo := loaded.From["mongo_host"] != "default" && !byFlag("skalds_data_dir")
+	return &storeCommand{settings: loaded.Settings, mongo: mongo, log: log}, nil
+}
+
+// name says which store it is, without its password.
+func (b *storeCommand) name() string {
+	if b.mongo {
+		return fmt.Sprintf("MongoDB at %s, database %s,", mongo.MaskURI(b.settings.MongoHost), b.settings.DBName)
+	}
+	return b.file()
+}
+
 // file is the store in the data folder.
 func (b *storeCommand) file() string { return filepath.Join(b.settings.DataDir, storeFile) }
 
-func (b *storeCommand) backup(ctx context.Context, to string) (counts backup.Counts, err error) {
-	if info, err := os.Stat(to); err == nil && !info.Mode().IsRegular() {
+func (b *storeCommand) backup(ctx context.Context, to string, force bool) (counts backup.Counts, err error) {
+	switch info, err := os.Stat(to); {
+	case err == nil && !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no file: name one to write the backup to", to)
+	case err == nil && !force:
+		return nil, skalds.Errorf(skalds.CodeConflict, "%s is there already: name another file, or replace it with --force", to)
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(to), ".skalds-backup-")
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,8 +35,8 @@ func restoreCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Put a backup into a controller's store",
-		Long: `Puts what "skalds backup" has written into a store: the file in the data folder, or MongoDB where MONGO_HOST or --mongo names one. It need
-not be of the kind that was backed up. No controller may use the store meanwhile.
+		Long: `Puts what "skalds backup" has written into a store: the file in the data folder, or MongoDB where MONGO_HOST or --mongo names one and
+no --data-dir is given. It need not be of the kind that was backed up. No controller may use the store meanwhile.
 
 A store that holds something is left alone, unless --force says that it may be replaced; a file is kept beside the new one then, as
 ` + keptFile + `. The backup is read to its end and checked before anything is changed.
@@ -51,13 +53,15 @@ What hosts and the bus know of later times counts as older afterwards: hosts tel
 		if err != nil {
 			return err
 		}
-		r := &restoreOptions{
-			storeCommand{settings: loaded.Settings, mongo: loaded.From["mongo_host"] != "default", log: newLogger(loaded.Settings, c)}, args[0], force,
+		store, err := storeOf(loaded, newLogger(loaded.Settings, c))
+		if err != nil {
+			return err
 		}
+		r := &restoreOptions{*store, args[0], force}
 		h, counts, err := r.run(c.Context())
 		if err == nil {
-			_, err = fmt.Fprintf(c.OutOrStdout(), "restored what %s held at %s: %s; the store's generation is %d\n",
-				h.From, time.UnixMilli(h.CreatedAt).UTC().Format(time.RFC3339), counts, h.Generation)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "restored what %s held at %s into %s: %s; the store's generation is %d\n",
+				h.From, time.UnixMilli(h.CreatedAt).UTC().Format(time.RFC3339), strings.TrimSuffix(r.name(), ","), counts, h.Generation)
 		}
 		return err
 	}
@@ -113,6 +117,9 @@ func (r *restoreOptions) said(err error) error {
 
 // intoFile makes a new file and exchanges the store for it when it is whole.
 func (r *restoreOptions) intoFile(ctx context.Context) (h backup.Header, counts backup.Counts, err error) {
+	if err := ofAHost(r.settings.DataDir); err != nil {
+		return h, nil, err
+	}
 	lock, err := embedded.LockDataDir(r.settings.DataDir)
 	if err != nil {
 		return h, nil, err
@@ -131,6 +138,26 @@ func (r *restoreOptions) intoFile(ctx context.Context) (h backup.Header, counts 
 		return h, nil, errors.Join(err, removeStore(under))
 	}
 	return h, counts, r.exchange(path, under)
+}
+
+// ofAHost refuses the data folder of a host, which has no store. The folder of a standalone holds that of a host of its own.
+func ofAHost(dir string) error {
+	has := func(name string) bool { _, err := os.Stat(filepath.Join(dir, name)); return err == nil }
+	if has("journal") || has("host") && !has(storeFile) && !has("schema") {
+		return skalds.Errorf(skalds.CodeConflict, "%s is the data folder of a host, which has no store: name that of the controller or standalone with --data-dir", dir)
+	}
+	lock, err := os.Open(filepath.Join(dir, "host", "lock"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look whether a host uses %s: %w", dir, err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return skalds.Errorf(skalds.CodeConflict, "a host that runs uses the folder %s: stop it, or name the folder of the controller with --data-dir", dir)
+	}
+	return nil
 }
 
 // look says which generation the store has that is to be replaced; 0 where there is none, or none that can be read. It leaves that store
