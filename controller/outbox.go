@@ -29,11 +29,15 @@ type outbox struct {
 
 	mu      sync.Mutex // guards all below
 	pending map[int32][]skalds.NodeMessage
-	failing bool
+	sending map[int32]bool // partitions that have a sender
+	failing map[int32]bool
 }
 
 func newOutbox(term func() int64, bus Bus, c *cluster, log hclog.Logger) *outbox {
-	return &outbox{term: term, bus: bus, cluster: c, log: log, wake: make(chan struct{}, 1), pending: map[int32][]skalds.NodeMessage{}}
+	return &outbox{
+		term: term, bus: bus, cluster: c, log: log, wake: make(chan struct{}, 1),
+		pending: map[int32][]skalds.NodeMessage{}, sending: map[int32]bool{}, failing: map[int32]bool{},
+	}
 }
 
 // send queues messages for a node. It reports false where nobody knows how to reach it, and drops the decisions of who leads no
@@ -64,24 +68,49 @@ func (o *outbox) send(nodeID string, msgs ...skalds.NodeMessage) bool {
 	return true
 }
 
-// Run sends until ctx ends.
+// Run sends until ctx ends: each partition by a sender of its own, so that one whose broker does not answer holds up no other.
 func (o *outbox) Run(ctx context.Context) error {
+	var senders sync.WaitGroup
+	defer senders.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-o.wake:
 		}
-		o.mu.Lock()
-		batch := o.pending
-		o.pending = map[int32][]skalds.NodeMessage{}
-		o.mu.Unlock()
-		var wg sync.WaitGroup
-		for partition, msgs := range batch {
-			wg.Go(func() { o.deliver(ctx, partition, msgs) })
+		for _, partition := range o.idle() {
+			senders.Go(func() {
+				for msgs := o.next(partition); len(msgs) > 0; msgs = o.next(partition) {
+					o.deliver(ctx, partition, msgs)
+				}
+			})
 		}
-		wg.Wait()
 	}
+}
+
+// idle names the partitions that have messages and no sender; each has one from now on.
+func (o *outbox) idle() (list []int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for partition := range o.pending {
+		if !o.sending[partition] {
+			o.sending[partition] = true
+			list = append(list, partition)
+		}
+	}
+	return list
+}
+
+// next takes all that waits for a partition. Where nothing does, its sender ends.
+func (o *outbox) next(partition int32) []skalds.NodeMessage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	msgs := o.pending[partition]
+	delete(o.pending, partition)
+	if len(msgs) == 0 {
+		delete(o.sending, partition)
+	}
+	return msgs
 }
 
 // deliver sends messages in order.
@@ -100,7 +129,7 @@ func (o *outbox) deliver(ctx context.Context, partition int32, msgs []skalds.Nod
 			o.leaveOut(msgs[:n], unsendable)
 			err = nil
 		}
-		o.note(ctx, err, len(msgs))
+		o.note(ctx, partition, err, len(msgs))
 		if err != nil {
 			return
 		}
@@ -129,16 +158,20 @@ func subject(m *skalds.NodeMessage) string {
 	return ""
 }
 
-func (o *outbox) note(ctx context.Context, err error, lost int) {
+// note says once that nodes cannot be reached, and once that all can be again.
+func (o *outbox) note(ctx context.Context, partition int32, err error, lost int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	was := len(o.failing)
 	switch {
-	case err != nil && !o.failing && ctx.Err() == nil:
-		o.log.Warn("cannot send to nodes: commands are sent again until they are answered", "messages", lost, "err", err)
-		o.failing = true
-	case err == nil && o.failing:
-		o.log.Info("nodes can be reached through the bus again")
-		o.failing = false
+	case err == nil:
+		if delete(o.failing, partition); was > 0 && len(o.failing) == 0 {
+			o.log.Info("nodes can be reached through the bus again")
+		}
+	case ctx.Err() == nil:
+		if o.failing[partition] = true; was == 0 {
+			o.log.Warn("cannot send to nodes: commands are sent again until they are answered", "partition", partition, "messages", lost, "err", err)
+		}
 	}
 }
 
