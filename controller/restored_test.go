@@ -1,7 +1,6 @@
 package controller_test
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -10,26 +9,12 @@ import (
 
 	"github.com/skalds-go/skalds"
 	"github.com/skalds-go/skalds/controller/controllertest"
-	"github.com/skalds-go/skalds/internal/backup"
 )
 
-// save makes a backup of the store.
-func (w *world) save() []byte {
-	w.t.Helper()
-	var b bytes.Buffer
-	if _, err := backup.Write(w.t.Context(), &b, w.store, backup.Header{Program: "test"}); err != nil {
-		w.t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // restore starts a controller over what a backup holds; the bus still has everything.
-func (w *world) restore(saved []byte) {
+func (w *world) restore(saved *controllertest.Store) {
 	w.t.Helper()
-	w.store = controllertest.NewStore()
-	if _, _, err := backup.Restore(w.t.Context(), bytes.NewReader(saved), w.store); err != nil {
-		w.t.Fatal(err)
-	}
+	w.store = saved
 	w.start()
 }
 
@@ -59,7 +44,7 @@ func TestARestoredStoreMeetsItsHosts(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.await("it is gone", func() bool { return !a.Runs("waits") })
-		saved := w.save()
+		saved := w.store.Restored()
 
 		// What comes now the store will have forgotten.
 		for _, id := range []string{"cancelled"} {

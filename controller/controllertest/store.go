@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -463,19 +464,24 @@ func (s *Store) Generation(ctx context.Context) (int64, error) {
 	return max(s.generation, 1), nil
 }
 
-// RaiseGeneration makes the generation higher than it was and higher than above.
-func (s *Store) RaiseGeneration(ctx context.Context, above int64) (int64, error) {
-	leave, err := s.enter(ctx, "raiseGeneration")
-	if err != nil {
-		return 0, err
+// Restored is what a store holds into which a backup was put that is made now: another generation, no offsets, and later epochs for
+// what is on no node.
+func (s *Store) Restored() *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := NewStore()
+	out.generation = max(s.generation, 1) + 1001
+	for id, t := range s.tasks {
+		t = t.Clone()
+		if t.Executor == "" || !t.LifecycleStatus.OnNode() {
+			t.Epoch += 1000
+		}
+		out.tasks[id] = t
 	}
-	defer leave()
-	s.generation = max(s.generation, above, 1) + 1
-	return s.generation, nil
+	out.keys, out.outcomes, out.workers = maps.Clone(s.keys), maps.Clone(s.outcomes), maps.Clone(s.workers)
+	out.order, out.nodes = slices.Clone(s.order), maps.Clone(s.nodes)
+	return out
 }
-
-// Clear is not needed: a new Store is as good.
-func (s *Store) Clear(context.Context) error { return errors.ErrUnsupported }
 
 func (s *Store) SaveOffset(ctx context.Context, stream, offset string) error {
 	leave, err := s.enter(ctx, "saveOffset")
