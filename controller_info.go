@@ -7,5 +7,7 @@ type ControllerInfo struct {
 	Version string `json:"version,omitempty"`
 	Mode    string `json:"mode,omitempty"`   // its SYSTEM_CONTROLLER_MODE
 	Leader  bool   `json:"leader,omitempty"` // it decides
-	At      int64  `json:"at"`               // ms since epoch, by its own clock
+	// LeaseMillis is how long a node lives for it after a heartbeat, which must be the same for all; 0: not said.
+	LeaseMillis int64 `json:"leaseMs,omitempty"`
+	At          int64 `json:"at"` // ms since epoch, by its own clock
 }

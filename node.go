@@ -38,6 +38,7 @@ type Heartbeat struct {
 	Program     string            `json:"program,omitempty"` // version of skalds
 	Hostname    string            `json:"hostname,omitempty"`
 	PID         int               `json:"pid,omitempty"`
+	LeaseMillis int64             `json:"leaseMs,omitempty"` // how long it takes its lease for, which must be what controllers do; 0: not said
 	Partition   int32             `json:"partition"`
 	Capacity    Capacity          `json:"capacity"`
 	Reserved    Resources         `json:"reserved"`

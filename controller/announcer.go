@@ -21,7 +21,8 @@ func (c *Controller) Announce(to ControllerRegistry, version, mode string) func(
 	c.health.others, c.health.own.Version = to, version
 	a := &announcer{to: to, log: c.log.Named("announcer"), info: func() skalds.ControllerInfo {
 		return skalds.ControllerInfo{
-			ID: c.cfg.ID, URL: c.cfg.ServerURL, Version: version, Mode: mode, Leader: c.leadership.decides(), At: c.clock.Now().UnixMilli(),
+			ID: c.cfg.ID, URL: c.cfg.ServerURL, Version: version, Mode: mode, Leader: c.leadership.decides(), LeaseMillis: c.cfg.Lease.Milliseconds(),
+			At: c.clock.Now().UnixMilli(),
 		}
 	}}
 	return a.Run
@@ -49,6 +50,7 @@ type announcer struct {
 	to   ControllerRegistry
 	info func() skalds.ControllerInfo
 	log  hclog.Logger
+	odd  map[string]int64 // leases of others that were complained about, by controller
 }
 
 // Run announces until ctx ends, and takes the entry back.
@@ -66,6 +68,7 @@ func (a *announcer) Run(ctx context.Context) error {
 			failing = false
 			a.log.Info("this controller is announced again")
 		}
+		a.compare(ctx)
 		rest(ctx, announceEvery)
 	}
 	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaderTimeout)
@@ -74,4 +77,27 @@ func (a *announcer) Run(ctx context.Context) error {
 		a.log.Debug("cannot take back the word where this controller is: it ends by itself", "err", err)
 	}
 	return nil
+}
+
+// compare complains once about each controller that takes the lease of nodes for another length: the one of the two would hand out tasks
+// that still run.
+func (a *announcer) compare(ctx context.Context) {
+	c, cancel := context.WithTimeout(ctx, announceEvery)
+	defer cancel()
+	all, err := a.to.Controllers(c)
+	if err != nil {
+		return // that it cannot be reached is said above
+	}
+	own, odd := a.info(), map[string]int64{}
+	for _, other := range all {
+		if other.ID == own.ID || other.LeaseMillis == 0 || other.LeaseMillis == own.LeaseMillis {
+			continue
+		}
+		odd[other.ID] = other.LeaseMillis
+		if a.odd[other.ID] != other.LeaseMillis {
+			a.log.Warn("controllers disagree about the lease of nodes: set SKALDS_LEASE to the same on all controllers and hosts",
+				"here", time.Duration(own.LeaseMillis)*time.Millisecond, "controller", other.ID, "there", time.Duration(other.LeaseMillis)*time.Millisecond)
+		}
+	}
+	a.odd = odd
 }

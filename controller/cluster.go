@@ -37,6 +37,7 @@ type member struct {
 	heartbeat *skalds.Heartbeat
 	seenAt    time.Time
 	online    bool
+	oddLease  bool  // its lease differs, and that was said
 	heir      int64 // an incarnation whose hello has come too early; 0: none
 	greeted   int64 // the incarnation whose hello was answered in this life of the controller; 0: none
 	askedAt   time.Time
@@ -152,6 +153,9 @@ func (c *cluster) observe(beats []skalds.Heartbeat, now time.Time) {
 		}
 		fresh := m.heartbeat == nil || m.heartbeat.Incarnation != hb.Incarnation || m.heartbeat.Seq != hb.Seq
 		m.heartbeat = hb
+		if own := c.cfg.Lease.Milliseconds(); hb.LeaseMillis != 0 && hb.LeaseMillis != own {
+			hb.Problems = append(slices.Clone(hb.Problems), oddLease(hb.LeaseMillis, own))
+		}
 		if fresh {
 			c.ledger.Observe(hb, now)
 			if c.leads && m.greeted == hb.Incarnation && !c.behind(now) && c.ledger.Missing(hb.NodeID) {

@@ -124,6 +124,9 @@ func (w *nodeWatch) readStore(ctx context.Context) {
 				w.heard(beats[i].NodeID, beats[i].Incarnation, beats[i].Seq, now)
 			}
 			w.cluster.observe(beats, now)
+			for id, why := range w.cluster.oddLeases() {
+				w.log.Warn("the lease of a node differs", "node_id", id, "problem", why)
+			}
 			w.cluster.readable(monitor.Store, asked)
 			w.tasks.dispatcher.freed()
 		}

@@ -205,7 +205,7 @@ func (h *heartbeats) compose(ctx context.Context) skalds.Heartbeat {
 	hostname, _ := os.Hostname()
 	hb := skalds.Heartbeat{
 		NodeID: h.nodeID, Incarnation: h.incarnation, Seq: h.seq, At: time.Now().UnixMilli(), Mode: h.cfg.mode(),
-		Program: h.cfg.Program, Hostname: hostname, PID: os.Getpid(), Partition: h.partition(),
+		Program: h.cfg.Program, Hostname: hostname, PID: os.Getpid(), LeaseMillis: h.cfg.Lease.Milliseconds(), Partition: h.partition(),
 		Enforcement: h.enforcement(), Isolation: h.isolation, Labels: h.cfg.Labels,
 	}
 	var ours skalds.Usage
