@@ -273,6 +273,14 @@ func (c *cluster) heal() {
 			c.t.Fatalf("the way %s: %v", name, err)
 		}
 	}
+	for _, s := range c.services {
+		if s.start == nil {
+			continue
+		}
+		if err := s.start(); err != nil { // it says so where it runs
+			c.t.Fatal(err)
+		}
+	}
 	for _, m := range c.members() {
 		m.signal(syscall.SIGCONT)
 		c.start(m)
