@@ -46,7 +46,7 @@ func TestAStalledPartitionDelaysNoOther(t *testing.T) {
 		for i := range int32(4) {
 			nodes = append(nodes, skalds.Node{ID: fmt.Sprint("n", i), Incarnation: 1, LastHelloAt: 1, Partition: i})
 		}
-		c.load(nodes, nil, time.Now())
+		c.load(nodes, noOffers(), nil, time.Now())
 		o := newOutbox(func() int64 { return 1 }, b, c, hclog.NewNullLogger())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
