@@ -180,7 +180,7 @@ func (o *originalNodes) follow(t *skalds.Task) {
 	is := o.drives(t)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.driving {
+	if !o.driving || o.bridge.Epoch(t.ID) > t.Epoch { // of two changes at once the later one may be heard of first
 		return
 	}
 	now := o.clock.Now()

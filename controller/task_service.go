@@ -147,6 +147,9 @@ func (s *TaskService) lookAgain(ctx context.Context, id string) (*skalds.Task, e
 
 // follow carries out the effects of a change, but for its announcement.
 func (s *TaskService) follow(e *effects, after *skalds.Task) {
+	if s.originals != nil { // before it is in a line, from which it may be handed out at once
+		s.originals.follow(after)
+	}
 	switch {
 	case e.Hold:
 		s.cluster.hold(after, s.clock.Now())
@@ -162,9 +165,6 @@ func (s *TaskService) follow(e *effects, after *skalds.Task) {
 	}
 	if e.Release {
 		s.dispatcher.freed()
-	}
-	if s.originals != nil {
-		s.originals.follow(after)
 	}
 	if e.Command && !s.cluster.isOriginal(e.Node) {
 		s.unanswered.command(after)

@@ -166,6 +166,14 @@ func (b *Bridge) Release(taskID string, expel bool, now time.Time) {
 	b.leavers[taskID] = &leaver{node: k.node, since: since, list: b.expect(k.node, now).lists, expel: expel || k.expel, free: k.free && !expel}
 }
 
+// Epoch is that of a task that is a node's; 0: it is none's.
+func (b *Bridge) Epoch(taskID string) int64 {
+	if k := b.tasks[taskID]; k != nil {
+		return k.epoch
+	}
+	return 0
+}
+
 // Free reports whether nothing of a task that is a node's was there any more at the last look, or it is waited for until that is so.
 func (b *Bridge) Free(taskID string) bool {
 	k := b.tasks[taskID]
