@@ -146,6 +146,6 @@ func collectFields(err error, into *Error) {
 	into.Err = errors.Join(into.Err, err)
 }
 
-// ErrBusNew is part of the error of a call that has waited in vain for the topics of a new bus to be made: it is no fault, and
-// goes by itself within seconds.
-var ErrBusNew = errors.New("the topics of the bus are being made")
+// ErrBusNew is part of the error of a call that nobody has answered since this program started: the topics of a new bus are
+// made first, which takes seconds.
+var ErrBusNew = errors.New("nothing was answered since the start")

@@ -369,7 +369,7 @@ func (n *nodeSource) repeat(c skalds.Command, known mark) {
 	n.reporter.state(rep)
 }
 
-// setUpTime is how long after a start nothing is said of a bus whose topics are being made.
+// setUpTime is how long after a start nothing is said of a bus that has not answered yet: its topics may be being made.
 const setUpTime = 15 * time.Second
 
 // settingUp reports whether an error is none yet: the bus is new, and so is this host.

@@ -34,7 +34,7 @@ type conn struct {
 
 	ensuring chan struct{} // holds one token: guards ensured, and the setting up of a producer
 	ensured  bool
-	making   atomic.Bool              // topics are being made
+	begun    atomic.Bool              // the topics were there once
 	producer atomic.Pointer[producer] // nil: none is set up
 
 	close  sync.Once
@@ -164,8 +164,12 @@ func (c *conn) fault(what string, err error) error {
 		err = errors.Join(errClosed, err)
 	default:
 	}
-	if c.making.Load() && timedOut(err) {
-		return &skalds.Error{Code: skalds.CodeUnavailable, Message: fmt.Sprintf("%s: the bus at %s is being set up: its topics are being made", what, c.health.brokers), Err: errors.Join(skalds.ErrBusNew, err)}
+	if !c.begun.Load() && timedOut(err) {
+		return &skalds.Error{
+			Code:    skalds.CodeUnavailable,
+			Message: fmt.Sprintf("%s: the bus at %s has not answered yet: see whether Kafka runs there, and can be reached from here; the topics of a new one are made first", what, c.health.brokers),
+			Err:     fmt.Errorf("%w: %w", skalds.ErrBusNew, err),
+		}
 	}
 	return &skalds.Error{
 		Code:    skalds.CodeUnavailable,

@@ -101,9 +101,7 @@ func (c *conn) ensure(ctx context.Context) (*producer, error) {
 		if d, ok := have[t.name]; ok && d.Err == nil {
 			continue
 		}
-		c.making.Store(true)
 		if err := c.create(ctx, t); err != nil {
-			c.making.Store(timedOut(err))
 			return nil, fmt.Errorf("make the topic %s: %w", t.name, err)
 		}
 		made = true
@@ -125,7 +123,7 @@ func (c *conn) ensure(ctx context.Context) (*producer, error) {
 		c.producer.Store(p)
 	}
 	c.ensured = true
-	c.making.Store(false)
+	c.begun.Store(true)
 	return p, nil
 }
 
