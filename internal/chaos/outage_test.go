@@ -71,6 +71,7 @@ func TestOutages(t *testing.T) {
 		ears[i] = &ear{revisions: map[string]int64{}}
 		watchers.Go(func() { c.listen(watching, cl, ears[i].heard) })
 	}
+	watchers.Go(func() { newCensus(c).run(watching) })
 	for _, id := range lasting {
 		c.until(id+" runs", func(ctx context.Context) bool {
 			r, err := c.clients[0].Task(ctx, id)
