@@ -11,6 +11,7 @@ type Command struct {
 	DesiredRevision int64                      `json:"desiredRevision"`
 	Desired         Desired                    `json:"desired"`
 	Reason          string                     `json:"reason,omitempty"` // for Gone: cancelled, drain, superseded, …
+	Why             string                     `json:"why,omitempty"`    // for Gone: the reason in words, for people; may be empty
 	Spec            *Spec                      `json:"spec,omitempty"`   // nil for Gone
 	BudgetUsed      int                        `json:"budgetUsed,omitempty"`
 	MemoryFailures  int                        `json:"memoryFailures,omitempty"` // as Task.MemoryFailures

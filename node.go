@@ -84,6 +84,7 @@ type Node struct {
 
 	LastHelloAt int64    `json:"lastHelloAt"`        // ms since epoch
 	LostAt      int64    `json:"lostAt,omitempty"`   // ms since epoch; 0: not lost
+	LostBy      string   `json:"lostBy,omitempty"`   // who declared it lost; empty: its lease ended
 	LeftAt      int64    `json:"leftAt,omitempty"`   // ms since epoch: its host has stopped in good order, and has not come back
 	Workers     []string `json:"workers,omitempty"`  // "name@version@digest"
 	Revision    int64    `json:"revision,omitempty"` // raised by every change; 0: of before they were counted

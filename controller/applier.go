@@ -202,9 +202,11 @@ func generationMark(generation int64) string { return strconv.FormatInt(generati
 type taskWork struct {
 	taskID string
 	items  []skalds.HostMessage
-	kept   int  // how many of the records among them the store has
-	most   int  // records that it is given at once
-	over   bool // by the store the task has ended, or is not there: no word of an end can change it
+	kept   int    // how many of the records among them the store has
+	most   int    // records that it is given at once
+	node   string // that has given the task back
+	back   string // why its node has given the task back; empty: it has not
+	over   bool   // by the store the task has ended, or is not there: no word of an end can change it
 }
 
 // round is what may be done side by side: first the reports of tasks, then at most one of the other messages of each node.
@@ -308,6 +310,9 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 			}
 			return err
 		})
+		if done != applied {
+			w.back = ""
+		}
 		owed := a.owes(w, done)
 		mu.Lock()
 		defer mu.Unlock()
@@ -318,6 +323,7 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 		}
 		return done != interrupted
 	})
+	a.logGivenBack(list)
 	for node, keys := range acks {
 		for len(keys) > 0 {
 			n := min(len(keys), acksPerMessage)
@@ -326,6 +332,20 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 		}
 	}
 	return complete
+}
+
+// logGivenBack says in one line for each node and reason what was given back.
+func (a *applier) logGivenBack(list []*taskWork) {
+	back := map[[2]string][]string{} // by node and reason
+	for _, w := range list {
+		if w.back != "" {
+			key := [2]string{w.node, w.back}
+			back[key] = append(back[key], w.taskID)
+		}
+	}
+	for key, ids := range back {
+		logTakenBack(a.log, key[0], ids, "it has given them back: "+key[1])
+	}
 }
 
 // owes settles what follows where something that hosts told of a task was given up: they must say hello, which tells every
@@ -435,7 +455,7 @@ func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
 	var stale *skalds.HostMessage
 	t, err := a.tasks.change(ctx, w.taskID, func(t *skalds.Task, now int64) error {
 		changed := false
-		stale = nil
+		stale, w.back = nil, ""
 		for i := range w.items {
 			m := &w.items[i]
 			if m.Outcome != nil {
@@ -445,6 +465,9 @@ func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
 			switch applyReport(t, origin{m.NodeID, m.Incarnation}, m.Report, now) {
 			case reportApplied:
 				changed = true
+				if m.Report.State == skalds.Created && m.Report.GoneFor != "" && t.LifecycleStatus == skalds.Created {
+					w.node, w.back = m.NodeID, m.Report.GoneFor
+				}
 			case reportStale:
 				stale = m
 			}
@@ -455,7 +478,7 @@ func (a *applier) applyTask(ctx context.Context, w *taskWork) error {
 		return nil
 	})
 	if errors.Is(err, skalds.ErrNotFound) {
-		w.over = true
+		w.over, w.back = true, ""
 		return nil // pruned, or never ours
 	}
 	w.over = err == nil && t.LifecycleStatus.Final()

@@ -119,16 +119,22 @@ func (d *desk) gone(ctx context.Context, from origin, g *skalds.HostGone) error 
 		d.tasks.publishNode(from.node, skalds.NodeOffline)
 	}
 	var errs []error
+	var moved []string
 	for _, dead := range g.Tasks {
-		if err := d.instanceGone(ctx, from.node, dead, g.Silent); !errors.Is(err, skalds.ErrNotFound) {
+		was, err := d.instanceGone(ctx, from.node, dead, g.Silent)
+		if was {
+			moved = append(moved, dead.TaskID)
+		}
+		if !errors.Is(err, skalds.ErrNotFound) {
 			errs = append(errs, err)
 		}
 	}
+	logTakenBack(d.log, from.node, moved, "its host is gone, and their processes are dead")
 	return errors.Join(errs...)
 }
 
-// instanceGone settles one task whose process is dead.
-func (d *desk) instanceGone(ctx context.Context, node string, dead skalds.GoneTask, silent bool) error {
+// instanceGone settles one task whose process is dead, and reports whether it was running there.
+func (d *desk) instanceGone(ctx context.Context, node string, dead skalds.GoneTask, silent bool) (moved bool, err error) {
 	var before *skalds.Task
 	t, err := d.tasks.change(ctx, dead.TaskID, func(t *skalds.Task, now int64) error {
 		before = t.Clone()
@@ -138,13 +144,13 @@ func (d *desk) instanceGone(ctx context.Context, node string, dead skalds.GoneTa
 		return nil
 	})
 	if err != nil || t.Revision == before.Revision || before.Epoch != dead.Epoch || !before.LifecycleStatus.OnNode() {
-		return err
+		return false, err
 	}
 	d.tasks.recordLoss(ctx, before, t.LastExit)
 	if t.Quarantined != "" {
 		d.log.Error("task is in quarantine", "task_id", t.ID, "reason", t.Quarantined)
 	}
-	return nil
+	return true, nil
 }
 
 // left stores that a node has left, so that whoever leads next does not take its silence for a loss. One that was never greeted has no
@@ -166,7 +172,6 @@ func (d *desk) bye(ctx context.Context, from origin) error {
 	if d.cluster.incarnation(from.node) != from.incarnation {
 		return nil // of a former self: the hello of the present one settles what it left; or of one that was never taken on
 	}
-	d.log.Info("node has left", "node_id", from.node)
 	d.cluster.goodbye(from.node, from.incarnation)
 	d.cluster.silent(from.node, 0)
 	if err := d.left(ctx, from); err != nil {
@@ -177,18 +182,30 @@ func (d *desk) bye(ctx context.Context, from origin) error {
 		return err
 	}
 	var errs []error
+	var moved []string
+	stay := 0
 	for _, t := range tasks {
+		took := false
 		_, err := d.tasks.change(ctx, t.ID, func(t *skalds.Task, now int64) error {
-			if t.Executor != from.node || !t.LifecycleStatus.OnNode() || t.Mode == skalds.ModeActive {
+			took = t.Executor == from.node && t.LifecycleStatus.OnNode() && t.Mode != skalds.ModeActive
+			if !took {
 				return errNoChange
 			}
 			toCreated(t, now)
 			return nil
 		})
+		switch {
+		case took && err == nil:
+			moved = append(moved, t.ID)
+		case t.Mode == skalds.ModeActive:
+			stay++
+		}
 		if !errors.Is(err, skalds.ErrNotFound) {
 			errs = append(errs, err)
 		}
 	}
+	d.log.Info("node has left", "node_id", from.node, "stay", stay)
+	logTakenBack(d.log, from.node, moved, "it has left without having had them")
 	d.tasks.publishNode(from.node, skalds.NodeOffline)
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/skalds-go/skalds"
 )
@@ -47,9 +48,9 @@ func commandFor(t *skalds.Task, generation int64) skalds.Command {
 		BudgetUsed: t.BudgetUsed, MemoryFailures: t.MemoryFailures, MemoryLimit: t.MemoryLimit,
 	}
 	if t.Desired == skalds.DesiredGone || t.LifecycleStatus.Final() {
-		c.Desired, c.Reason = skalds.DesiredGone, string(skalds.ExitCancelled)
+		c.Desired, c.Reason, c.Why = skalds.DesiredGone, string(skalds.ExitCancelled), "the task was cancelled"
 		if !t.LifecycleStatus.Final() {
-			c.Reason = string(skalds.ExitDrain)
+			c.Reason, c.Why = string(skalds.ExitDrain), "its node is drained"
 		}
 		return c
 	}
@@ -73,7 +74,7 @@ func fits(c *skalds.Command) bool {
 func goneCommand(taskID string, generation int64, mark skalds.TaskMark, t *skalds.Task, reason skalds.ExitKind) skalds.Command {
 	c := skalds.Command{
 		TaskID: taskID, Generation: generation, Epoch: mark.Epoch, DesiredRevision: mark.DesiredRevision + 1,
-		Desired: skalds.DesiredGone, Reason: string(reason),
+		Desired: skalds.DesiredGone, Reason: string(reason), Why: goneWhy(mark, t, reason),
 	}
 	if t != nil && t.Epoch > c.Epoch {
 		c.Epoch, c.DesiredRevision = t.Epoch, 0
@@ -89,4 +90,23 @@ func changeOf(t *skalds.Task, now int64) skalds.Change {
 		Type: skalds.ChangeTask, TaskID: t.ID, ClassName: t.ClassName, State: t.LifecycleStatus, Phase: t.Phase, Executor: t.Executor,
 		Epoch: t.Epoch, Attempt: t.Attempt, Revision: t.Revision, Error: t.Error, Exception: t.Exception, At: now,
 	}
+}
+
+// goneWhy says in words why a node shall end what it runs of a task.
+func goneWhy(mark skalds.TaskMark, t *skalds.Task, reason skalds.ExitKind) string {
+	switch {
+	case t == nil:
+		return "the controllers do not know the task: it was removed, or the store was set back"
+	case reason == skalds.ExitHostRestart: // t is of before it was taken back
+		return "the task was taken back: its host started anew, or has lost it"
+	case t.LifecycleStatus == skalds.Cancelled:
+		return "the task was cancelled"
+	case t.LifecycleStatus.Final():
+		return fmt.Sprintf("the task has %s under another assignment (epoch %d, this one was %d)", ended(t), t.Epoch, mark.Epoch)
+	case t.LastExit != nil && t.LastExit.Kind == skalds.ExitNodeLost && t.Epoch > mark.Epoch:
+		return "the task was taken back: " + t.LastExit.Message
+	case t.Executor != "":
+		return fmt.Sprintf("the task belongs to node %s now (epoch %d, this one was %d)", t.Executor, t.Epoch, mark.Epoch)
+	}
+	return fmt.Sprintf("the task was taken back and waits for a node (epoch %d, this one was %d)", t.Epoch, mark.Epoch)
 }

@@ -43,7 +43,7 @@ func (d *desk) record(ctx context.Context, from origin, h *skalds.Hello) error {
 	workers := lastOfEach(h.Workers)
 	change := func(n *skalds.Node) {
 		n.ID, n.Mode, n.Incarnation, n.Partition = from.node, h.Mode, from.incarnation, h.Partition
-		n.LastHelloAt, n.LostAt, n.LeftAt = now, 0, 0
+		n.LastHelloAt, n.LostAt, n.LostBy, n.LeftAt = now, 0, "", 0
 		n.Workers, n.Original, n.Classes = nil, false, nil
 		for i := range workers {
 			n.Workers = append(n.Workers, workers[i].Ref()+"@"+workers[i].Digest)
@@ -167,6 +167,8 @@ func (d *desk) settle(ctx context.Context, from origin, h *skalds.Hello, generat
 			commands = append(commands, goneCommand(id, generation, *m, nil, skalds.ExitSuperseded))
 		}
 	}
+	var moved []string
+	defer func() { logTakenBack(d.log, from.node, moved, "its host started anew, or has lost them") }()
 	for id, t := range tasks {
 		m := marks[id]
 		switch helloStep(from.node, same, t, m) {
@@ -190,8 +192,12 @@ func (d *desk) settle(ctx context.Context, from origin, h *skalds.Hello, generat
 			if m != nil {
 				above = max(above, m.Epoch)
 			}
-			if err := d.takeBack(ctx, from, t, above+d.past.margin()); err != nil {
+			took, err := d.takeBack(ctx, from, t, above+d.past.margin())
+			if err != nil {
 				return nil, nil, err
+			}
+			if took {
+				moved = append(moved, id)
 			}
 			if m != nil {
 				commands = append(commands, goneCommand(id, generation, *m, t, skalds.ExitHostRestart))
@@ -221,8 +227,8 @@ func (d *desk) raise(ctx context.Context, from origin, seen *skalds.Task, epoch 
 }
 
 // takeBack gives a task a new epoch, above the one named, whose process went with a former incarnation of its host, and writes down
-// how it ended.
-func (d *desk) takeBack(ctx context.Context, from origin, seen *skalds.Task, above int64) error {
+// how it ended. It reports whether it did.
+func (d *desk) takeBack(ctx context.Context, from origin, seen *skalds.Task, above int64) (took bool, err error) {
 	var lost *skalds.Task
 	t, err := d.tasks.change(ctx, seen.ID, func(t *skalds.Task, now int64) error {
 		if t.Executor != from.node || t.Epoch != seen.Epoch || !t.LifecycleStatus.OnNode() {
@@ -235,14 +241,14 @@ func (d *desk) takeBack(ctx context.Context, from origin, seen *skalds.Task, abo
 	})
 	if err != nil {
 		if errors.Is(err, skalds.ErrNotFound) {
-			return nil
+			return false, nil
 		}
-		return err
+		return false, err
 	}
 	if lost != nil {
 		d.tasks.recordLoss(ctx, lost, t.LastExit)
 	}
-	return nil
+	return lost != nil, nil
 }
 
 // epochs is the store's highest epoch of every task that the node owns or names.

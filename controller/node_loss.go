@@ -48,6 +48,7 @@ func (s *NodeService) DeclareLost(ctx context.Context, id string, machineOff boo
 		if n.LostAt == 0 {
 			n.LostAt = lostAt
 		}
+		n.LostBy = who
 	})
 	if err != nil {
 		return Loss{}, err
@@ -66,6 +67,7 @@ func (s *NodeService) DeclareLost(ctx context.Context, id string, machineOff boo
 	})
 	s.tasks.recordLosses(ctx, lost)
 	got := all[id]
+	got.tell(s.tasks.log, id, why)
 	out.Moved, out.Kept = got.moved, got.kept
 	if err = got.err; err == nil && machineOff {
 		err = s.unbind(ctx, id)

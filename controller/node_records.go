@@ -53,10 +53,11 @@ func (c *cluster) revisions() map[string]int64 {
 	return out
 }
 
-// load takes in what the store knows. Workers are nil where they were not read. A record that was stored after the reading began, when
-// the revisions were those of before, is not replaced by an older one. Whether a node said hello is known here only where this
-// controller answered it, or, as long as another leads, by its record.
-func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]int64, now time.Time) {
+// load takes in what the store knows, and returns the nodes that somebody has declared lost elsewhere since the last time. Workers are
+// nil where they were not read. A record that was stored after the reading began, when the revisions were those of before, is not
+// replaced by an older one. Whether a node said hello is known here only where this controller answered it, or, as long as another
+// leads, by its record.
+func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]int64, now time.Time) (declared []skalds.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.workers
@@ -68,6 +69,9 @@ func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]i
 		m := c.member(n.ID)
 		was, wasLeft, fresh := m.record.LostAt, m.record.LeftAt, m.record.Revision == 0
 		if c.isNews(m, n, before[n.ID]) {
+			if !fresh && n.LostBy != "" && (n.LostAt != was || n.LostBy != m.record.LostBy) {
+				declared = append(declared, *n)
+			}
 			m.record = *n
 			c.ledger.SetLabels(n.ID, n.Labels)
 		}
@@ -95,6 +99,7 @@ func (c *cluster) load(nodes []skalds.Node, workers *offers, before map[string]i
 		c.judge(n.ID)
 	}
 	c.dropMissing(nodes, before)
+	return declared
 }
 
 // isNews reports whether the store has another record of a node than the one that is known. The mutex is held.

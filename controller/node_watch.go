@@ -299,6 +299,9 @@ func (w *nodeWatch) clearOnce(ctx context.Context, failing *bool) (lost []*skald
 	got, lost := w.tasks.takeBack(ctx, ids, func(t *skalds.Task, now int64) bool {
 		return !w.cluster.isAlive(t.Executor) && nodeLost(t, why[t.Executor], now)
 	})
+	for _, id := range ids {
+		got[id].tell(w.log, id, why[id])
+	}
 	wg.Wait()
 	var left []lostNode
 	for _, n := range list {
@@ -341,7 +344,7 @@ func (w *nodeWatch) saveLost(ctx context.Context, list []lostNode) map[string]er
 			c, cancel := context.WithTimeout(ctx, storeTimeout)
 			_, err = w.tasks.picture.saveNode(c, w.store, lost.id, func(n *skalds.Node) {
 				if !w.cluster.isAlive(lost.id) {
-					n.LostAt = lost.at
+					n.LostAt, n.LostBy = lost.at, ""
 				}
 			})
 			cancel()

@@ -160,6 +160,8 @@ func (n *originalNode) write(r *skalds.Node) {
 	r.ID, r.Original, r.Mode, r.Classes, r.LostAt = n.record.ID, true, n.mode, n.classes, 0
 	if !n.online {
 		r.LostAt = n.seenAt.UnixMilli()
+	} else {
+		r.LostBy = ""
 	}
 	if r.LastHelloAt == 0 {
 		r.LastHelloAt = n.seenAt.UnixMilli()

@@ -160,7 +160,9 @@ func (p *picture) readNodes(ctx context.Context, whole bool) error {
 		p.workersAt = asked
 	}
 	p.generation.Store(generation)
-	p.cluster.load(nodes, found, before, p.clock.Now())
+	for _, n := range p.cluster.load(nodes, found, before, p.clock.Now()) {
+		p.log.Warn("node was declared lost at another controller", "node_id", n.ID, "who", n.LostBy)
+	}
 	return nil
 }
 

@@ -29,3 +29,18 @@ func TestTheEndTellsHowFarATaskCame(t *testing.T) {
 		t.Errorf("cancelled with %+v, want %+v", got, want)
 	}
 }
+
+// An attempt that was taken away says why, and not only that it was stopped.
+func TestWhatIsTakenAwaySaysWhy(t *testing.T) {
+	b, _, _ := nodeHost(t)
+	c := command(scriptSpec("a", "Script", script{Do: "wait"}), 1, 1)
+	b.send(c)
+	waitRunning(t, b, "a", 1)
+	c = gone(c, string(skalds.ExitSuperseded), 2)
+	c.Why = "the task belongs to node n2 now"
+	b.send(c)
+	eventually(t, "its record", soon, func() bool { return len(b.outcomes("a", skalds.OutcomeExit)) == 1 })
+	if exit := b.outcomes("a", skalds.OutcomeExit)[0].Exit.Exit; exit.Kind != skalds.ExitSuperseded || exit.Message != c.Why {
+		t.Errorf("%+v", exit)
+	}
+}

@@ -75,7 +75,7 @@ func (r *taskRunner) attemptEnded(m attemptEnded) {
 	r.resolved, r.live, r.inMain, r.frozen = false, false, false, false
 	if stopping != nil && exit.Kind != skalds.ExitCompleted {
 		exit.Kind = stopping.kind
-		if exit.Message == "" || a.instance == nil {
+		if exit.Message == "" || a.instance == nil || stopping.explained {
 			exit.Message = stopping.message
 		}
 		exit.Permanent, exit.Limit = false, ""

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"sync"
@@ -104,11 +105,12 @@ type taskRunner struct {
 
 // departure is why and how a task leaves its process or this node.
 type departure struct {
-	kind    skalds.ExitKind
-	message string
-	atOnce  bool // kill the tree, without grace
-	ordered bool // by a command: a newer one can take it back
-	quiet   bool // no state is reported: the task stays with this node (edge task, host stop)
+	kind      skalds.ExitKind
+	message   string
+	explained bool // the message says more than what a worker that was stopped can say of it
+	atOnce    bool // kill the tree, without grace
+	ordered   bool // by a command: a newer one can take it back
+	quiet     bool // no state is reported: the task stays with this node (edge task, host stop)
 }
 
 // view is what others see of a runner.
@@ -295,7 +297,7 @@ func (r *taskRunner) take(cmd skalds.Command) {
 		r.restart = restartFrom(&cmd)
 	}
 	if cmd.Desired == skalds.DesiredGone {
-		r.depart(departure{kind: goneKind(cmd.Reason), message: cmd.Reason, ordered: true})
+		r.depart(departure{kind: goneKind(cmd.Reason), message: cmp.Or(cmd.Why, cmd.Reason), explained: cmd.Why != "", ordered: true})
 		return
 	}
 	r.mu.Lock()
