@@ -44,6 +44,8 @@ type applier struct {
 	hellos  *helloQueue // what of them is in the inbox
 	restart time.Duration
 
+	given map[[2]string][]string // tasks that were given back, by node and reason, and not told to the log; belongs to Run's goroutine
+
 	mu   sync.Mutex      // guards owed
 	owed map[string]bool // tasks of which the word of an end was given up: no record of them is acknowledged until it is applied
 }
@@ -58,7 +60,7 @@ type delivery struct {
 func newApplier(store Store, bus Bus, tasks *TaskService, o *outbox, d *desk, clock Clock, log hclog.Logger) *applier {
 	return &applier{
 		store: store, bus: bus, tasks: tasks, outbox: o, desk: d, clock: clock, log: log, caught: func() {},
-		inbox: make(chan delivery, applyBatch), hellos: newHelloQueue(), restart: time.Second, owed: map[string]bool{},
+		inbox: make(chan delivery, applyBatch), hellos: newHelloQueue(), restart: time.Second, owed: map[string]bool{}, given: map[[2]string][]string{},
 	}
 }
 
@@ -96,6 +98,7 @@ func (a *applier) Run(ctx context.Context) error {
 		failing = false
 	}
 	defer save(true)
+	defer a.logGivenBack()
 	flush := time.NewTicker(offsetEvery)
 	defer flush.Stop()
 	for {
@@ -104,6 +107,7 @@ func (a *applier) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-flush.C:
+			a.logGivenBack()
 			save(false)
 			continue
 		case d := <-a.inbox:
@@ -323,7 +327,7 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 		}
 		return done != interrupted
 	})
-	a.logGivenBack(list)
+	a.givenBack(list)
 	for node, keys := range acks {
 		for len(keys) > 0 {
 			n := min(len(keys), acksPerMessage)
@@ -334,18 +338,22 @@ func (a *applier) applyTasks(ctx context.Context, list []*taskWork) bool {
 	return complete
 }
 
-// logGivenBack says in one line for each node and reason what was given back.
-func (a *applier) logGivenBack(list []*taskWork) {
-	back := map[[2]string][]string{} // by node and reason
+// givenBack notes what nodes have given back, for the log.
+func (a *applier) givenBack(list []*taskWork) {
 	for _, w := range list {
 		if w.back != "" {
 			key := [2]string{w.node, w.back}
-			back[key] = append(back[key], w.taskID)
+			a.given[key] = append(a.given[key], w.taskID)
 		}
 	}
-	for key, ids := range back {
+}
+
+// logGivenBack says in one line for each node and reason what was given back since the last time: a drain gives back one by one.
+func (a *applier) logGivenBack() {
+	for key, ids := range a.given {
 		logTakenBack(a.log, key[0], ids, "it has given them back: "+key[1])
 	}
+	clear(a.given)
 }
 
 // owes settles what follows where something that hosts told of a task was given up: they must say hello, which tells every

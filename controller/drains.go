@@ -31,6 +31,7 @@ type drains struct {
 }
 
 type drainingNode struct {
+	all  int // when it was looked at first
 	left int // when it was looked at last; below zero: never
 	next time.Time
 }
@@ -120,11 +121,11 @@ func (d *drains) one(ctx context.Context, n skalds.Node, m *drainingNode, due bo
 	if counts.Left != m.left {
 		switch {
 		case counts.Left == 0:
-			d.log.Info("node is drained", "node_id", n.ID, "stay", counts.Stay)
+			d.log.Info("node is drained", "node_id", n.ID, "tasks", m.all, "stay", counts.Stay)
 		case m.left < 0:
 			d.log.Info("node drains", "node_id", n.ID, "left", counts.Left, "stay", counts.Stay)
 		}
-		m.left = counts.Left
+		m.all, m.left = max(m.all, counts.Left), counts.Left
 		d.tasks.publishNode(n.ID, skalds.NodeOnline)
 	}
 	full := map[string]bool{} // shapes of tasks that found no room

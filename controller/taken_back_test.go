@@ -14,12 +14,15 @@ import (
 // A node that goes with a thousand tasks is one line of the log for each reason, not a thousand.
 func TestWhatIsTakenBackIsOneLine(t *testing.T) {
 	var out bytes.Buffer
-	a := &applier{log: hclog.New(&hclog.LoggerOptions{Output: &out})}
+	a := &applier{log: hclog.New(&hclog.LoggerOptions{Output: &out}), given: map[[2]string][]string{}}
 	var list []*taskWork
 	for _, id := range strings.Split("abcdefghijklmn", "") {
 		list = append(list, &taskWork{taskID: id, node: "n1", back: "host_stop"})
 	}
-	a.logGivenBack(append(list, &taskWork{taskID: "x", node: "n1", back: "drain"}, &taskWork{taskID: "y"}))
+	a.givenBack(list[:3])
+	a.givenBack(append(list[3:], &taskWork{taskID: "x", node: "n1", back: "drain"}, &taskWork{taskID: "y"}))
+	a.logGivenBack()
+	a.logGivenBack() // nothing is said twice
 	got := out.String()
 	for _, want := range []string{
 		`tasks taken back from a node: node_id=n1 count=14 why="it has given them back: host_stop" tasks="a, b, c, d, e, f, g, h, i, j and 4 more"`,
