@@ -61,7 +61,7 @@ func conditions(f controller.TaskFilter) (where string, args []any) {
 		add(`class_name = ?`, f.ClassName)
 	}
 	if f.Executor != "" {
-		add(`executor = ?`, f.Executor)
+		add(`executor = ? AND executor != ''`, f.Executor) // the latter says that the index of executors will do
 	}
 	if f.Mode != "" {
 		add(`mode = ?`, string(f.Mode))
