@@ -52,7 +52,7 @@ func (d *desk) take(ctx context.Context, m skalds.HostMessage) error {
 		}
 		if d.cluster.waits(m.NodeID, m.Incarnation) {
 			d.log.Info("a hello waits until the host before is silent", "node_id", m.NodeID, "incarnation", m.Incarnation)
-			delete(d.partial, m.NodeID)
+			d.settled(m.NodeID)
 			return nil
 		}
 		if err := d.hello(ctx, origin{m.NodeID, m.Incarnation}, h); err != nil {

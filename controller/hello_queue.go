@@ -9,10 +9,16 @@ import (
 // helloQueue knows which hellos wait to be answered. It is safe for concurrent use.
 type helloQueue struct {
 	mu     sync.Mutex
-	newest map[string]skalds.HostMessage // the newest of each node, by its first part
+	newest map[speaker]int64 // the number of the newest, by its first part
 }
 
-func newHelloQueue() *helloQueue { return &helloQueue{newest: map[string]skalds.HostMessage{}} }
+// speaker is a node in one incarnation: two hosts that use one id replace no word of each other.
+type speaker struct {
+	node        string
+	incarnation int64
+}
+
+func newHelloQueue() *helloQueue { return &helloQueue{newest: map[speaker]int64{}} }
 
 // comes notes a message that has come.
 func (q *helloQueue) comes(m skalds.HostMessage) {
@@ -21,23 +27,18 @@ func (q *helloQueue) comes(m skalds.HostMessage) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if was, waits := q.newest[m.NodeID]; !waits || isNewerHello(m, was) {
-		q.newest[m.NodeID] = skalds.HostMessage{Incarnation: m.Incarnation, Hello: &skalds.Hello{Number: m.Hello.Number}}
-	}
+	by := speaker{m.NodeID, m.Incarnation}
+	q.newest[by] = max(q.newest[by], m.Hello.Number)
 }
 
-// isReplaced reports whether a hello whose turn it is need not be answered, because one of the same node that was said later waits.
+// isReplaced reports whether a hello whose turn it is need not be answered, because one of the same speaker that was said later waits.
 func (q *helloQueue) isReplaced(m skalds.HostMessage) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	was, waits := q.newest[m.NodeID]
-	if waits && isNewerHello(was, m) {
+	by := speaker{m.NodeID, m.Incarnation}
+	if q.newest[by] > m.Hello.Number {
 		return true
 	}
-	delete(q.newest, m.NodeID)
+	delete(q.newest, by)
 	return false
-}
-
-func isNewerHello(a, b skalds.HostMessage) bool {
-	return a.Incarnation > b.Incarnation || a.Incarnation == b.Incarnation && a.Hello.Number > b.Hello.Number
 }

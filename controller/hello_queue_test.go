@@ -19,8 +19,8 @@ func TestOnlyTheLastHelloIsAnswered(t *testing.T) {
 		{hello("a", 1, 1, 1), true},
 		{hello("a", 1, 1, 2), true},
 		{hello("b", 1, 1, 1), false},
-		{hello("a", 1, 2, 1), true},
-		{hello("a", 2, 1, 1), false}, // a later incarnation counts anew
+		{hello("a", 1, 2, 1), false}, // a later incarnation may be another host under the same id
+		{hello("a", 2, 1, 1), false},
 		{hello("a", 2, 1, 2), false},
 		{hello("b", 1, 1, 2), false},
 		{hello("a", 1, 3, 1), false}, // nothing later waits, whatever has been answered

@@ -383,6 +383,11 @@ func (l *Leases) overdue(n *lease) bool {
 		return false
 	}
 	from := n.heardAt
+	for incarnation, o := range n.others { // one that waits for its place lives, too: it runs nothing yet, and is no lost node
+		if incarnation > n.last.incarnation && o.at.After(from) {
+			from = o.at
+		}
+	}
 	if l.since.After(from) {
 		from = l.since
 	}

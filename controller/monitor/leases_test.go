@@ -451,3 +451,21 @@ func TestAGoneHostThatWasNeverHeardIsLostInTime(t *testing.T) {
 		t.Errorf("lost %v at the end of its lease", lost)
 	}
 }
+
+// A host that starts again right after its former self was heard waits for that one's silence. It may say no more until that is over, and
+// is no lost node for a lease of its own.
+func TestAHostThatWaitsForItsPlaceIsNotLost(t *testing.T) {
+	b := setup(t)
+	b.silentFor(300 * time.Millisecond)
+	b.l.Heard("n", 1, 1, b.now)
+	b.silentFor(1500 * time.Millisecond)
+	if h := b.l.Heard("n", 2, 1, b.now); h.News {
+		t.Errorf("it has its place at once: %+v", h)
+	}
+	if lost := b.silentFor(5900 * time.Millisecond); len(lost) != 0 {
+		t.Errorf("lost %v within its lease", lost)
+	}
+	if lost := b.silentFor(time.Second); !slices.Equal(lost, []string{"n"}) {
+		t.Errorf("lost %v after its lease", lost)
+	}
+}
