@@ -369,10 +369,10 @@ func (n *nodeSource) repeat(c skalds.Command, known mark) {
 	n.reporter.state(rep)
 }
 
-// setUpTime is how long after a start nothing is said of a bus that has not answered yet: its topics may be being made.
+// setUpTime is how long after a start nothing is said of a bus that is slow: the topics of a new one are made, and given leaders.
 const setUpTime = 15 * time.Second
 
-// settingUp reports whether an error is none yet: the bus is new, and so is this host.
+// settingUp reports whether an error is none yet: the bus may be new, and this host has just started.
 func settingUp(err error, since time.Time) bool {
-	return errors.Is(err, skalds.ErrBusNew) && time.Since(since) < setUpTime
+	return (errors.Is(err, skalds.ErrBusNew) || errors.Is(err, context.DeadlineExceeded)) && time.Since(since) < setUpTime
 }
