@@ -10,7 +10,7 @@ import (
 
 // Bounds of what a host remembers.
 const (
-	tombstoneAge  = 24 * time.Hour // but for an end that no controller has acknowledged
+	tombstoneAge  = 24 * time.Hour      // but for an end that no controller has acknowledged
 	removedAge    = 90 * 24 * time.Hour // of an entry that was taken out of the workers file
 	maxTombstones = 20_000
 )
