@@ -377,6 +377,7 @@ func TestUpdateWhileRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitRunning(t, b, "a", 2)
+	eventually(t, "the second attempt in Main", soon, func() bool { return len(m.attempts("a")) == 2 })
 	if got := m.attempts("a")[1]; got != "1/2 two" {
 		t.Errorf("second attempt: %q", got)
 	}
@@ -434,6 +435,7 @@ func TestANewerEpochTakesOver(t *testing.T) {
 		r := b.last("a")
 		return r.Epoch == 2 && r.State == skalds.Running && r.PID > 0 && r.Attempt == 1
 	})
+	eventually(t, "its process in Main", soon, func() bool { return len(m.attempts("a")) >= 2 })
 	if got := m.attempts("a"); len(got) != 2 || got[1] != "2/1 new" {
 		t.Errorf("%q", got)
 	}

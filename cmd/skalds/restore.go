@@ -125,6 +125,9 @@ func (r *restoreOptions) intoFile(ctx context.Context) (h backup.Header, counts 
 		return h, nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := usedByAHost(r.settings.DataDir); err != nil { // which a standalone's own host is not: its controller holds the lock above
+		return h, nil, err
+	}
 	path := filepath.Join(lock.Path, storeFile)
 	former, err := r.look(ctx, path)
 	if err != nil {
@@ -146,6 +149,11 @@ func ofAHost(dir string) error {
 	if has("journal") || has("host") && !has(storeFile) && !has("schema") {
 		return skalds.Errorf(skalds.CodeConflict, "%s is the data folder of a host, which has no store: name that of the controller or standalone with --data-dir", dir)
 	}
+	return nil
+}
+
+// usedByAHost refuses a folder in which a host runs.
+func usedByAHost(dir string) error {
 	lock, err := os.Open(filepath.Join(dir, "host", "lock"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
