@@ -37,6 +37,7 @@ type dispatcher struct {
 	wake    chan struct{}
 	pulse   pulse // of Run
 	formers formers
+	failing refrain // hand-outs that cannot be stored
 }
 
 // created hears of a new waiting task.
@@ -265,7 +266,9 @@ func (d *dispatcher) assign(ctx context.Context, a assignment) {
 			return
 		}
 		if !errors.Is(err, skalds.ErrNotFound) {
-			d.log.Error("cannot hand a task out: it stays queued", "task_id", a.taskID, "node_id", a.verdict.NodeID, "err", err)
+			if d.failing.isNew(a.taskID, err.Error()) {
+				d.log.Error("cannot hand a task out: it stays queued", "task_id", a.taskID, "node_id", a.verdict.NodeID, "err", err)
+			}
 			rest(ctx, storePause) // the next sweep of the queue finds it again
 		}
 	case t.Executor != a.verdict.NodeID || t.LifecycleStatus == skalds.Created: // somebody was faster
@@ -274,6 +277,9 @@ func (d *dispatcher) assign(ctx context.Context, a assignment) {
 			d.requeue(ctx, a.taskID)
 		}
 	default:
+		if d.failing.over(a.taskID) {
+			d.log.Info("a task that could not be handed out is", "task_id", t.ID, "node_id", t.Executor)
+		}
 		d.log.Debug("handed out", "task_id", t.ID, "node_id", t.Executor, "epoch", t.Epoch, "worker", a.verdict.Worker, "score", a.verdict.Score)
 		d.tooLate(ctx, t)
 	}
