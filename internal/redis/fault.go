@@ -66,6 +66,9 @@ func advice(cfg Config, err error) string {
 	case strings.Contains(err.Error(), "REDIS_CA_FILE"):
 		return "cannot be trusted without its authorities"
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		if cfg.TLS { // a server that does not waits for the rest of what it takes for a command
+			return "has not answered in time: see whether it runs there, can be reached from here, and speaks TLS on that port"
+		}
 		return "has not answered in time: see whether it runs there, and can be reached from here"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "does not take part: nobody listens there: see whether it runs"
