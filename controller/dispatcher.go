@@ -42,10 +42,7 @@ type dispatcher struct {
 
 // created hears of a new waiting task.
 func (d *dispatcher) created() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	poke(d.wake)
 }
 
 // freed hears that a node has more to give than before.

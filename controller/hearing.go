@@ -79,10 +79,7 @@ func (h *hearing) readNodes() {
 }
 
 func (h *hearing) poke() {
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
+	poke(h.wake)
 }
 
 // Run carries out what was heard until ctx ends.

@@ -304,8 +304,5 @@ func (l *leadership) release(ctx context.Context, lease LeaderLease) error {
 
 // freed hears that a lease was given back.
 func (l *leadership) freed() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	poke(l.wake)
 }

@@ -178,7 +178,7 @@ func (c *cluster) dropMissing(nodes []skalds.Node, before map[string]int64) {
 
 // drop forgets a node, but for what is heard of one that lives. The mutex is held.
 func (c *cluster) drop(id string, m *member) {
-	if m.online {
+	if m.online && c.leases.Alive(id) && !c.leases.Overdue(id) { // one that does not lead declares nobody lost: online alone may be old
 		m.record = skalds.Node{ID: id, Mode: m.record.Mode}
 		return
 	}

@@ -187,10 +187,7 @@ func (w *nodeWatch) heard(id string, incarnation, seq int64, now time.Time) {
 
 // lookNow has the heartbeat store read at once.
 func (w *nodeWatch) lookNow() {
-	select {
-	case w.look <- struct{}{}:
-	default:
-	}
+	poke(w.look)
 }
 
 // judge acts on the failure detector's word, and asks for hellos.
@@ -218,10 +215,7 @@ func (w *nodeWatch) askHellos(now time.Time) {
 
 // greeted hears that a node has said hello.
 func (w *nodeWatch) greeted() {
-	select {
-	case w.next <- struct{}{}:
-	default:
-	}
+	poke(w.next)
 }
 
 // sayBlind says once why no node can be declared lost, and once that it can again.
@@ -248,10 +242,7 @@ func (w *nodeWatch) lost(id, why string) {
 	w.mu.Lock()
 	w.gone = append(w.gone, lostNode{id, why, at})
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	poke(w.wake)
 }
 
 // clear brings lost nodes into the store until ctx ends.

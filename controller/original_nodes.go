@@ -90,14 +90,6 @@ func (o *originalNodes) Watch(ctx context.Context) error {
 	}
 }
 
-// poke wakes a loop that has nothing else to do.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
 // hear brings news of the nodes into the picture.
 func (o *originalNodes) hear(nodes []skalds.OriginalNode) {
 	o.mu.Lock()

@@ -531,27 +531,34 @@ func TestLabelsOfAPythonNode(t *testing.T) {
 	})
 }
 
+// startSecond runs another controller over what the one of the world has, until end is called.
+func startSecond(t *testing.T, w *world, py *pythons) (second *controller.Controller, end func()) {
+	t.Helper()
+	cfg := w.cfg
+	cfg.ID = "second"
+	second, err := controller.New(cfg, w.store, py, pythonBeats{w.bus.Beats(), py}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- second.Run(ctx) }()
+	return second, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}
+}
+
 // TestSeveralControllersAndAPythonNode has one lead and the other asked, until that one leads.
 func TestSeveralControllersAndAPythonNode(t *testing.T) {
 	withPython(t, func(t *testing.T, w *world, py *pythons) {
 		w.stop()
 		w.cfg.Alone = false
 		w.start()
-		cfg := w.cfg
-		cfg.ID = "second"
-		second, err := controller.New(cfg, w.store, py, pythonBeats{w.bus.Beats(), py}, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- second.Run(ctx) }()
-		defer func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("run: %v", err)
-			}
-		}()
+		second, end := startSecond(t, w, py)
+		defer end()
 		w.create("a", count)
 		w.create("b", count)
 		w.awaitState("a", skalds.Running)
@@ -595,21 +602,8 @@ func TestARetryWaitsForTheProcessBefore(t *testing.T) {
 				py.locked(func() { py.stubborn = 9 * time.Second })
 				w.cfg.Alone = false
 				w.start()
-				cfg := w.cfg
-				cfg.ID = "second"
-				second, err := controller.New(cfg, w.store, py, pythonBeats{w.bus.Beats(), py}, nil, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan error, 1)
-				go func() { done <- second.Run(ctx) }()
-				defer func() {
-					cancel()
-					if err := <-done; err != nil {
-						t.Errorf("run: %v", err)
-					}
-				}()
+				second, end := startSecond(t, w, py)
+				defer end()
 				w.create("t", count)
 				w.awaitState("t", skalds.Running)
 				time.Sleep(100 * time.Millisecond) // no list names it yet

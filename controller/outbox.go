@@ -61,10 +61,7 @@ func (o *outbox) send(nodeID string, msgs ...skalds.NodeMessage) bool {
 	o.mu.Lock()
 	o.pending[partition] = append(o.pending[partition], msgs...)
 	o.mu.Unlock()
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
+	poke(o.wake)
 	return true
 }
 

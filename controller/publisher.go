@@ -55,10 +55,7 @@ func (p *publisher) publish(c skalds.Change) {
 	}
 	p.pending[key] = c
 	p.mu.Unlock()
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	poke(p.wake)
 }
 
 // next takes what is to be announced by one call, oldest first; empty: nothing is.
